@@ -1,0 +1,1 @@
+"""Configs: complete recipes, one file per data set and model family."""

@@ -1,0 +1,53 @@
+"""Penn Treebank, characters: the HyperLSTM (section 4.3, A.3.3, Table 3).
+
+  python train.py --config=configs/ptb_hyperlstm.py --workdir=runs/ptb_hyper
+
+The layer-norm HyperLSTM with 1000 units, a hyper LSTM of 128 and embeddings of
+size 4. Variants: `:no_layer_norm` and `:embedded`, small and without data.
+All that is not the cell is in ptb_lstm.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.ptb_lstm import recipe
+from hyper.configuration import select
+
+VARIANTS = {
+  '': (
+    {},
+    'test 1.250, validation 1.281 bpc, 4.92M parameters '
+    '(Table 3, LN HyperLSTM 1000)',
+  ),
+  'no_layer_norm': (
+    {'model.cell.layer_norm': False, 'model.cell.hyper_layer_norm': False},
+    'test 1.265, validation 1.296 bpc, 4.91M parameters '
+    '(Table 3, HyperLSTM 1000)',
+  ),
+  'embedded': (
+    {
+      'model.cell.units': 192,
+      'model.cell.hyper_units': 48,
+    },
+    '',
+  ),
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+  """The recipe, locked."""
+  fields, paper = select(VARIANTS, variant, 'ptb_hyperlstm.py')
+  cell = {
+    'name': 'hyperlstm',
+    'units': 1000,
+    'hyper_units': 128,
+    'embedding_size': 4,
+    'layer_norm': True,
+    'hyper_layer_norm': True,
+    'dropout_rate': 0.1,
+    'hyper_dropout_rate': 0.0,
+    'forget_bias': 1.0,
+    'hyper_state': 'new',
+    'orthogonal': 'whole',
+    'dtype': 'float32',
+  }
+  return recipe(cell, fields, paper, variant == 'embedded')

@@ -1,0 +1,93 @@
+"""Penn Treebank, characters: LSTM baselines (section 4.3, A.3.3, Table 3).
+
+  python train.py --config=configs/ptb_lstm.py --workdir=runs/ptb_lstm
+
+Variants: `:layer_norm` (LN LSTM) and `:embedded`, small and without data.
+
+Not in the paper: the number of steps (the author's published curve has its
+best point at 37,000), and that gradients are clipped by their global norm.
+"""
+
+from ml_collections import ConfigDict
+
+from hyper.configuration import select
+
+VARIANTS = {
+  '': (
+    {},
+    'test 1.312, validation 1.347 bpc, 4.25M parameters (Table 3, LSTM 1000)',
+  ),
+  'layer_norm': (
+    {'model.cell.layer_norm': True},
+    'test 1.267, validation 1.300 bpc, 4.26M parameters (Table 3, LN LSTM)',
+  ),
+  'embedded': ({'model.cell.units': 256}, ''),
+}
+EMBEDDED = {
+  'data.source': 'embedded',
+  'data.batch_size': 32,
+  'data.window_steps': 50,
+  'data.eval_streams': 32,
+  'data.eval_warmup_steps': 50,
+  'schedule.learning_rate': 0.002,
+  'train_steps': 1200,
+  'eval_every_steps': 300,
+  'save_every_steps': 300,
+  'log_every_steps': 50,
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+  """The recipe, locked."""
+  fields, paper = select(VARIANTS, variant, 'ptb_lstm.py')
+  cell = {
+    'name': 'lstm',
+    'units': 1000,
+    'layer_norm': False,
+    'dropout_rate': 0.1,
+    'forget_bias': 1.0,
+    'orthogonal': 'whole',
+    'dtype': 'float32',
+  }
+  return recipe(cell, fields, paper, variant == 'embedded')
+
+
+def recipe(
+  cell: dict, fields: dict, paper: str, embedded: bool = False
+) -> ConfigDict:
+  """What all models of Penn Treebank share, with some fields replaced."""
+  config = ConfigDict(
+    {
+      'task': 'char_lm',
+      'paper': paper,
+      'seed': 0,
+      'data': {
+        'source': 'ptb',
+        'batch_size': 128,
+        'window_steps': 100,
+        'eval_streams': 128,
+        'eval_warmup_steps': 200,
+      },
+      'model': {
+        'cell': cell,
+        'layers': 1,
+        'input_dropout_rate': 0.1,
+        'output_dropout_rate': 0.1,
+      },
+      'optimizer': {
+        'name': 'adam',
+        'clip_norm': 1.0,
+        'beta1': 0.9,
+        'beta2': 0.999,
+        'epsilon': 1e-8,
+      },
+      'schedule': {'name': 'constant', 'learning_rate': 0.001},
+      'train_steps': 40_000,
+      'eval_every_steps': 500,
+      'save_every_steps': 500,
+      'log_every_steps': 50,
+    }
+  )
+  config.update_from_flattened_dict(EMBEDDED if embedded else {})
+  config.update_from_flattened_dict(fields)
+  return config.lock()

@@ -1,0 +1,181 @@
+"""Configs: checked as they are used, saved as JSON, read back exactly."""
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+CONFIG_FILE = 'config.json'
+_LEAVES = (bool, int, float, str)
+
+
+def build(
+  table: Mapping[str, Callable[..., Any]],
+  section: str,
+  fields: Mapping[str, Any],
+  **given: Any,
+) -> Any:
+  """Calls the entry of a table that the field `name` names.
+
+  Args:
+    table: what there is to choose from.
+    section: where in the config the fields stand, for error messages.
+    fields: `name`, and the keyword arguments of the entry.
+    **given: further keyword arguments, not of the config.
+
+  Raises:
+    ValueError: an unknown name, or a field too many or too few.
+  """
+  arguments = dict(fields)
+  name = arguments.pop('name')
+  if name not in table:
+    raise ValueError(
+      f'{section}.name is {name!r}; allowed: {", ".join(sorted(table))}.'
+    )
+  return splat(table[name], f'{section} ({name})', arguments, **given)
+
+
+def splat(
+  target: Callable[..., Any],
+  section: str,
+  fields: Mapping[str, Any],
+  **given: Any,
+) -> Any:
+  """Calls the target with a section's fields as its keyword arguments.
+
+  Raises:
+    ValueError: a field too many or too few.
+  """
+  signature = inspect.signature(target)
+  allowed = [k for k in signature.parameters if k not in (*given, *_FLAX)]
+  unknown = sorted(set(fields) - set(allowed))
+  if unknown:
+    raise ValueError(
+      f'{section} has {", ".join(unknown)}, which is not among its fields: '
+      f'{", ".join(allowed)}.'
+    )
+  try:
+    signature.bind(**fields, **given)
+  except TypeError as error:
+    raise ValueError(f'{section}: {error}.') from error
+  return target(**fields, **given)
+
+
+_FLAX = ('parent', 'name')  # fields that every Flax module has
+
+
+def save(config: ConfigDict, workdir: str) -> None:
+  """Writes the config into a run folder; one already there must be equal.
+
+  Raises:
+    ValueError: the folder holds a run of another config, or a value of the
+      config cannot be saved exactly.
+  """
+  text = to_json(config)
+  path = os.path.join(workdir, CONFIG_FILE)
+  if os.path.exists(path):
+    changes = difference(load(workdir), from_json(text))
+    if changes:
+      raise ValueError(
+        f'{workdir} holds a run of another config. In the folder -> now:\n'
+        + ''.join(f'  {line}\n' for line in changes)
+        + 'Give a new --workdir, or the old values to go on with that run.'
+      )
+    return
+  os.makedirs(workdir, exist_ok=True)
+  with open(path + '.partial', 'w', encoding='utf-8') as file:
+    file.write(text)
+  os.replace(path + '.partial', path)
+
+
+def load(workdir: str) -> ConfigDict:
+  """The config of a run folder, locked.
+
+  Raises:
+    FileNotFoundError: it is no run folder.
+    ValueError: the file there is damaged.
+  """
+  path = os.path.join(workdir, CONFIG_FILE)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f'{workdir} is no run folder: it has no {CONFIG_FILE}. Give the '
+      '--workdir of a run that train.py has started.'
+    )
+  with open(path, encoding='utf-8') as file:
+    try:
+      return from_json(file.read())
+    except json.JSONDecodeError as error:
+      raise ValueError(f'{path} is not JSON: {error}.') from error
+
+
+def to_json(config: ConfigDict) -> str:
+  """JSON of a config whose sequences are tuples, so that it reads back."""
+  _check_leaves(config.to_dict(), 'config')
+  return json.dumps(config.to_dict(), indent=2, allow_nan=False) + '\n'
+
+
+def _check_leaves(value: Any, path: str) -> None:
+  if isinstance(value, dict):
+    for key, entry in value.items():
+      _check_leaves(entry, f'{path}.{key}')
+  elif isinstance(value, tuple):
+    for k, entry in enumerate(value):
+      _check_leaves(entry, f'{path}[{k}]')
+  elif type(value) not in _LEAVES:
+    raise ValueError(
+      f'{path} is a {type(value).__name__}; a config holds only bool, int, '
+      'float, str, tuples and sections of these.'
+    )
+
+
+def from_json(text: str) -> ConfigDict:
+  """The locked config that `to_json` wrote."""
+  return ConfigDict(_with_tuples(json.loads(text))).lock()
+
+
+def _with_tuples(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _with_tuples(entry) for key, entry in value.items()}
+  if isinstance(value, list):
+    return tuple(_with_tuples(entry) for entry in value)
+  return value
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """A line for each field that differs: `path: old -> new`."""
+  before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
+  return [
+    f'{path}: {before.get(path, "absent")!r} -> {after.get(path, "absent")!r}'
+    for path in sorted(before.keys() | after.keys())
+    if before.get(path, _ABSENT) != after.get(path, _ABSENT)
+  ]
+
+
+_ABSENT = object()
+
+
+def _flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  flat: dict[str, Any] = {}
+  for key, value in tree.items():
+    if isinstance(value, dict) and value:
+      flat |= _flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def select(variants: Mapping[str, Any], variant: str, config: str) -> Any:
+  """The entry of a config file's variants that the argument names.
+
+  Raises:
+    ValueError: there is no such variant.
+  """
+  if variant not in variants:
+    named = ', '.join(f'{config}:{name}' for name in variants if name)
+    raise ValueError(
+      f'{config} has no variant {variant!r}; there are: {config}, {named}.'
+    )
+  return variants[variant]

@@ -1,0 +1,1 @@
+"""Data sets: one file each, raw files or nothing in, NumPy arrays out."""

@@ -1,0 +1,127 @@
+"""Data that every installation carries: no download, no raw file.
+
+Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
+the fonts in matplotlib, each distorted in its own way. They make every config
+runnable anywhere as ':embedded'; no published result belongs to them.
+"""
+
+import hashlib
+import os
+import pydoc_data.topics
+
+import numpy as np
+
+from hyper.data import prepared
+
+# Digits in each split.
+SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
+SEED = 1609_09106
+# The fonts of matplotlib with digits in them; the others hold symbols only.
+FONTS = (
+  *('DejaVuSans', 'DejaVuSans-Bold', 'DejaVuSans-Oblique'),
+  *('DejaVuSans-BoldOblique', 'DejaVuSansMono', 'DejaVuSansMono-Bold'),
+  *('DejaVuSansMono-Oblique', 'DejaVuSansMono-BoldOblique', 'DejaVuSerif'),
+  *('DejaVuSerif-Bold', 'DejaVuSerif-Italic', 'DejaVuSerif-BoldItalic'),
+  *('STIXGeneral', 'STIXGeneralBol', 'STIXGeneralItalic', 'STIXGeneralBolIta'),
+  *('cmr10', 'cmb10', 'cmss10', 'cmti10', 'cmtt10'),
+)
+
+
+def load_text(data_dir: str, split: str) -> dict[str, np.ndarray]:
+  """Returns 'text', uint8 [n]: the UTF-8 bytes of the split, in order.
+
+  The whole is some 465,000 bytes and differs between versions of Python; the
+  first 90 % of it are for training, then 5 % each for validation and test.
+
+  Raises:
+    OSError: data_dir cannot be written.
+    ValueError: no such split.
+  """
+  topics = pydoc_data.topics.topics
+  text = '\n'.join(topics[key] for key in sorted(topics)).encode()
+  source = prepared.Source(
+    # A name of its own for each text, lest another Python's copy be read.
+    name=f'hyper_embedded_text_{hashlib.sha256(text).hexdigest()[:12]}',
+    version='1.0.0',
+    read=lambda _: _cut(text),
+    description="Reference manual of Python, from the interpreter's library.",
+    homepage='https://docs.python.org/3/reference/',
+  )
+  return prepared.load(source, data_dir, split)
+
+
+def load_digits(data_dir: str, split: str) -> dict[str, np.ndarray]:
+  """Returns 'image', uint8 [n, 28, 28, 1], and 'label', int32 [n].
+
+  n is 6,000 (train), 1,000 (validation) or 1,000 (test). White on black, about
+  20 pixels high and centred, as in MNIST.
+
+  Raises:
+    OSError: data_dir cannot be written.
+    ValueError: no such split.
+  """
+  return prepared.load(_DIGITS, data_dir, split)
+
+
+def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:
+  symbols = np.frombuffer(text, np.uint8)
+  stops = [len(symbols) * 90 // 100, len(symbols) * 95 // 100]
+  parts = zip(prepared.SPLITS, np.split(symbols, stops), strict=True)
+  return {split: {'text': part} for split, part in parts}
+
+
+def _draw_digits(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
+  del data_dir  # nothing to read
+  rng = np.random.default_rng(SEED)
+  glyphs = [[_draw(font, digit) for digit in range(10)] for font in FONTS]
+  splits = {}
+  for split, n in SIZES.items():
+    label = rng.integers(10, size=n, dtype=np.int32)
+    font = rng.integers(len(FONTS), size=n)
+    chosen = [glyphs[f][digit] for f, digit in zip(font, label, strict=True)]
+    image = np.stack([_distort(glyph, rng) for glyph in chosen])
+    splits[split] = {'image': image[..., None], 'label': label}
+  return splits
+
+
+def _draw(font: str, digit: int):
+  """Returns a 56x56 picture of the digit: twice the final size."""
+  import matplotlib  # for its font files; slow, and only drawing needs them
+  from PIL import Image, ImageDraw, ImageFont
+
+  path = os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{font}.ttf')
+  _, top, _, bottom = ImageFont.truetype(path, 100).getbbox('0')
+  face = ImageFont.truetype(path, 100 * 40 / (bottom - top))
+  left, top, right, bottom = face.getbbox(str(digit))
+  picture = Image.new('L', (56, 56))
+  corner = 28 - (left + right) / 2, 28 - (top + bottom) / 2
+  ImageDraw.Draw(picture).text(corner, str(digit), fill=255, font=face)
+  return picture
+
+
+def _distort(picture, rng: np.random.Generator) -> np.ndarray:
+  """Returns a 56x56 picture distorted at random, as uint8 [28, 28]."""
+  from PIL import Image
+
+  angle, shear = rng.uniform(-0.25, 0.25, 2)  # radians, and a slope
+  scale = rng.uniform(0.75, 1.1, 2)
+  shift = rng.uniform(-4, 4, 2)  # half pixels
+  cos, sin = np.cos(angle), np.sin(angle)
+  # From a place in the new picture to the place in the old one.
+  turn = np.array([[cos, -sin], [sin, cos]])
+  back = turn @ np.array([[1, shear], [0, 1]]) / scale[:, None]
+  offset = 28 - back @ (28 + shift)
+  affine = np.column_stack([back, offset]).ravel()
+  warped = picture.transform(
+    picture.size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+  )
+  noisy = np.asarray(warped.reduce(2)) + rng.normal(0, 8, (28, 28))
+  return noisy.clip(0, 255).astype(np.uint8)
+
+
+_DIGITS = prepared.Source(
+  name='hyper_embedded_digits',
+  version='1.0.0',
+  read=_draw_digits,
+  description="Digits drawn from matplotlib's fonts, distorted at random.",
+)

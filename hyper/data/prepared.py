@@ -1,0 +1,170 @@
+"""Data sets prepared once by tensorflow-datasets, then read into NumPy arrays.
+
+The prepared copy of a data set lies in `<data_dir>/prepared/<name>/<version>`:
+array_record files, their checksums, sizes and citation, written without
+TensorFlow. Where that folder exists it is complete (tfds fills another one and
+renames it) and the raw files are looked at no more: a change in what a source
+reads must raise its version.
+"""
+
+import contextlib
+import dataclasses
+import io
+import logging as python_logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from absl import logging
+
+from hyper.data import raw_files
+
+SPLITS = ('train', 'validation', 'test')
+# A record is this long: tfds is slow on many small ones.
+RECORD_BYTES = 2**20
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A data set: what it is and how to read its raw files.
+
+  Attributes:
+    name: folder of the prepared copy, in snake case.
+    version: 'major.minor.patch'; to be raised when `read` changes its arrays.
+    read: from data_dir to the arrays of every split; along axis 0 lie
+      examples, or symbols of a text. Arrays may differ in that length.
+    description: one sentence.
+    homepage: address of the data or its paper.
+    citation: the paper to cite.
+  """
+
+  name: str
+  version: str
+  read: Callable[[str], dict[str, Arrays]]
+  description: str
+  homepage: str = ''
+  citation: str = ''
+
+
+def load(source: Source, data_dir: str, split: str) -> Arrays:
+  """Returns one split of `source`, which is prepared first where need be.
+
+  Raises:
+    FileNotFoundError: raw files are missing; says which, and where to get them.
+    OSError: data_dir cannot be written.
+    ValueError: no such split, or damaged data.
+  """
+  if split not in SPLITS:
+    allowed = ', '.join(map(repr, SPLITS))
+    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  data_dir = os.path.expanduser(data_dir)
+  root = os.path.join(data_dir, 'prepared')
+  folder = os.path.join(root, source.name, source.version)
+  if not os.path.isdir(folder):
+    logging.info('Preparing %s in %s', source.name, folder)
+    splits = source.read(data_dir)
+    try:
+      _prepare(source, splits, root)
+    except OSError as error:
+      if not os.path.isdir(folder):  # else another process was faster
+        raise raw_files.unwritable(root, error) from error
+  return _read(folder, split)
+
+
+def _prepare(source: Source, splits: dict[str, Arrays], root: str) -> None:
+  with _quiet_tfds() as tfds, tempfile.TemporaryDirectory() as downloads:
+    builder = _make_builder(tfds, source, splits, root)
+    builder.download_and_prepare(download_dir=downloads)
+
+
+def _make_builder(tfds, source: Source, splits: dict[str, Arrays], root: str):
+  """Returns a tfds builder that writes `splits`, given as arrays."""
+
+  class Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self):
+      """Does nothing: no network, no temporary folder left behind."""
+
+  class Builder(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+  ):
+    name = source.name
+    VERSION = tfds.core.Version(source.version)
+
+    def _info(self):
+      return Info(
+        builder=self,
+        description=source.description,
+        homepage=source.homepage,
+        citation=source.citation,
+        features=_features(tfds, splits['train']),
+        disable_shuffling=True,  # tfds would scramble a text
+      )
+
+    def _split_generators(self, dl_manager):
+      return {split: _records(arrays) for split, arrays in splits.items()}
+
+    def _generate_examples(self):
+      raise NotImplementedError('the generators come from _split_generators')
+
+  return Builder(data_dir=root, file_format='array_record')
+
+
+def _features(tfds, arrays: Arrays):
+  """Returns the tfds features: raw bytes, any number along axis 0."""
+  return tfds.features.FeaturesDict(
+    {
+      key: tfds.features.Tensor(
+        shape=(None, *array.shape[1:]), dtype=array.dtype, encoding='bytes'
+      )
+      for key, array in arrays.items()
+    }
+  )
+
+
+def _records(arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
+  """Cuts every array into the same number of pieces, in order."""
+  size = sum(array.nbytes for array in arrays.values())
+  number = -(-size // RECORD_BYTES)
+  pieces = [np.array_split(array, number) for array in arrays.values()]
+  for index, piece in enumerate(zip(*pieces, strict=True)):
+    yield index, dict(zip(arrays, piece, strict=True))
+
+
+def _read(folder: str, split: str) -> Arrays:
+  """Reads a split of the prepared copy in `folder`; ValueError if damaged."""
+  with _quiet_tfds() as tfds:
+    try:
+      builder = tfds.builder_from_directory(folder)
+      records = builder.as_data_source(split)
+      records = records.__getitems__(range(len(records)))
+    except Exception as error:  # array_record and protobuf raise all sorts
+      raise ValueError(
+        f'cannot read the prepared copy in {folder} ({error}). If it is '
+        'damaged, delete that folder to have it prepared again.'
+      ) from error
+  return {
+    key: np.concatenate([record[key] for record in records])
+    for key in builder.info.features
+  }
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator:
+  """Imports tfds; keeps its bars, prints and log lines off the console."""
+  import tensorflow_datasets as tfds  # slow, and most modules do without
+
+  def is_news(record: python_logging.LogRecord) -> bool:
+    is_ours = 'tensorflow_datasets' not in record.pathname
+    return is_ours or record.levelno >= python_logging.ERROR
+
+  tfds.disable_progress_bar()
+  logger = logging.get_absl_logger()
+  logger.addFilter(is_news)
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield tfds
+  finally:
+    logger.removeFilter(is_news)

@@ -1,0 +1,111 @@
+"""Files as their owners publish them: found, fetched, checked, kept whole."""
+
+import hashlib
+import http.client
+import os
+import queue
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+
+
+def find(folders: Iterable[str], names: Iterable[str]) -> str | None:
+  """Returns the path of the first of `names` in the first folder with one."""
+  names = list(names)
+  paths = (os.path.join(folder, name) for folder in folders for name in names)
+  return next(filter(os.path.isfile, paths), None)
+
+
+def missing(
+  title: str, names: Iterable[str], folders: Iterable[str], remedy: str
+) -> FileNotFoundError:
+  """Returns the error to raise when files of the data set `title` are absent.
+
+  Args:
+    title: the name of the data set.
+    names: every file that was not found.
+    folders: every folder that was searched.
+    remedy: a sentence or two on where to get the files and where to put them.
+  """
+  return FileNotFoundError(
+    f'{title}: some files are missing.\n'
+    f'  missing:  {", ".join(names)}\n'
+    f'  searched: {", ".join(folders)}\n'
+    f'{remedy}\n'
+    "Or run the same config with ':embedded', which needs no data."
+  )
+
+
+def verify(content: bytes, size: int, sha256: str, name: str) -> None:
+  """Raises ValueError unless `content` has this size (bytes) and SHA-256."""
+  found = hashlib.sha256(content).hexdigest()
+  if (len(content), found) != (size, sha256):
+    raise ValueError(
+      f'{name} is not the expected data: expected {size:,} bytes with SHA-256 '
+      f'{sha256}, found {len(content):,} bytes with SHA-256 {found}.'
+    )
+
+
+def fetch(url: str, seconds: float = 10.0) -> bytes:
+  """Downloads `url` into memory.
+
+  Args:
+    url: the address.
+    seconds: the longest wait for the server's answer, and after that for any
+      next piece of it; the whole transfer may take longer.
+
+  Raises:
+    ConnectionError: the network or the server did not deliver.
+  """
+  # urlopen's own limit leaves out the name look-up and starts anew with every
+  # address of the host: without a network that adds up to minutes.
+  answers: queue.SimpleQueue = queue.SimpleQueue()
+
+  def ask():
+    try:
+      answers.put(urllib.request.urlopen(url, timeout=seconds))
+    except (OSError, http.client.HTTPException) as error:
+      answers.put(error)
+
+  threading.Thread(target=ask, daemon=True).start()
+  try:
+    answer = answers.get(timeout=seconds)
+    if isinstance(answer, Exception):
+      raise answer
+    with answer:
+      return answer.read()
+  except queue.Empty:
+    raise ConnectionError(f'{url}: no answer in {seconds:g} s') from None
+  except (OSError, http.client.HTTPException) as error:
+    if isinstance(error, urllib.error.HTTPError):
+      error.close()  # it holds the connection
+    raise ConnectionError(f'{url}: {error}') from error
+
+
+def store(content: bytes, path: str) -> None:
+  """Writes `content` to `path`, wholly or not at all.
+
+  Raises:
+    OSError: the folder cannot be made or written; the message names it.
+  """
+  folder = os.path.dirname(path)
+  partial = f'{path}.{os.getpid()}.partial'
+  try:
+    os.makedirs(folder, exist_ok=True)
+    with open(partial, 'wb') as file:
+      file.write(content)
+    os.replace(partial, path)
+  except OSError as error:
+    raise unwritable(folder, error) from error
+  finally:
+    if os.path.exists(partial):
+      os.remove(partial)
+
+
+def unwritable(folder: str, error: OSError) -> OSError:
+  """Returns the error to raise when `folder` refuses what has to go there."""
+  return OSError(
+    f'cannot write to {folder} ({error}). Choose a data_dir on a disk with '
+    'room that you may write to.'
+  )

@@ -1,0 +1,71 @@
+"""The symbols of a text: bytes, numbered in their order."""
+
+import json
+import os
+
+import numpy as np
+
+FILE = 'vocabulary.json'
+
+
+class Vocabulary:
+  """The distinct bytes of the training text, each with a number from 0 on.
+
+  Attributes:
+    symbols: the bytes, sorted, uint8 [v].
+  """
+
+  def __init__(self, symbols: np.ndarray):
+    self.symbols = np.asarray(symbols, np.uint8)
+    self._numbers = np.full(256, -1, np.int32)
+    self._numbers[self.symbols] = np.arange(len(self.symbols))
+
+  def __len__(self) -> int:
+    return len(self.symbols)
+
+  @property
+  def start(self) -> int:
+    """What counts as the symbol before a text: the line end, if there is."""
+    return max(int(self._numbers[ord('\n')]), 0)
+
+  def encode(self, text: np.ndarray, name: str = 'the text') -> np.ndarray:
+    """Bytes, uint8 [n], to numbers, int32 [n].
+
+    Raises:
+      ValueError: a byte is not in the vocabulary; `name` is said with it.
+    """
+    numbers = self._numbers[text]
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+      symbol = bytes(text[unknown[:1]])
+      raise ValueError(
+        f'{name} has {symbol!r} at position {unknown[0]}, a symbol that the '
+        'training text does not have.'
+      )
+    return numbers
+
+  def decode(self, numbers: np.ndarray) -> str:
+    """Numbers to text; a byte that is no UTF-8 shows as a question mark."""
+    return self.symbols[np.asarray(numbers)].tobytes().decode(errors='replace')
+
+  def save(self, workdir: str) -> None:
+    """Writes vocabulary.json into a run folder."""
+    os.makedirs(workdir, exist_ok=True)
+    path = os.path.join(workdir, FILE)
+    with open(path + '.partial', 'w', encoding='utf-8') as file:
+      json.dump({'bytes': self.symbols.tolist()}, file)
+    os.replace(path + '.partial', path)
+
+
+def load(workdir: str) -> Vocabulary | None:
+  """The vocabulary of a run folder, None if it has none yet."""
+  path = os.path.join(workdir, FILE)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as file:
+    return Vocabulary(np.array(json.load(file)['bytes'], np.uint8))
+
+
+def of_text(text: np.ndarray) -> Vocabulary:
+  """The vocabulary of a text, uint8 [n]."""
+  return Vocabulary(np.unique(text))

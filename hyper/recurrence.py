@@ -1,0 +1,217 @@
+"""Running a cell over time: the only place that knows about scan.
+
+A plain `lax.scan` lets autodiff build every weight's gradient inside the loop,
+one small product a step. Here the backward scan emits only the cotangents of
+the products; each weight's gradient is one large product behind it. Products
+of dense inputs are likewise taken for all steps at once, before the scan.
+Values and gradients are those of the plain scan.
+
+Shapes: b batch, t time, n units, v input size.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Shaped
+
+from hyper.cells import Product, make_multiply
+
+Step = Callable[..., tuple[Any, Array]]
+
+
+class Recurrence(nn.Module):
+  """A cell over a window of time.
+
+  Attributes:
+    cell: one of `hyper.cells`.
+  """
+
+  cell: nn.RNNCellBase
+
+  def __call__(
+    self,
+    carry: Any,
+    inputs: Shaped[Array, 'b t *v'],
+    scale: Float[Array, 'b t'] | None = None,
+    train: bool = False,
+  ) -> tuple[Any, Float[Array, 'b t n']]:
+    """Runs the window from a carry to the carry after it.
+
+    Args:
+      carry: the cell's carry, see its `zeros`.
+      inputs: vectors [b, t, v], or symbols [b, t] standing for their one-hot
+        vectors.
+      scale: a factor for each symbol's one-hot vector (input dropout).
+      train: whether the cell's recurrent dropout is on, with a new mask for
+        every example and step from the 'dropout' random stream.
+    """
+    cell = self.cell
+    matrices, small = cell.pack(cell.weights(cell.width(inputs)))
+    masks = cell.no_masks
+    if train and cell.has_dropout:
+      key = self.make_rng('dropout')
+      masks = cell.draw_masks(key, (inputs.shape[1], inputs.shape[0]))
+    xs = jnp.swapaxes(inputs, 0, 1)
+    scale = None if scale is None else jnp.swapaxes(scale, 0, 1)
+    if not jnp.issubdtype(inputs.dtype, jnp.integer):
+      xs = make_multiply(matrices, cell.dtype)('x', xs)
+    carry, outputs = unroll(
+      cell.step, matrices, small, carry, (xs, scale, masks), cell.dtype
+    )
+    return carry, jnp.swapaxes(outputs, 0, 1)
+
+
+def unroll(
+  step: Step,
+  matrices: dict[str, Array],
+  small: dict[str, Array],
+  carry: Any,
+  inputs: tuple[Array, Array | None, Any],
+  dtype: Any = jnp.float32,
+) -> tuple[Any, Float[Array, 't b n']]:
+  """Runs `step` over time, with all weight gradients behind the loop.
+
+  Args:
+    step: `step(product, small, carry, x, masks) -> (carry, output)`, the pure
+      function of a cell.
+    matrices: the weights by the names that `step` asks products for.
+    small: the other weights; their gradients are summed in the backward scan.
+    carry: the state before the first step.
+    inputs: with time in front, the inputs (products with `matrices['x']`, or
+      symbols), the symbols' factors or None, and the dropout masks.
+    dtype: the precision of the products.
+
+  Returns:
+    The carry after the last step, and the outputs of all steps.
+  """
+  is_symbols = jnp.issubdtype(inputs[0].dtype, jnp.integer)
+
+  def input_product(matrices, x, scale):
+    if not is_symbols:
+      return x
+    value = make_multiply(matrices, dtype)('x', x)
+    return value if scale is None else value * scale[:, None]
+
+  @jax.custom_vjp
+  def run(matrices, small, carry, inputs):
+    return forward(matrices, small, carry, inputs)[0]
+
+  def forward(matrices, small, carry, inputs):
+    multiply = make_multiply(matrices, dtype)
+
+    def body(carry, now):
+      x, scale, masks = now
+      product, values = recorded(multiply)
+      x = input_product(matrices, x, scale)
+      after, output = step(product, small, carry, x, masks)
+      return after, (output, (carry, values))
+
+    last, (outputs, saved) = jax.lax.scan(body, carry, inputs)
+    return (last, outputs), (matrices, small, inputs, saved)
+
+  def backward(residuals, cotangents):
+    matrices, small, inputs, saved = residuals
+    d_last, d_outputs = cotangents
+    names = []  # of the products, in the order in which the step asks
+
+    def body(gradient, now):
+      d_carry, d_small = gradient
+      (x, scale, masks), (carry, values), d_output = now
+
+      def replay(small, carry, x, taps):
+        product, asked, lefts = replayed(matrices, values, taps, dtype)
+        result = step(product, small, carry, x, masks)
+        names[:] = asked
+        return result, lefts
+
+      x = input_product(matrices, x, scale)
+      taps = [jnp.zeros_like(value) for value in values]
+      _, pull, lefts = jax.vjp(replay, small, carry, x, taps, has_aux=True)
+      now_small, d_carry, d_x, d_values = pull((d_carry, d_output))
+      d_small = jax.tree.map(jnp.add, d_small, now_small)
+      return (d_carry, d_small), (d_x, lefts, d_values)
+
+    start = (d_last, jax.tree.map(jnp.zeros_like, small))
+    (d_carry, d_small), (d_x, lefts, d_values) = jax.lax.scan(
+      body, start, (inputs, saved, d_outputs), reverse=True
+    )
+    d_matrices = {name: jnp.zeros_like(w) for name, w in matrices.items()}
+    for name, left, d_value in zip(names, lefts, d_values, strict=True):
+      d_matrices[name] += over_all_steps(left, d_value, dtype)
+    if is_symbols:
+      x, scale, _ = inputs
+      d_x = d_x if scale is None else d_x * scale[..., None]
+      d_matrices['x'] = d_matrices['x'].at[x].add(d_x)
+      return d_matrices, d_small, d_carry, None
+    return d_matrices, d_small, d_carry, (d_x, None, None)
+
+  run.defvjp(forward, backward)
+  return run(matrices, small, carry, inputs)
+
+
+def recorded(multiply: Product) -> tuple[Product, list[Array]]:
+  """A product that notes its values, and the list it notes them in."""
+  values: list[Array] = []
+
+  def product(name: str, left: Array) -> Array:
+    values.append(multiply(name, left))
+    return values[-1]
+
+  return product, values
+
+
+def replayed(
+  matrices: dict[str, Array],
+  values: list[Array],
+  taps: list[Array],
+  dtype: Any,
+) -> tuple[Product, list[str], list[Array]]:
+  """A product that returns the values noted before instead of multiplying.
+
+  Its derivative sends the cotangent, times the weight transposed, to the left
+  factor, and unchanged to the tap (a zero): so a vjp with respect to the taps
+  gives the cotangents of all products. Names and left factors are noted.
+  """
+  names: list[str] = []
+  lefts: list[Array] = []
+
+  @jax.custom_vjp
+  def multiply(weight, left, value, tap):
+    return value
+
+  def pull(residuals, d_value):
+    weight, left = residuals
+    d_left = jax.lax.dot_general(
+      d_value.astype(dtype),
+      weight.astype(dtype),
+      (((1,), (1,)), ((), ())),
+      preferred_element_type=jnp.float32,
+    )
+    return None, d_left, None, d_value
+
+  multiply.defvjp(
+    lambda weight, left, value, tap: (value, (weight, left)), pull
+  )
+
+  def product(name: str, left: Array) -> Array:
+    k = len(names)
+    names.append(name)
+    lefts.append(left)
+    return multiply(matrices[name], left, values[k], taps[k])
+
+  return product, names, lefts
+
+
+def over_all_steps(
+  lefts: Float[Array, 't b k'], d_values: Float[Array, 't b l'], dtype: Any
+) -> Float[Array, 'k l']:
+  """The gradient of a weight: one product over all steps and examples."""
+  return jax.lax.dot_general(
+    lefts.astype(dtype),
+    d_values.astype(dtype),
+    (((0, 1), (0, 1)), ((), ())),
+    preferred_element_type=jnp.float32,
+  )

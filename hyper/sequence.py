@@ -1,0 +1,75 @@
+"""Sequence models: the character language model of sections 4.3 and 4.4.
+
+Shapes: b batch, t time, v vocabulary size, n units of the last cell.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from hyper.recurrence import Recurrence
+
+
+class CharacterModel(nn.Module):
+  """One-hot symbols, a stack of recurrent cells, a softmax layer.
+
+  Attributes:
+    cells: from the bottom up; the first needs `input_size=vocabulary_size`.
+    vocabulary_size: v.
+    input_dropout_rate: on the input of every cell.
+    output_dropout_rate: on the input of the softmax layer.
+
+  Deviation: the paper does not say where a stack of two layers has its input
+  dropout; here the layer below counts as the input of the layer above.
+  """
+
+  cells: Sequence[nn.RNNCellBase]
+  vocabulary_size: int
+  input_dropout_rate: float = 0.0
+  output_dropout_rate: float = 0.0
+
+  def setup(self) -> None:
+    """One recurrence per cell, then the softmax layer."""
+    self.layers = [Recurrence(cell) for cell in self.cells]
+    self.input_dropout = nn.Dropout(self.input_dropout_rate)
+    self.output_dropout = nn.Dropout(self.output_dropout_rate)
+    self.softmax = nn.Dense(
+      self.vocabulary_size, kernel_init=nn.initializers.orthogonal()
+    )
+
+  def __call__(
+    self, carries: Any, symbols: Int[Array, 'b t'], train: bool = False
+  ) -> tuple[Any, Float[Array, 'b t v']]:
+    """From the carries before a window to those after it, and the logits.
+
+    Logits at time t are of the symbol that follows `symbols[:, t]`. While
+    training, dropout draws from the random stream 'dropout'.
+    """
+    kept = jnp.ones(symbols.shape)
+    scale = self.input_dropout(kept, deterministic=not train)
+    x, after = symbols, []
+    for k, (layer, carry) in enumerate(zip(self.layers, carries, strict=True)):
+      if k:
+        x, scale = self.input_dropout(x, deterministic=not train), None
+      carry, x = layer(carry, x, scale, train)
+      after.append(carry)
+    x = self.output_dropout(x, deterministic=not train)
+    return tuple(after), self.softmax(x)
+
+  @nn.nowrap
+  def zeros(self, batch: int) -> Any:
+    """The carries at the start of `batch` streams."""
+    return tuple(cell.zeros((batch,)) for cell in self.cells)
+
+
+def reset_where(reset: Array, carry: Any) -> Any:
+  """The carry with zeros in the streams that start anew (`reset` [b])."""
+
+  def clear(x: Array) -> Array:
+    return jnp.where(reset[:, None], jnp.zeros_like(x), x)
+
+  return jax.tree.map(clear, carry)

@@ -1,0 +1,23 @@
+"""Tasks: a config becomes data, a model and a loss.
+
+A task is called as `TASKS[config.task](config, data_dir, workdir)`. It keeps in
+`workdir` what a run needs besides parameters (a vocabulary, say), and offers:
+
+  init(key) -> (params, model_state)
+  batches(split, seed, start) -> iterator of dicts of fixed-shape NumPy arrays;
+    'train' never ends, any other split is gone through once
+  loss(params, model_state, batch, key, train) -> (loss, (model_state, sums));
+    pure; sums is a dict of numbers that add up over batches
+  eval_state(model_state) -> the model state before an evaluation
+  summarize(sums) -> {name: float}, the means that people read
+  selection: such as ('bpc', 'min'), what makes a checkpoint the best
+  unit: what sums['count'] counts, such as 'characters'
+  describe() -> lines that say at start what is trained on
+
+and, where it has slow scores or samples, a report of them for evaluate.py.
+"""
+
+from hyper.tasks.char_lm import CharLM
+from hyper.tasks.classify import Classify
+
+TASKS = {'char_lm': CharLM, 'classify': Classify}

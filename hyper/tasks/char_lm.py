@@ -1,0 +1,178 @@
+"""Character language models (sections 4.3 and 4.4), in bits per character.
+
+Shapes: b streams, t window, v vocabulary size.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from hyper.cells import CELLS
+from hyper.configuration import build, splat
+from hyper.data import batches, embedded, ptb, vocabulary
+from hyper.losses import cross_entropy
+from hyper.sequence import CharacterModel, reset_where
+
+TEXTS = {'ptb': ptb.load, 'embedded': embedded.load_text}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextData:
+  """The section config.data.
+
+  Attributes:
+    source: the text, a name of TEXTS.
+    batch_size: streams that are trained on at once.
+    window_steps: symbols of a stream in a training step.
+    eval_streams: streams that are evaluated at once; 1 is one pass over the
+      whole split.
+    eval_warmup_steps: symbols read, and not scored, before each stream.
+  """
+
+  source: str
+  batch_size: int
+  window_steps: int
+  eval_streams: int
+  eval_warmup_steps: int
+
+  def __post_init__(self) -> None:
+    if self.source not in TEXTS:
+      raise ValueError(
+        f'config.data.source is {self.source!r}; allowed: {", ".join(TEXTS)}.'
+      )
+    for name in ('batch_size', 'window_steps', 'eval_streams'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
+        )
+
+
+class CharLM:
+  """Predicts each symbol of a text from all before it.
+
+  Training is truncated back-propagation through contiguous streams whose
+  carry goes on from window to window. Evaluation scores every symbol of a
+  split once; several streams, each warmed up on the text before it, stand in
+  for the one pass over the whole split that `eval_streams=1` makes.
+
+  Raises:
+    ValueError: the config or the text is not as it must be.
+    FileNotFoundError: the text is missing.
+  """
+
+  selection = ('bpc', 'min')
+  unit = 'characters'
+
+  def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    self.data: TextData = splat(TextData, 'config.data', config.data)
+    self._data_dir = data_dir
+    saved = vocabulary.load(workdir)
+    self.vocabulary = saved or vocabulary.of_text(self._text('train'))
+    self.model: CharacterModel = splat(
+      make_model,
+      'config.model',
+      config.model,
+      vocabulary_size=len(self.vocabulary),
+    )
+    if saved is None:
+      self.vocabulary.save(workdir)
+
+  def init(self, key: Array) -> tuple[Any, Any]:
+    """Parameters, and the carry at the start of all training streams."""
+    carry = self.model.zeros(self.data.batch_size)
+    symbols = jnp.zeros((self.data.batch_size, 1), jnp.int32)
+    return self.model.init(key, carry, symbols)['params'], carry
+
+  def batches(
+    self, split: str, seed: int, start: int
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """Windows of text: endless for 'train', else the split once."""
+    symbols, data = self._symbols(split), self.data
+    if split == 'train':
+      return batches.training_windows(
+        symbols, data.batch_size, data.window_steps, seed, start
+      )
+    return batches.scoring_windows(
+      symbols,
+      self.vocabulary.start,
+      data.eval_streams,
+      data.window_steps,
+      data.eval_warmup_steps,
+    )
+
+  def loss(
+    self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
+  ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    """Mean nats per scored symbol; the carry after the window; the sums."""
+    carry, logits = self.model.apply(
+      {'params': params},
+      reset_where(batch['reset'], model_state),
+      batch['inputs'],
+      train,
+      rngs={'dropout': key},
+    )
+    nats = cross_entropy(logits, batch['targets'])
+    nats = jnp.where(batch['mask'], nats, jnp.zeros_like(nats)).sum()
+    count = batch['mask'].sum()
+    sums = {'nats': nats, 'count': count}
+    return nats / jnp.maximum(count, 1), (carry, sums)
+
+  def eval_state(self, model_state: Any) -> Any:
+    """The carry at the start of all streams of an evaluation."""
+    del model_state
+    return self.model.zeros(self.data.eval_streams)
+
+  def summarize(self, sums: dict[str, float]) -> dict[str, float]:
+    """Bits per character."""
+    return {'bpc': sums['nats'] / sums['count'] / math.log(2)}
+
+  def describe(self) -> list[str]:
+    """Sizes of the splits, and what knowing only frequencies would score."""
+    sizes = [
+      f'{split} {len(self._symbols(split)):,}'
+      for split in ('train', 'validation', 'test')
+    ]
+    return [
+      f'text {self.data.source}: {", ".join(sizes)} characters, '
+      f'{len(self.vocabulary)} symbols',
+      f'unigram entropy {self.unigram_bpc("validation"):.3f} bpc (what the '
+      'frequencies of the training text alone score on validation)',
+    ]
+
+  def unigram_bpc(self, split: str) -> float:
+    """Bits per character of a split under the training text's frequencies."""
+    counts = np.bincount(self._symbols('train'), minlength=len(self.vocabulary))
+    p = counts / counts.sum()
+    return float(-np.log2(p[self._symbols(split)]).mean())
+
+  @functools.cache  # noqa: B019 (one task a process)
+  def _symbols(self, split: str) -> np.ndarray:
+    name = f'the {split} text of {self.data.source}'
+    return self.vocabulary.encode(self._text(split), name)
+
+  def _text(self, split: str) -> np.ndarray:
+    return TEXTS[self.data.source](self._data_dir, split)['text']
+
+
+def make_model(
+  cell: Any,
+  layers: int,
+  input_dropout_rate: float,
+  output_dropout_rate: float,
+  vocabulary_size: int,
+) -> CharacterModel:
+  """The model of the section config.model: `layers` cells of one kind."""
+  cells = [
+    build(CELLS, 'config.model.cell', cell, input_size=vocabulary_size)
+    for _ in range(layers)
+  ]
+  return CharacterModel(
+    cells, vocabulary_size, input_dropout_rate, output_dropout_rate
+  )

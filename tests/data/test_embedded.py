@@ -1,0 +1,103 @@
+"""Embedded text and digits: always the same, of the promised sizes."""
+
+import os
+import pydoc_data.topics
+
+import numpy as np
+import pytest
+
+from hyper.data import embedded, prepared
+
+
+@pytest.fixture
+def few(monkeypatch):
+  monkeypatch.setattr(
+    embedded, 'SIZES', {'train': 300, 'validation': 40, 'test': 50}
+  )
+
+
+def load_all(load, data_dir):
+  return {split: load(str(data_dir), split) for split in prepared.SPLITS}
+
+
+def test_text_is_the_manual_cut_in_three(tmp_path):
+  parts = load_all(embedded.load_text, tmp_path)
+  topics = pydoc_data.topics.topics
+  whole = '\n'.join(topics[key] for key in sorted(topics)).encode()
+  assert b''.join(parts[split]['text'].tobytes() for split in parts) == whole
+  assert len(whole) > 400_000
+  shares = [len(parts[split]['text']) / len(whole) for split in parts]
+  np.testing.assert_allclose(shares, [0.9, 0.05, 0.05], atol=1e-5)
+
+
+def test_another_manual_is_never_answered_from_the_old_copy(
+  tmp_path, monkeypatch
+):
+  embedded.load_text(str(tmp_path), 'train')
+  monkeypatch.setattr(
+    pydoc_data.topics, 'topics', {'b': 'x' * 50, 'a': 'y' * 49}
+  )
+  parts = load_all(embedded.load_text, tmp_path)
+  text = b''.join(parts[split]['text'].tobytes() for split in parts)
+  assert text == b'y' * 49 + b'\n' + b'x' * 50
+  assert [len(parts[split]['text']) for split in parts] == [90, 5, 5]
+  assert len(os.listdir(tmp_path / 'prepared')) == 2
+
+
+def test_digits_are_always_the_same(tmp_path, few):
+  one = load_all(embedded.load_digits, tmp_path / 'one')
+  two = load_all(embedded.load_digits, tmp_path / 'two')
+  for split in prepared.SPLITS:
+    for key in 'image', 'label':
+      np.testing.assert_array_equal(one[split][key], two[split][key])
+
+
+def test_digits_have_the_form_of_mnist(tmp_path, few):
+  for split, digits in load_all(embedded.load_digits, tmp_path).items():
+    n = embedded.SIZES[split]
+    image, label = digits['image'], digits['label']
+    assert (image.shape, image.dtype) == ((n, 28, 28, 1), np.uint8)
+    assert (label.shape, label.dtype) == ((n,), np.int32)
+    assert set(label.tolist()) == set(range(10))
+    assert np.all(image.max((1, 2, 3)) > 150)  # white ink in every one
+    assert 0.08 < image.mean() / 255 < 0.2  # on black; MNIST has 0.13
+    assert len(np.unique(image, axis=0)) == n  # each distorted its own way
+
+
+def test_digits_stay_inside_the_frame_and_near_its_middle(tmp_path, few):
+  image = embedded.load_digits(str(tmp_path), 'train')['image'][..., 0]
+  ink = (image > 64).astype(float)
+  inner = ink[:, 1:-1, 1:-1]
+  assert inner.sum() / ink.sum() > 0.999
+  place = np.arange(28) - 13.5
+  weight = ink.sum((1, 2))
+  for axis in (1, 2):
+    middle = (ink.sum(axis) * place).sum(1) / weight
+    assert np.abs(middle).max() < 6
+    assert middle.std() > 0.5  # shifted
+
+
+def test_every_font_draws_ten_different_digits():
+  for font in embedded.FONTS:
+    drawn = [np.asarray(embedded._draw(font, digit)) for digit in range(10)]
+    assert all(picture.max() == 255 for picture in drawn)
+    assert len({picture.tobytes() for picture in drawn}) == 10
+
+
+def test_digits_can_be_told_apart(tmp_path):
+  """The nearest training picture has the right label nearly always."""
+  splits = load_all(embedded.load_digits, tmp_path)
+  assert [len(splits[split]['label']) for split in splits] == [6000, 1000, 1000]
+  train, test = splits['train'], splits['test']
+  known = train['image'].reshape(6000, -1).astype(np.float32)
+  asked = test['image'][:300].reshape(300, -1).astype(np.float32)
+  distance = (known**2).sum(1) - 2 * asked @ known.T
+  guess = train['label'][distance.argmin(1)]
+  assert np.mean(guess == test['label'][:300]) > 0.9
+
+
+@pytest.mark.parametrize('load', [embedded.load_text, embedded.load_digits])
+def test_unknown_split(load, tmp_path):
+  with pytest.raises(ValueError, match="'dev'.*'validation'"):
+    load(str(tmp_path), 'dev')
+  assert not os.listdir(tmp_path)

@@ -1,0 +1,185 @@
+"""Preparing and reading back: exact, once, quiet, and plain about failures."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import logging as absl_logging
+
+from hyper.data import prepared
+
+
+def make_source(splits, name='hyper_test'):
+  calls = []
+
+  def read(data_dir):
+    calls.append(data_dir)
+    return splits
+
+  source = prepared.Source(
+    name=name, version='1.0.0', read=read, description='A test.'
+  )
+  return source, calls
+
+
+def make_text(n, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, n, dtype=np.uint8)
+
+
+def make_splits(n=1000):
+  return {
+    split: {'text': make_text(n, seed)}
+    for seed, split in enumerate(prepared.SPLITS)
+  }
+
+
+def test_order_is_exact_over_many_records(tmp_path, monkeypatch):
+  monkeypatch.setattr(prepared, 'RECORD_BYTES', 100)
+  splits = make_splits(2345)  # 24 records: '10' sorts before '2' as a string
+  source, _ = make_source(splits)
+  for split in prepared.SPLITS:
+    loaded = prepared.load(source, str(tmp_path), split)
+    np.testing.assert_array_equal(loaded['text'], splits[split]['text'])
+
+
+def test_kinds_shapes_and_unequal_lengths_survive(tmp_path, monkeypatch):
+  monkeypatch.setattr(prepared, 'RECORD_BYTES', 64)
+  arrays = {
+    'image': make_text(7 * 2 * 3).reshape(7, 2, 3),
+    'label': np.arange(-3, 4, dtype=np.int32),
+    'offset': np.linspace(0, 1, 40, dtype=np.float32),
+    'few': np.array([5], np.int64),
+  }
+  source, _ = make_source(dict.fromkeys(prepared.SPLITS, arrays))
+  loaded = prepared.load(source, str(tmp_path), 'test')
+  assert loaded.keys() == arrays.keys()
+  for key, array in arrays.items():
+    assert loaded[key].dtype == array.dtype
+    np.testing.assert_array_equal(loaded[key], array)
+    loaded[key][0] = 0  # may be written to
+
+
+def test_the_copy_is_prepared_once_and_reused(tmp_path):
+  source, calls = make_source(make_splits())
+  for split in (*prepared.SPLITS, *prepared.SPLITS):
+    prepared.load(source, str(tmp_path), split)
+  assert calls == [str(tmp_path)]
+  assert os.listdir(tmp_path) == ['prepared']
+  assert os.listdir(tmp_path / 'prepared') == ['hyper_test']
+
+
+def test_a_leftover_of_a_killed_run_is_not_taken_for_the_copy(tmp_path):
+  leftover = tmp_path / 'prepared/hyper_test/incomplete.ABCDEF_1.0.0'
+  leftover.mkdir(parents=True)
+  splits = make_splits()
+  source, _ = make_source(splits)
+  loaded = prepared.load(source, str(tmp_path), 'train')
+  np.testing.assert_array_equal(loaded['text'], splits['train']['text'])
+
+
+def test_a_failed_reading_leaves_no_copy(tmp_path):
+  def read(data_dir):
+    raise ValueError('bad raw file')
+
+  source = prepared.Source('hyper_test', '1.0.0', read, 'A test.')
+  for _ in range(2):
+    with pytest.raises(ValueError, match='bad raw file'):
+      prepared.load(source, str(tmp_path), 'train')
+
+
+def test_another_process_may_be_faster(tmp_path):
+  splits = make_splits()
+  fast, _ = make_source(splits)
+
+  def read(data_dir):  # while the slow one reads, the fast one finishes
+    prepared.load(fast, data_dir, 'train')
+    return splits
+
+  slow = prepared.Source(fast.name, fast.version, read, 'A test.')
+  loaded = prepared.load(slow, str(tmp_path), 'test')
+  np.testing.assert_array_equal(loaded['text'], splits['test']['text'])
+
+
+def test_losing_the_rename_to_another_process(tmp_path, monkeypatch):
+  source, _ = make_source(make_splits())
+  prepare = prepared._prepare
+
+  def prepare_twice(*args):
+    prepare(*args)
+    raise FileExistsError('renamed by another process')
+
+  monkeypatch.setattr(prepared, '_prepare', prepare_twice)
+  assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 1000
+
+
+def test_unknown_split():
+  source, calls = make_source(make_splits())
+  with pytest.raises(
+    ValueError, match="'valid'.*'train', 'validation', 'test'"
+  ):
+    prepared.load(source, 'nowhere', 'valid')
+  assert not calls
+
+
+def test_unwritable_folder_is_named(tmp_path):
+  blocked = tmp_path / 'file'
+  blocked.touch()
+  source, _ = make_source(make_splits())
+  with pytest.raises(OSError, match=f'cannot write to {blocked}/prepared'):
+    prepared.load(source, str(blocked), 'train')
+
+
+def test_a_damaged_copy_is_an_error_and_is_kept(tmp_path):
+  source, _ = make_source(make_splits(50_000))
+  prepared.load(source, str(tmp_path), 'train')
+  folder = tmp_path / 'prepared/hyper_test/1.0.0'
+  (path,) = folder.glob('*train*')
+  content = bytearray(path.read_bytes())
+  content[10_000] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=f'{folder}.*delete that folder'):
+    prepared.load(source, str(tmp_path), 'train')
+  assert path.read_bytes() == content
+  assert len(prepared.load(source, str(tmp_path), 'test')['text']) == 50_000
+
+
+def test_one_log_line_and_nothing_else(tmp_path, capfd, monkeypatch):
+  records = []
+  handler = logging.Handler()
+  monkeypatch.setattr(handler, 'emit', records.append)
+  logger = absl_logging.get_absl_logger()
+  logger.addHandler(handler)
+  verbosity = absl_logging.get_verbosity()
+  absl_logging.set_verbosity(absl_logging.INFO)
+  try:
+    source, _ = make_source(make_splits())
+    prepared.load(source, str(tmp_path), 'train')
+    prepared.load(source, str(tmp_path), 'train')
+    absl_logging.info('still heard')
+  finally:
+    absl_logging.set_verbosity(verbosity)
+    logger.removeHandler(handler)
+  messages = [record.getMessage() for record in records]
+  folder = tmp_path / 'prepared/hyper_test/1.0.0'
+  assert messages == [f'Preparing hyper_test in {folder}', 'still heard']
+  captured = capfd.readouterr()
+  assert captured.out == ''
+  assert 'examples' not in captured.err  # tfds' progress bars
+
+
+def test_importing_is_cheap_and_tensorflow_is_never_needed(tmp_path):
+  program = f"""
+import sys
+from hyper.data import embedded, mnist, prepared, ptb, raw_files
+heavy = {{'tensorflow_datasets', 'PIL', 'matplotlib', 'jax', 'flax'}}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+embedded.load_text({str(tmp_path)!r}, 'test')
+assert 'tensorflow_datasets' in sys.modules
+assert 'tensorflow' not in sys.modules
+"""
+  root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+  command = [sys.executable, '-W', 'error', '-c', program]
+  subprocess.run(command, cwd=root, check=True, timeout=60)

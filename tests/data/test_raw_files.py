@@ -1,0 +1,131 @@
+"""Finding, checking, fetching and storing files, without a network."""
+
+import contextlib
+import hashlib
+import http.server
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from hyper.data import raw_files
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+  monkeypatch.setenv('no_proxy', '*')
+
+
+@contextlib.contextmanager
+def serve(status=200, body=b'body', length=None):
+  """A server on this machine that gives one answer to everything."""
+
+  class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+      self.send_response(status)
+      self.send_header('Content-Length', str(length or len(body)))
+      self.end_headers()
+      self.wfile.write(body)
+
+    def log_message(self, *args):
+      del args
+
+  with http.server.HTTPServer(('127.0.0.1', 0), Handler) as server:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f'http://127.0.0.1:{server.server_port}/file'
+    server.shutdown()
+    thread.join()
+
+
+def test_find_prefers_the_first_folder_then_the_first_name(tmp_path):
+  one, two = tmp_path / 'one', tmp_path / 'two'
+  for path in (one / 'b', two / 'a', two / 'b'):
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+  folders = [str(tmp_path / 'absent'), str(one), str(two)]
+  assert raw_files.find(folders, ['a', 'b']) == str(one / 'b')
+  assert raw_files.find(folders[2:], ['a', 'b']) == str(two / 'a')
+  assert raw_files.find(folders, ['c']) is None
+  assert raw_files.find([str(tmp_path)], ['one']) is None  # a folder
+
+
+def test_missing_names_all_there_is_to_know():
+  error = raw_files.missing('Set', ['f1', 'f2'], ['d1', 'd2'], 'Get it there.')
+  assert isinstance(error, FileNotFoundError)
+  for part in ('Set', 'f1, f2', 'd1, d2', 'Get it there.', ':embedded'):
+    assert part in str(error)
+
+
+def test_verify_tells_what_was_expected_and_found():
+  right = hashlib.sha256(b'abc').hexdigest()
+  raw_files.verify(b'abc', 3, right, 'name')
+  for wrong in (b'abd', b'abcd'):
+    found = hashlib.sha256(wrong).hexdigest()
+    with pytest.raises(ValueError, match=f'name .*{right}.*{found}'):
+      raw_files.verify(wrong, 3, right, 'name')
+  with pytest.raises(ValueError, match='expected 4 bytes .* found 3 bytes'):
+    raw_files.verify(b'abc', 4, right, 'name')
+
+
+def test_fetch_returns_the_body():
+  with serve() as url:
+    assert raw_files.fetch(url) == b'body'
+
+
+@pytest.mark.parametrize('answer', [{'status': 404}, {'length': 10}])
+def test_fetch_of_a_bad_answer(answer):
+  with serve(**answer) as url, pytest.raises(ConnectionError, match=url):
+    raw_files.fetch(url)
+
+
+def test_fetch_gives_up_on_silence():
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    url = f'http://127.0.0.1:{server.getsockname()[1]}/'
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=url):
+      raw_files.fetch(url, seconds=0.2)
+    assert time.monotonic() - start < 5
+
+
+def test_fetch_gives_up_on_a_slow_name_look_up(monkeypatch):
+  released = threading.Event()
+
+  def wait(*args, **kwargs):
+    released.wait(10)
+    raise OSError
+
+  monkeypatch.setattr(raw_files.urllib.request, 'urlopen', wait)
+  with pytest.raises(ConnectionError, match='no answer in 0.1 s'):
+    raw_files.fetch('http://host/', seconds=0.1)
+  released.set()
+
+
+def test_store_makes_folders_and_leaves_nothing_else(tmp_path):
+  path = tmp_path / 'a' / 'b' / 'file'
+  raw_files.store(b'content', str(path))
+  assert path.read_bytes() == b'content'
+  assert os.listdir(path.parent) == ['file']
+
+
+def test_an_interrupted_store_changes_nothing(tmp_path, monkeypatch):
+  path = tmp_path / 'file'
+  path.write_bytes(b'old')
+
+  def fail(*args):
+    raise OSError('disk full')
+
+  monkeypatch.setattr(os, 'replace', fail)
+  with pytest.raises(OSError, match=f'cannot write to {tmp_path} .disk full'):
+    raw_files.store(b'new', str(path))
+  assert path.read_bytes() == b'old'
+  assert os.listdir(tmp_path) == ['file']
+
+
+def test_store_names_the_unwritable_folder(tmp_path):
+  blocked = tmp_path / 'file'
+  blocked.touch()
+  with pytest.raises(OSError, match=f'cannot write to {blocked}/below'):
+    raw_files.store(b'', str(blocked / 'below' / 'file'))

@@ -1,0 +1,399 @@
+"""The equations of HyperNetworks (arXiv 1609.09106) in NumPy float64.
+
+Written from the paper alone, with loops, as something to compare with: nothing
+here is fast, and nothing here comes from the package. Names are the paper's
+letters with the hat spelled `hyper`. A matrix is held as the paper holds it,
+W [out, in] with y = W x, one array for each gate.
+
+A step is `step(weights, carry, x, **options) -> (new carry, output h)` with
+x [b, N_x]; `unroll` repeats it over time. Default options follow the author's
+code; `forget_bias=0.0, new_hyper_state=False` gives the equations as printed.
+
+Letters: b batch, t time, n units (N_h), n_hat hyper units, N_x inputs, N_z
+embedding, M mixture components, v vocabulary.
+"""
+
+import numpy as np
+
+GATES = ('i', 'g', 'f', 'o')
+
+
+def to_float64(tree):
+  """Arrays, in any nesting of dicts and tuples, as NumPy float64."""
+  if isinstance(tree, dict):
+    return {key: to_float64(value) for key, value in tree.items()}
+  if isinstance(tree, tuple):
+    return tuple(to_float64(value) for value in tree)
+  return np.asarray(tree, np.float64)
+
+
+def unroll(
+  step, weights, carry, xs, *, masks=None, hyper_masks=None, **options
+):
+  """Repeats a step over xs [t, b, N_x]; returns (carry, outputs [t, b, n]).
+
+  masks [t, b, n] and hyper_masks [t, b, n_hat] hold one recurrent dropout mask
+  for each step, handed on as `mask` and `hyper_mask`.
+  """
+  outputs = []
+  for t in range(len(xs)):
+    options_t = dict(options)
+    if masks is not None:
+      options_t['mask'] = masks[t]
+    if hyper_masks is not None:
+      options_t['hyper_mask'] = hyper_masks[t]
+    carry, h = step(weights, carry, xs[t], **options_t)
+    outputs.append(h)
+  return carry, np.stack(outputs)
+
+
+def sigmoid(x):
+  """The logistic function."""
+  return 1 / (1 + np.exp(-x))
+
+
+def linear(W, x):
+  """W x for each example: W [m, n], x [b, n], result [b, m]."""
+  return np.stack([W @ example for example in x])
+
+
+# Recurrent cells.
+
+
+def rnn_step(weights, carry, x):
+  """Equation 4: h_t = tanh(W_h h_{t-1} + W_x x_t + b).
+
+  carry: h [b, n]. weights: W_h [n, n], W_x [n, N_x], b [n].
+  """
+  weights, h, x = to_float64((weights, carry, x))
+  W_h, W_x, b = weights['W_h'], weights['W_x'], weights['b']
+  h = np.tanh(linear(W_h, h) + linear(W_x, x) + b)
+  return h, h
+
+
+def lstm_step(
+  weights, carry, x, *, forget_bias=1.0, mask=None, keep_probability=1.0
+):
+  """Equation 9, with an offset of the forget gate and recurrent dropout.
+
+  carry: (c, h), each [b, n]. For each gate y: weights['W_h'][y] [n, n],
+  weights['W_x'][y] [n, N_x], weights['b'][y] [n]. mask [b, n] holds 0 and 1.
+  """
+  weights, (c, h), x = to_float64((weights, carry, x))
+  pre = {}
+  for y in GATES:
+    W_h, W_x, b = weights['W_h'][y], weights['W_x'][y], weights['b'][y]
+    pre[y] = linear(W_h, h) + linear(W_x, x) + b
+  c = _next_c(pre, c, forget_bias, mask, keep_probability)
+  h = sigmoid(pre['o']) * np.tanh(c)
+  return (c, h), h
+
+
+def _next_c(pre, c, forget_bias, mask, keep_probability):
+  """Equation 13: c_t = s(f) c_{t-1} + s(i) Dropout(tanh(g))."""
+  candidate = np.tanh(pre['g'])
+  if mask is not None:
+    candidate = candidate * to_float64(mask) / keep_probability
+  forget = sigmoid(pre['f'] + forget_bias)
+  return forget * c + sigmoid(pre['i']) * candidate
+
+
+def layer_norm(x, gamma, beta, epsilon=1e-3):
+  """Appendix A.2: each example of x [b, n] by its own mean and variance.
+
+  gamma and beta are [n]. epsilon is added to the variance, as in the author's
+  code, so it stands inside the square root.
+  """
+  x, gamma, beta = to_float64((x, gamma, beta))
+  rows = []
+  for example in x:
+    mean = np.sum(example) / len(example)
+    variance = np.sum((example - mean) ** 2) / len(example)
+    rows.append(gamma * (example - mean) / np.sqrt(variance + epsilon) + beta)
+  return np.stack(rows)
+
+
+def layer_norm_lstm_step(
+  weights, carry, x, *, forget_bias=1.0, mask=None, keep_probability=1.0
+):
+  """Equation 10: an LSTM with a layer norm on each gate and inside tanh(c_t).
+
+  The carried c is not normalised, and the forget offset follows the norm.
+  Equation 10 prints a bias inside the norm; the paper's parameter counts have
+  no room for it, so beta is the only offset of a gate.
+
+  carry: (c, h), each [b, n]. For each gate y: weights['W_h'][y] [n, n],
+  weights['W_x'][y] [n, N_x], weights['gamma'][y], weights['beta'][y] [n];
+  weights['gamma_c'], weights['beta_c'] [n]. mask [b, n] holds 0 and 1.
+  """
+  weights, (c, h), x = to_float64((weights, carry, x))
+  pre = {}
+  for y in GATES:
+    W_h, W_x = weights['W_h'][y], weights['W_x'][y]
+    total = linear(W_h, h) + linear(W_x, x)
+    pre[y] = layer_norm(total, weights['gamma'][y], weights['beta'][y])
+  c = _next_c(pre, c, forget_bias, mask, keep_probability)
+  c_normed = layer_norm(c, weights['gamma_c'], weights['beta_c'])
+  h = sigmoid(pre['o']) * np.tanh(c_normed)
+  return (c, h), h
+
+
+# Recurrent cells with a hypernetwork.
+
+
+def _hyper_input(h, x):
+  """Equation 6: [h_{t-1}; x_t], in this order."""
+  return np.concatenate([h, x], axis=1)
+
+
+def _rnn_embeddings(weights, h_hyper):
+  """Equation 6: z_h, z_x and z_b, each [b, N_z]; z_b has no bias."""
+  z_h = linear(weights['W_hh'], h_hyper) + weights['b_hh']
+  z_x = linear(weights['W_hx'], h_hyper) + weights['b_hx']
+  z_b = linear(weights['W_hb'], h_hyper)
+  return z_h, z_x, z_b
+
+
+def hyperrnn_full_step(weights, carry, x, *, new_hyper_state=True):
+  """Equations 5 and 6: both matrices generated whole, for each example.
+
+  Equation 5 is printed without its factor x_t. The embeddings come from
+  h_hyper_t, or from h_hyper_{t-1} (as printed) if not `new_hyper_state`.
+
+  carry: (h [b, n], h_hyper [b, n_hat]). weights: hyper, as for `rnn_step` with
+  n_hat units and n + N_x inputs; W_hh, W_hx, W_hb [N_z, n_hat]; b_hh, b_hx
+  [N_z]; W_hz [n, n, N_z]; W_xz [n, N_x, N_z]; W_bz [n, N_z]; b_0 [n].
+  """
+  weights, (h, h_hyper), x = to_float64((weights, carry, x))
+  h_hyper_new, _ = rnn_step(weights['hyper'], h_hyper, _hyper_input(h, x))
+  source = h_hyper_new if new_hyper_state else h_hyper
+  z_h, z_x, z_b = _rnn_embeddings(weights, source)
+  h_new = np.zeros_like(h)
+  for example in range(len(x)):
+    W_h = np.zeros(weights['W_hz'].shape[:2])
+    W_x = np.zeros(weights['W_xz'].shape[:2])
+    for k in range(z_h.shape[1]):
+      W_h += weights['W_hz'][:, :, k] * z_h[example, k]
+      W_x += weights['W_xz'][:, :, k] * z_x[example, k]
+    b = weights['W_bz'] @ z_b[example] + weights['b_0']
+    h_new[example] = np.tanh(W_h @ h[example] + W_x @ x[example] + b)
+  return (h_new, h_hyper_new), h_new
+
+
+def hyperrnn_step(weights, carry, x, *, new_hyper_state=True):
+  """Equations 6 to 8: each row of a fixed matrix scaled by an element of d(z).
+
+  carry and weights are those of `hyperrnn_full_step`, but W_hz, W_xz [n, N_z];
+  and besides W_h [n, n], W_x [n, N_x].
+  """
+  weights, (h, h_hyper), x = to_float64((weights, carry, x))
+  h_hyper_new, _ = rnn_step(weights['hyper'], h_hyper, _hyper_input(h, x))
+  source = h_hyper_new if new_hyper_state else h_hyper
+  z_h, z_x, z_b = _rnn_embeddings(weights, source)
+  d_h = linear(weights['W_hz'], z_h)
+  d_x = linear(weights['W_xz'], z_x)
+  b = linear(weights['W_bz'], z_b) + weights['b_0']
+  h = np.tanh(
+    d_h * linear(weights['W_h'], h) + d_x * linear(weights['W_x'], x) + b
+  )
+  return (h, h_hyper_new), h
+
+
+def _hyperlstm_gate(weights, y, h, x, h_hyper):
+  """Equations 11 and 12 for gate y, before the layer norm; [b, n]."""
+  z_h = linear(weights['W_hh'][y], h_hyper) + weights['b_hh'][y]
+  z_x = linear(weights['W_hx'][y], h_hyper) + weights['b_hx'][y]
+  z_b = linear(weights['W_hb'][y], h_hyper)
+  d_h = linear(weights['W_hz'][y], z_h)
+  d_x = linear(weights['W_xz'][y], z_x)
+  b = linear(weights['W_bz'][y], z_b) + weights['b_0'][y]
+  h_term = d_h * linear(weights['W_h'][y], h)
+  x_term = d_x * linear(weights['W_x'][y], x)
+  return h_term + x_term + b
+
+
+# `layer_norm` names an option of `hyperlstm_step`.
+_norm = layer_norm
+
+
+def hyperlstm_step(
+  weights,
+  carry,
+  x,
+  *,
+  layer_norm=False,
+  hyper_layer_norm=False,
+  forget_bias=1.0,
+  new_hyper_state=True,
+  mask=None,
+  keep_probability=1.0,
+  hyper_mask=None,
+  hyper_keep_probability=1.0,
+):
+  """Equations 10 to 13; `forget_bias` serves both cells.
+
+  The embeddings come from h_hyper_t, or from h_hyper_{t-1} (as printed) if not
+  `new_hyper_state`. b_0 stays inside the layer norm, next to its beta.
+
+  carry: (c, h, c_hyper, h_hyper), [b, n] twice, then [b, n_hat] twice.
+  weights['hyper']: as for `lstm_step` or, if `hyper_layer_norm`, for
+  `layer_norm_lstm_step`, with n_hat units and n + N_x inputs. For each gate y,
+  as weights[name][y]: W_h [n, n]; W_x [n, N_x]; W_hh, W_hx, W_hb [N_z, n_hat];
+  b_hh, b_hx [N_z]; W_hz, W_xz, W_bz [n, N_z]; b_0 [n]. If `layer_norm`, also
+  gamma, beta for each gate, and weights['gamma_c'], weights['beta_c']; all [n].
+  mask [b, n] and hyper_mask [b, n_hat] hold 0 and 1.
+  """
+  weights, carry, x = to_float64((weights, carry, x))
+  c, h, c_hyper, h_hyper = carry
+  hyper_step = layer_norm_lstm_step if hyper_layer_norm else lstm_step
+  (c_hyper_new, h_hyper_new), _ = hyper_step(
+    weights['hyper'],
+    (c_hyper, h_hyper),
+    _hyper_input(h, x),
+    forget_bias=forget_bias,
+    mask=hyper_mask,
+    keep_probability=hyper_keep_probability,
+  )
+  source = h_hyper_new if new_hyper_state else h_hyper
+  pre = {}
+  for y in GATES:
+    pre[y] = _hyperlstm_gate(weights, y, h, x, source)
+    if layer_norm:
+      pre[y] = _norm(pre[y], weights['gamma'][y], weights['beta'][y])
+  c = _next_c(pre, c, forget_bias, mask, keep_probability)
+  readout = c
+  if layer_norm:
+    readout = _norm(c, weights['gamma_c'], weights['beta_c'])
+  h = sigmoid(pre['o']) * np.tanh(readout)
+  return (c, h, c_hyper_new, h_hyper_new), h
+
+
+# Generated convolution kernels.
+
+
+def static_kernel(z, W_in, B_in, W_out, B_out):
+  """Section 3.1: one basic kernel from its embedding z [N_z].
+
+    a_i = W_i z + B_i,  K_i = <W_out, a_i> + B_out,  K = concat_i K_i
+
+  W_in [N_in, d, N_z] and B_in [N_in, d] hold W_i and B_i for each input channel
+  i; W_out [f, N_out f, d] and B_out [f, N_out f] are common to all channels.
+  Row i f + p, column o f + q of K [N_in f, N_out f] is height p, width q of the
+  filter from input channel i to output channel o: the paper gives K's shape
+  but not how its axes split, and here each filter is one f by f block.
+
+  Returns the kernel as [height f, width f, N_in, N_out].
+  """
+  z, W_in, B_in, W_out, B_out = to_float64((z, W_in, B_in, W_out, B_out))
+  N_in, f, N_out = len(W_in), W_out.shape[0], W_out.shape[1] // len(W_out)
+  slices = []
+  for i in range(N_in):
+    a_i = W_in[i] @ z + B_in[i]
+    slices.append(W_out @ a_i + B_out)
+  K = np.concatenate(slices)
+  kernel = np.zeros((f, f, N_in, N_out))
+  for i in range(N_in):
+    for o in range(N_out):
+      kernel[:, :, i, o] = K[i * f : (i + 1) * f, o * f : (o + 1) * f]
+  return kernel
+
+
+def static_kernel_grid(zs, W_in, B_in, W_out, B_out, *, rows, columns):
+  """Equation 3: a larger kernel as a grid of basic ones.
+
+  zs [rows columns, N_z], row by row; a row is a block of input channels and a
+  column a block of output channels. The other arrays are `static_kernel`'s.
+  Returns [f, f, rows N_in, columns N_out].
+  """
+  lines = []
+  for row in range(rows):
+    blocks = []
+    for column in range(columns):
+      z = zs[row * columns + column]
+      blocks.append(static_kernel(z, W_in, B_in, W_out, B_out))
+    lines.append(np.concatenate(blocks, axis=3))
+  return np.concatenate(lines, axis=2)
+
+
+def coordinate_network(weights, image_shape, hidden_shape, scale):
+  """Appendix A.1: every weight of a layer from the coordinates of its two ends.
+
+  A ReLU network, 4-25-25-1 with a linear output in the paper, is fed (x, y) of
+  the input pixel, then (x, y) of the hidden unit, x being the column. The paper
+  does not say how coordinates are scaled: `scale(index, size)` decides it, for
+  an index in 0 .. size - 1.
+
+  weights: W_1 [25, 4], b_1 [25], W_2 [25, 25], b_2 [25], W_3 [1, 25], b_3 [1].
+  image_shape and hidden_shape are (height, width), (28, 28) and (16, 16) in the
+  paper. Returns [pixels, hidden units], both numbered row by row.
+  """
+  weights = to_float64(weights)
+  matrix = np.zeros((np.prod(image_shape), np.prod(hidden_shape)))
+  for pixel, (y_in, x_in) in enumerate(np.ndindex(*image_shape)):
+    for unit, (y_out, x_out) in enumerate(np.ndindex(*hidden_shape)):
+      coordinates = np.array(
+        [
+          scale(x_in, image_shape[1]),
+          scale(y_in, image_shape[0]),
+          scale(x_out, hidden_shape[1]),
+          scale(y_out, hidden_shape[0]),
+        ]
+      )
+      a = np.maximum(weights['W_1'] @ coordinates + weights['b_1'], 0)
+      a = np.maximum(weights['W_2'] @ a + weights['b_2'], 0)
+      matrix[pixel, unit] = (weights['W_3'] @ a + weights['b_3'])[0]
+  return matrix
+
+
+# Losses.
+
+
+def target_log_probabilities(logits, targets):
+  """Log-softmax at the target, in nats: logits [..., v], targets [...]."""
+  logits, targets = to_float64(logits), np.asarray(targets)
+  result = np.zeros(logits.shape[:-1])
+  for place in np.ndindex(result.shape):
+    shifted = logits[place] - np.max(logits[place])
+    log_probabilities = shifted - np.log(np.sum(np.exp(shifted)))
+    result[place] = log_probabilities[targets[place]]
+  return result
+
+
+def cross_entropy(logits, targets):
+  """Mean nats per target: logits [..., v], targets [...]."""
+  return -np.mean(target_log_probabilities(logits, targets))
+
+
+def bits_per_character(log_probabilities):
+  """Mean bits per target, from the targets' log probabilities in nats."""
+  return -np.mean(to_float64(log_probabilities)) / np.log(2)
+
+
+def mixture_density_nats(pi_hat, mu_hat, sigma_hat, rho_hat, e_hat, x):
+  """Section 4.5 after Graves (arXiv 1308.0850): nats of each pen step.
+
+  -log sum_j pi_j N(x_1, x_2 | mu_j, sigma_j, rho_j) - log Bernoulli(x_3 | e)
+
+  Raw outputs: pi_hat [..., M], mu_hat [..., M, 2], sigma_hat [..., M, 2],
+  rho_hat [..., M], e_hat [...]; pi = softmax(pi_hat), mu = mu_hat,
+  sigma = exp(sigma_hat), rho = tanh(rho_hat), and e = sigmoid(e_hat) is the
+  probability of x_3 = 1, a stroke that ends. x [..., 3]; returns [...].
+  """
+  pi_hat, mu, x = to_float64((pi_hat, mu_hat, x))
+  sigma = np.exp(to_float64(sigma_hat))
+  rho = np.tanh(to_float64(rho_hat))
+  e = sigmoid(to_float64(e_hat))
+  nats = np.zeros(x.shape[:-1])
+  for place in np.ndindex(nats.shape):
+    pi = np.exp(pi_hat[place]) / np.sum(np.exp(pi_hat[place]))
+    density = 0.0
+    for j in range(len(pi)):
+      r = rho[place][j]
+      s_1, s_2 = sigma[place][j]
+      u_1, u_2 = (x[place][:2] - mu[place][j]) / sigma[place][j]
+      Z = u_1**2 + u_2**2 - 2 * r * u_1 * u_2
+      scale = 2 * np.pi * s_1 * s_2 * np.sqrt(1 - r**2)
+      density += pi[j] * np.exp(-Z / (2 * (1 - r**2))) / scale
+    bernoulli = e[place] if x[place][2] == 1 else 1 - e[place]
+    nats[place] = -np.log(density) - np.log(bernoulli)
+  return nats
