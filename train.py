@@ -11,7 +11,6 @@ folder goes on where the run was interrupted.
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -19,9 +18,10 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from hyper import configuration, training
-from hyper.checkpoint import Checkpoints
+from hyper.checkpoint import CheckpointError, Checkpoints
 from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import TASKS
+from hyper.training import TrainState
 
 CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -61,41 +61,236 @@ def train(
     FileNotFoundError: data are missing.
     FloatingPointError: a step's loss or gradient was not finite.
   """
-  task = TASKS[config.task](config, data_dir, workdir)
+  configuration.check_run(config, workdir)
+  task = make_task(config, data_dir, workdir)
   schedule = training.make_schedule(config.schedule)
   optimizer = training.make_optimizer(config.optimizer, schedule)
   train_step = training.make_train_step(task.loss, optimizer, schedule)
   eval_step = training.make_eval_step(task.loss)
   configuration.save(config, workdir)
-  state = training.init_state(task.init, optimizer, config.seed)
 
   folder = os.path.join(workdir, 'checkpoints')
-  with Interruption() as interruption, Checkpoints(
-    folder, task.selection
-  ) as checkpoints:
+  with (
+    Interruption() as interruption,
+    Checkpoints(folder, task.selection) as checkpoints,
+  ):
+    state = training.init_state(task.init, optimizer, config.seed)
     if checkpoints.steps:
       _, state = checkpoints.resume(state)
     start = int(state.step)
+    if start == config.train_steps:
+      logging.info('%s has all its %d steps.', workdir, start)
+      return 0
     announce(config, task, state)
     batches = task.batches('train', config.seed, start)
-    with Log(config, workdir, task, start) as log, Trace(
-      workdir if profile else None, start
-    ) as trace:
+    with (
+      Log(config, workdir, task, start, checkpoints) as log,
+      Trace(workdir if profile else None, start) as trace,
+    ):
       for step in range(start, config.train_steps + 1):
-        last = step == config.train_steps
+        is_last = step == config.train_steps
         values = None
-        if step > start and (last or step % config.eval_every_steps == 0):
-          log.flush(checkpoints)
+        if is_due(step, config.eval_every_steps, start) or is_last:
+          log.flush()
           values = evaluate(task, eval_step, state, 'validation', config.seed)
           log.evaluation(step, values)
-        stop = last or interruption.number
-        due = step % config.save_every_steps == 0 and step > start
-        if values or stop or due:
-          log.flush(checkpoints)
+        stop = is_last or interruption.number
+        if values or stop or is_due(step, config.save_every_steps, start):
+          log.flush()
           checkpoints.save(step, state, values)
         if stop:
           break
         trace.at(step)
         state, report = train_step(state, next(batches))
-        log.step(step + 1, report, checkpoints)
-  return finish(interruption.number, config, workdir, step)
+        log.step(step + 1, report)
+  if is_last:
+    logging.info('Done. python evaluate.py --workdir=%s', workdir)
+    return 0
+  logging.info('Interrupted at step %d; the same command goes on.', step)
+  return 128 + interruption.number
+
+
+def is_due(step: int, every_steps: int, start: int) -> bool:
+  """Whether what happens every so many steps happens now; 0 means never."""
+  return step > start and every_steps > 0 and step % every_steps == 0
+
+
+def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Any:
+  """The task that `config.task` names."""
+  if config.task not in TASKS:
+    raise ValueError(
+      f'config.task is {config.task!r}; allowed: {", ".join(TASKS)}.'
+    )
+  return TASKS[config.task](config, data_dir, workdir)
+
+
+def evaluate(
+  task: Any, eval_step: Any, state: TrainState, split: str, seed: int
+) -> dict[str, float]:
+  """The task's means over a whole split."""
+  model_state = task.eval_state(state.model_state)
+  batches = task.batches(split, seed, 0)
+  sums = training.evaluate(eval_step, state.params, model_state, batches)
+  return task.summarize(sums)
+
+
+def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
+  """Says what is about to be trained, where, and towards which figure."""
+  device = jax.devices()[0]
+  for line in (
+    *task.describe(),
+    f'{training.count_parameters(state.params):,} parameters',
+    f'{jax.device_count()} x {device.device_kind} ({device.platform})',
+    f'steps {int(state.step):,} to {config.train_steps:,}, '
+    f'batch {config.data.batch_size}',
+    f'the paper: {config.paper or "has no such experiment"}',
+  ):
+    logging.info('%s', line)
+
+
+class Log:
+  """What a run says of itself: metrics, progress, and loss that is not finite.
+
+  A step is read only after the next one is under way, so that reading does
+  not hold up the device.
+  """
+
+  def __init__(
+    self,
+    config: ConfigDict,
+    workdir: str,
+    task: Any,
+    start: int,
+    checkpoints: Checkpoints,
+  ):
+    self._config, self._task, self._checkpoints = config, task, checkpoints
+    self._writer = MetricsWriter(workdir, start)
+    self._progress = Progress(config.train_steps, start, task.unit)
+    self._pending: tuple[int, Any] | None = None
+    self._sums: list[dict[str, Any]] = []
+
+  def __enter__(self) -> 'Log':
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._progress.close()
+    self._writer.close()
+
+  def step(self, step: int, report: Any) -> None:
+    """Takes the report of a step under way, and reads the one before."""
+    before, self._pending = self._pending, (step, report)
+    if before:
+      self._read(*before)
+
+  def flush(self) -> None:
+    """Reads the last step's report, and so waits for it."""
+    before, self._pending = self._pending, None
+    if before:
+      self._read(*before)
+
+  def evaluation(self, step: int, values: dict[str, float]) -> None:
+    """Writes and shows the means of an evaluation."""
+    self._writer.write(step, 'validation', values)
+    self._progress.clear()
+    shown = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
+    logging.info('validation at step %s: %s', f'{step:,}', shown)
+    self._progress.restart_clock()
+
+  def _read(self, step: int, report: Any) -> None:
+    report = jax.device_get(report)
+    if not training.all_finite(report):
+      saved = self._checkpoints.steps
+      raise FloatingPointError(
+        f'step {step}: loss {report["loss"]}, gradient norm '
+        f'{report["grad_norm"]}, learning rate {report["learning_rate"]:g}. '
+        f'The last good checkpoint is that of step {saved[-1]}.'
+        if saved
+        else 'There is no checkpoint yet.'
+      )
+    self._sums.append(report.pop('sums'))
+    if step % self._config.log_every_steps == 0:
+      sums, self._sums = training.add_sums(self._sums), []
+      values = self._task.summarize(sums)
+      speed = self._progress.update(step, values, sums['count'])
+      scalars = {name: float(value) for name, value in report.items()}
+      rate = {f'{self._task.unit}_per_second': speed}
+      self._writer.write(step, 'train', values | scalars | rate)
+
+
+class Interruption:
+  """Notes SIGTERM and Ctrl-C; a second Ctrl-C interrupts at once."""
+
+  def __init__(self) -> None:
+    self.number = 0
+    self._handlers: dict[int, Any] = {}
+
+  def __enter__(self) -> 'Interruption':
+    for number in (signal.SIGTERM, signal.SIGINT):
+      self._handlers[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    for number, handler in self._handlers.items():
+      signal.signal(number, handler)
+
+  def _note(self, number: int, frame: Any) -> None:
+    del frame
+    self.number = number
+    signal.signal(signal.SIGINT, self._handlers[signal.SIGINT])
+    logging.info('%s: saving and leaving.', signal.Signals(number).name)
+
+
+class Trace:
+  """A profiler's trace of a few steps, in the folder `profile` of a run."""
+
+  def __init__(self, workdir: str | None, start: int):
+    self._folder = workdir and os.path.join(workdir, 'profile')
+    self._steps = PROFILED_STEPS.start + start, PROFILED_STEPS.stop + start
+    self._is_running = False
+
+  def __enter__(self) -> 'Trace':
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    if self._is_running:
+      jax.profiler.stop_trace()
+
+  def at(self, step: int) -> None:
+    """Starts or stops the trace where this step is the one to do it at."""
+    if self._folder and step == self._steps[0]:
+      jax.profiler.start_trace(self._folder)
+      self._is_running = True
+    if self._is_running and step == self._steps[1]:
+      jax.profiler.stop_trace()
+      self._is_running = False
+      logging.info('Trace of steps %d to %d in %s.', *self._steps, self._folder)
+
+
+def main(argv: list[str]) -> int:
+  """Reads the flags and trains."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+  try:
+    return train(CONFIG.value, WORKDIR.value, DATA_DIR.value, PROFILE.value)
+  except (
+    ValueError,
+    FileNotFoundError,
+    FloatingPointError,
+    CheckpointError,
+  ) as error:
+    logging.debug('traceback', exc_info=True)
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a config that cannot be is an error in one line."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (ValueError, AttributeError, FileNotFoundError, TypeError) as error:
+    sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main, flags_parser=parse_flags)

@@ -67,24 +67,28 @@ def splat(
 _FLAX = ('parent', 'name')  # fields that every Flax module has
 
 
-def save(config: ConfigDict, workdir: str) -> None:
-  """Writes the config into a run folder; one already there must be equal.
+def check_run(config: ConfigDict, workdir: str) -> None:
+  """Checks that a config can be saved, and is that of a run begun before.
 
   Raises:
     ValueError: the folder holds a run of another config, or a value of the
       config cannot be saved exactly.
   """
   text = to_json(config)
-  path = os.path.join(workdir, CONFIG_FILE)
-  if os.path.exists(path):
-    changes = difference(load(workdir), from_json(text))
-    if changes:
-      raise ValueError(
-        f'{workdir} holds a run of another config. In the folder -> now:\n'
-        + ''.join(f'  {line}\n' for line in changes)
-        + 'Give a new --workdir, or the old values to go on with that run.'
-      )
+  if not os.path.exists(os.path.join(workdir, CONFIG_FILE)):
     return
+  changes = difference(load(workdir), from_json(text))
+  if changes:
+    raise ValueError(
+      f'{workdir} holds a run of another config. In the folder -> now:\n'
+      + ''.join(f'  {line}\n' for line in changes)
+      + 'Give a new --workdir, or the old values to go on with that run.'
+    )
+
+
+def save(config: ConfigDict, workdir: str) -> None:
+  """Writes the config into a run folder, whole or not at all."""
+  path, text = os.path.join(workdir, CONFIG_FILE), to_json(config)
   os.makedirs(workdir, exist_ok=True)
   with open(path + '.partial', 'w', encoding='utf-8') as file:
     file.write(text)

@@ -92,12 +92,12 @@ def _decode(content: bytes, name: str, path: str) -> np.ndarray:
       content = gzip.decompress(content)
   except (OSError, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged gzip file: {error}') from error
-  array = parse_idx(content, path)
+  array = _parse_idx(content, path)
   raw_files.verify(content, *FILES[name], path)
   return array
 
 
-def parse_idx(content: bytes, path: str) -> np.ndarray:
+def _parse_idx(content: bytes, path: str) -> np.ndarray:
   """Returns the uint8 array in an idx file.
 
   The file is two zero bytes, 8 for uint8, the number of axes, the length of

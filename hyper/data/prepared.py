@@ -127,7 +127,7 @@ def _features(tfds, arrays: Arrays):
 def _records(arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
   """Cuts every array into the same number of pieces, in order."""
   size = sum(array.nbytes for array in arrays.values())
-  number = -(-size // RECORD_BYTES)
+  number = max(1, -(-size // RECORD_BYTES))
   pieces = [np.array_split(array, number) for array in arrays.values()]
   for index, piece in enumerate(zip(*pieces, strict=True)):
     yield index, dict(zip(arrays, piece, strict=True))

@@ -160,7 +160,7 @@ def test_damaged_files_are_named_and_kept(tmp_path, tiny, damage, message):
 @pytest.mark.parametrize('shape', [(), (5,), (2, 3, 4)])
 def test_parse_idx(shape):
   array = np.arange(np.prod(shape, dtype=int)).astype(np.uint8).reshape(shape)
-  parsed = mnist.parse_idx(make_idx(array), 'name')
+  parsed = mnist._parse_idx(make_idx(array), 'name')
   assert parsed.dtype == np.uint8
   np.testing.assert_array_equal(parsed, array)
 
