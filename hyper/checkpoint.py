@@ -77,7 +77,7 @@ class Checkpoints:
     return self
 
   def __exit__(self, *error: Any) -> None:
-    self.close()
+    self.wait()
 
   @property
   def steps(self) -> list[int]:
@@ -132,11 +132,11 @@ class Checkpoints:
     held = self._held(step)
     if held and held['leaves'] == summary['leaves']:
       summary['metrics'] = held['metrics'] | metrics
-      if summary['metrics'] == held['metrics']:
+      if summary == held:
         return
     path = self.folder / (f'{step}.new' if held else str(step))
     logging.info('Saving checkpoint %s', path)
-    items = {'state': arrays, 'summary': json.dumps(_sealed(summary))}
+    items = {'state': arrays, 'summary': _seal(json.dumps(summary))}
     self._pending = path, ocp.save_checkpointables_async(path, items)
 
   def restore(
@@ -204,10 +204,6 @@ class Checkpoints:
       self._adopt(path)
       self._delete_unwanted()
     multihost_utils.sync_global_devices('checkpoint complete')
-
-  def close(self) -> None:
-    """Finishes writing; see `wait`."""
-    self.wait()
 
   def _path(self, step: int) -> pathlib.Path:
     new = self.folder / f'{step}.new'
@@ -295,14 +291,10 @@ class Checkpoints:
         corrupt[path] = error
     if not corrupt:
       raise FileNotFoundError(f'There is no checkpoint in {self.folder}.')
+    reasons = '\n'.join(str(reason) for reason in corrupt.values())
     raise CorruptCheckpointError(
-      '\n'.join(
-        [
-          f'All checkpoints in {self.folder} are corrupt. Put back copies of '
-          'them, or move them away to start anew.',
-          *map(str, corrupt.values()),
-        ]
-      )
+      f'All checkpoints in {self.folder} are corrupt. Put back copies of them, '
+      f'or move them away to start anew.\n{reasons}'
     )
 
   def _restore_exactly(self, like: Any, which: str | int) -> tuple[int, Any]:
@@ -382,11 +374,13 @@ def _whole(leaf: Any) -> Any:
 def _summarize(
   arrays: Mapping[str, np.ndarray], metrics: dict[str, float]
 ) -> dict[str, Any]:
-  leaves = {
-    name: [_describe(array), _sha256(array.reshape(-1).view(np.uint8))]
-    for name, array in arrays.items()
-  }
+  leaves = {name: _fingerprint(array) for name, array in arrays.items()}
   return {'metrics': metrics, 'leaves': leaves}
+
+
+def _fingerprint(array: np.ndarray) -> str:
+  """Type, shape and SHA-256 of the bytes."""
+  return f'{_describe(array)} {_sha256(array.reshape(-1).view(np.uint8))}'
 
 
 def _describe(leaf: Any) -> str:
@@ -398,19 +392,18 @@ def _sha256(data: Any) -> str:
   return hashlib.sha256(data).hexdigest()
 
 
-def _sealed(summary: dict[str, Any]) -> dict[str, Any]:
-  """The summary with its own SHA-256, so that metrics are verified too."""
-  content = {name: summary[name] for name in ('metrics', 'leaves')}
-  seal = _sha256(json.dumps(content, sort_keys=True).encode())
-  return content | {'seal': seal}
+def _seal(text: str) -> str:
+  """The text after a line with its SHA-256."""
+  return f'{_sha256(text.encode())}\n{text}'
 
 
 def _load(path: pathlib.Path, like: Any) -> Any:
   """Reads, verifies and places one checkpoint."""
-  summary = _read_summary(path)
+  saved = _read_summary(path)['leaves']
   arrays = _read_item(path, 'state')
-  if _summarize(arrays, {})['leaves'] != summary['leaves']:
-    raise CorruptCheckpointError(f'{path}: {_difference(arrays, summary)}')
+  for name in saved | arrays:
+    if name not in arrays or _fingerprint(arrays[name]) != saved.get(name):
+      raise CorruptCheckpointError(f'{path}: {name} is not what was saved')
   leaves = _leaves(like)
   _check_alike(path, arrays, leaves)
   placed = [_place(arrays[name], leaf) for name, leaf in leaves.items()]
@@ -418,15 +411,11 @@ def _load(path: pathlib.Path, like: Any) -> Any:
 
 
 def _read_summary(path: pathlib.Path) -> dict[str, Any]:
-  text = _read_item(path, 'summary')
-  try:
-    summary = json.loads(text)
-    is_sound = summary == _sealed(summary)
-  except (ValueError, TypeError, KeyError):
-    is_sound = False
-  if not is_sound:
-    raise CorruptCheckpointError(f'{path}: its summary has changed')
-  return summary
+  sealed = str(_read_item(path, 'summary'))
+  text = sealed.partition('\n')[2]
+  if sealed != _seal(text):
+    raise CorruptCheckpointError(f'{path}: its summary is not what was saved')
+  return json.loads(text)
 
 
 def _read_item(path: pathlib.Path, name: str) -> Any:
@@ -446,14 +435,6 @@ def _root_cause(error: BaseException) -> str:
     error = cause
   lines = str(error).splitlines() or ['']
   return f'{type(error).__name__}: {lines[0][:200]}'
-
-
-def _difference(
-  arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]
-) -> str:
-  found, saved = _summarize(arrays, {})['leaves'], summary['leaves']
-  names = [name for name in saved if found.get(name) != saved[name]]
-  return f'{", ".join(names[:3] or "its arrays")} differs from what was saved'
 
 
 def _check_alike(

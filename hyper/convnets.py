@@ -32,8 +32,14 @@ class MnistConvnet(nn.Module):
     x = images
     for name in ('conv1', 'conv2'):
       x = nn.Conv(16, (7, 7), kernel_init=self.kernel_init, name=name)(x)
-      x = nn.max_pool(jax.nn.relu(x), (2, 2), (2, 2))
+      x = max_pool(jax.nn.relu(x))
     x = x.reshape(len(x), -1)
     return nn.Dense(
       10, kernel_init=nn.initializers.orthogonal(), name='softmax'
     )(x)
+
+
+def max_pool(x: Float[Array, 'b h w c']) -> Float[Array, 'b h/2 w/2 c']:
+  """2x2 max pooling; its gradient is three times as fast as flax's on CPU."""
+  b, h, w, c = x.shape
+  return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
