@@ -18,9 +18,9 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from hyper import configuration, training
-from hyper.checkpoint import CheckpointError, Checkpoints
+from hyper.checkpoint import Checkpoints
 from hyper.metrics import MetricsWriter, Progress
-from hyper.tasks import TASKS
+from hyper.tasks import make_task
 from hyper.training import TrainState
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -92,7 +92,7 @@ def train(
         values = None
         if is_due(step, config.eval_every_steps, start) or is_last:
           log.flush()
-          values = evaluate(task, eval_step, state, 'validation', config.seed)
+          values = training.evaluate(task, eval_step, state, 'validation')
           log.evaluation(step, values)
         stop = is_last or interruption.number
         if values or stop or is_due(step, config.save_every_steps, start):
@@ -113,25 +113,6 @@ def train(
 def is_due(step: int, every_steps: int, start: int) -> bool:
   """Whether what happens every so many steps happens now; 0 means never."""
   return step > start and every_steps > 0 and step % every_steps == 0
-
-
-def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Any:
-  """The task that `config.task` names."""
-  if config.task not in TASKS:
-    raise ValueError(
-      f'config.task is {config.task!r}; allowed: {", ".join(TASKS)}.'
-    )
-  return TASKS[config.task](config, data_dir, workdir)
-
-
-def evaluate(
-  task: Any, eval_step: Any, state: TrainState, split: str, seed: int
-) -> dict[str, float]:
-  """The task's means over a whole split."""
-  model_state = task.eval_state(state.model_state)
-  batches = task.batches(split, seed, 0)
-  sums = training.evaluate(eval_step, state.params, model_state, batches)
-  return task.summarize(sums)
 
 
 def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
@@ -272,12 +253,7 @@ def main(argv: list[str]) -> int:
     raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
   try:
     return train(CONFIG.value, WORKDIR.value, DATA_DIR.value, PROFILE.value)
-  except (
-    ValueError,
-    FileNotFoundError,
-    FloatingPointError,
-    CheckpointError,
-  ) as error:
+  except (ValueError, FileNotFoundError, FloatingPointError) as error:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
     return 1

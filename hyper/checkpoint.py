@@ -1,29 +1,30 @@
 """Checkpoints of a run: the newest few and the best, verified when read.
 
-A checkpoint is an orbax folder named after its step. It holds the arrays of
-the state, each under its path in the tree (`params/cell/kernel`), and a
-summary in JSON: the metrics it was saved with, and the type, shape and SHA-256
-of every array, because orbax reads changed bytes without noticing. A folder
-appears under its name only when it is whole. The other names are
+A checkpoint is a folder named after its step. In it are the arrays of the
+state, written by orbax, each under its path in the tree
+(`params/cell/kernel`), and summary.json: the metrics of the state, and the
+SHA-256 of every array and every file. orbax reads changed bytes without
+noticing, so the arrays are compared after reading; a damaged file makes its
+threads report errors of their own, so the files are compared before.
 
-  1200.new        step 1200 saved again, about to take the place of 1200
+A folder gets its name when it is whole. The other names beside it are
+
   1200.corrupt    set aside by `resume`, never deleted
-  1200.deleting, 1200.orbax-checkpoint-tmp
-                  left by a killed process; the next one that writes deletes
-                  them
+  1200.new, 1200.new.orbax-checkpoint-tmp, 1200.deleting
+                  left by a killed process, until the next one that writes
 
-With several processes every method that writes must be called by all of them;
-the folder is one that all can see.
+With several processes all must call the methods that write, and see one folder.
 """
 
 import hashlib
 import json
 import math
+import os
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from logging import ERROR, LogRecord
-from os import PathLike
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -33,6 +34,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 T = TypeVar('T')
+LEFTOVERS = '[0-9]*.new', '[0-9]*.new.orbax-checkpoint-tmp*', '[0-9]*.deleting'
 
 
 class CorruptCheckpointError(ValueError):
@@ -57,7 +59,7 @@ class Checkpoints:
 
   def __init__(
     self,
-    folder: str | PathLike[str],
+    folder: str | os.PathLike[str],
     selection: tuple[str, str],
     keep_latest: int = 2,
   ):
@@ -69,22 +71,23 @@ class Checkpoints:
     self.folder = pathlib.Path(folder).absolute()
     self._sign = 1 if mode == 'min' else -1
     self._keep_latest = keep_latest
-    self._pending: tuple[pathlib.Path, Any] | None = None
     self._has_cleaned = False
+    self._thread = ThreadPoolExecutor(1, 'checkpoint')
+    self._pending: Future[None] | None = None
     logging.get_absl_logger().addFilter(_is_worth_showing)
 
   def __enter__(self) -> 'Checkpoints':
     return self
 
   def __exit__(self, *error: Any) -> None:
-    self.wait()
+    self.close()
 
   @property
   def steps(self) -> list[int]:
     """The steps that have a complete checkpoint on disk, in order."""
     if not self.folder.is_dir():
       return []
-    names = {path.name.removesuffix('.new') for path in self.folder.iterdir()}
+    names = (path.name for path in self.folder.iterdir())
     return sorted(int(name) for name in names if name.isdecimal())
 
   @property
@@ -106,12 +109,12 @@ class Checkpoints:
     """Copies the state and starts to write it; the caller may then donate it.
 
     Waits for the write before, if that is still under way. Once this one is
-    complete (see `wait`), checkpoints no longer wanted are deleted: all but
-    the newest and the best. One saved without metrics is never the best.
+    complete, checkpoints no longer wanted are deleted: all but the newest and
+    the best. One saved without metrics is never the best.
 
-    The same step may be saved again: if the state is the same, the metrics of
-    both are kept, and nothing is written if that adds none; a different state
-    takes the place of the one on disk once it is complete.
+    The same step may be saved again. The same state is not written twice, and
+    its metrics are those of both; another state takes the place of the first
+    when it is complete.
 
     Args:
       step: the number of steps taken.
@@ -128,16 +131,16 @@ class Checkpoints:
       raise ValueError(f'metrics are {list(metrics)}, without {self._metric}.')
     self._prepare_to_write()
     arrays = _copy_to_host(state)
-    summary = _summarize(arrays, metrics)
+    summary = {'metrics': metrics, 'arrays': _fingerprints(arrays)}
     held = self._held(step)
-    if held and held['leaves'] == summary['leaves']:
-      summary['metrics'] = held['metrics'] | metrics
-      if summary == held:
-        return
-    path = self.folder / (f'{step}.new' if held else str(step))
-    logging.info('Saving checkpoint %s', path)
-    items = {'state': arrays, 'summary': _seal(json.dumps(summary))}
-    self._pending = path, ocp.save_checkpointables_async(path, items)
+    if held.get('arrays') == summary['arrays']:
+      held['metrics'] |= metrics
+      self._pending = self._thread.submit(self._amend, step, held)
+      return
+    logging.info('Saving checkpoint %s', self._path(step))
+    new = self._path(step).with_suffix('.new')
+    response = ocp.save_checkpointables_async(new, {'state': arrays})
+    self._pending = self._thread.submit(self._complete, step, summary, response)
 
   def restore(
     self, like: Any, which: Literal['latest', 'best'] | int = 'latest'
@@ -178,40 +181,42 @@ class Checkpoints:
     """
     self._prepare_to_write()
     step, state, corrupt = self._newest_sound(like)
-    for path, reason in corrupt.items():
-      aside = self._set_aside(path)
+    for corrupt_step, reason in corrupt.items():
+      aside = self._set_aside(corrupt_step)
       logging.warning(
         'Corrupt, renamed to %s, going on from step %d: %s', aside, step, reason
       )
     return step, state
 
   def wait(self) -> None:
-    """Waits until what was saved is complete, and deletes what is unwanted.
+    """Waits until what was saved is complete and the unwanted is deleted.
 
     Raises:
       RuntimeError: it could not be written; what was there before still is.
     """
     if self._pending is None:
       return
-    (path, response), self._pending = self._pending, None
+    pending, self._pending = self._pending, None
     try:
-      response.result()
+      pending.result()
     except Exception as error:
       raise RuntimeError(
-        f'Checkpoint {path} could not be written: {_root_cause(error)}'
+        f'A checkpoint in {self.folder} could not be written: {_reason(error)}'
       ) from error
-    if jax.process_index() == 0:
-      self._adopt(path)
-      self._delete_unwanted()
     multihost_utils.sync_global_devices('checkpoint complete')
 
+  def close(self) -> None:
+    """Waits for the last save, and ends the thread that writes."""
+    try:
+      self.wait()
+    finally:
+      self._thread.shutdown()
+
   def _path(self, step: int) -> pathlib.Path:
-    new = self.folder / f'{step}.new'
-    return new if new.exists() else self.folder / str(step)
+    return self.folder / str(step)
 
   def _score(self, step: int) -> float | None:
-    metrics = _read_summary(self._path(step))['metrics']
-    return metrics.get(self._metric)
+    return _read_summary(self._path(step))['metrics'].get(self._metric)
 
   def _best(self, scores: Mapping[int, float | None]) -> int | None:
     ranks = {
@@ -228,19 +233,29 @@ class Checkpoints:
     self._has_cleaned = True
     if jax.process_index() == 0:
       self.folder.mkdir(parents=True, exist_ok=True)
-      for pattern in ('[0-9]*.orbax-checkpoint-tmp*', '[0-9]*.deleting'):
+      for pattern in LEFTOVERS:
         for leftover in self.folder.glob(pattern):
           shutil.rmtree(leftover, ignore_errors=True)
-      for path in self.folder.glob('[0-9]*.new'):
-        self._adopt(path)
     multihost_utils.sync_global_devices('checkpoint folder cleaned')
 
-  def _adopt(self, path: pathlib.Path) -> None:
-    """Puts a `.new` checkpoint in the place of the one of the same step."""
-    if path.suffix == '.new':
-      if path.with_suffix('').exists():
-        _delete(path.with_suffix(''))
-      path.rename(path.with_suffix(''))
+  def _complete(
+    self, step: int, summary: dict[str, Any], response: Any
+  ) -> None:
+    """Publishes what orbax has written, and only then deletes the unwanted."""
+    response.result()
+    if jax.process_index() == 0:
+      path = self._path(step)
+      new = path.with_suffix('.new')
+      _write_summary(new, summary | {'files': _hash_files(new)})
+      if path.exists():
+        _delete(path)
+      new.rename(path)
+      self._delete_unwanted()
+
+  def _amend(self, step: int, summary: dict[str, Any]) -> None:
+    if jax.process_index() == 0:
+      _write_summary(self._path(step), summary)
+      self._delete_unwanted()
 
   def _delete_unwanted(self) -> None:
     steps = self.steps
@@ -256,39 +271,34 @@ class Checkpoints:
       if step not in wanted:
         _delete(self._path(step))
 
-  def _held(self, step: int) -> dict[str, Any] | None:
-    """The summary of what is on disk for a step about to be saved."""
-    if step not in self.steps:
-      return None
-    path = self._path(step)
+  def _held(self, step: int) -> dict[str, Any]:
+    """The summary of a checkpoint already on disk; empty if there is none."""
     try:
-      return _read_summary(path)
-    except CorruptCheckpointError as error:
-      aside = self._set_aside(path)
-      logging.warning('Corrupt, renamed to %s: %s', aside, error)
-      return None
+      return _read_summary(self._path(step))
+    except (CorruptCheckpointError, _VanishedError):
+      return {}
 
-  def _set_aside(self, path: pathlib.Path) -> pathlib.Path:
-    aside, count = path.with_suffix('.corrupt'), 1
+  def _set_aside(self, step: int) -> pathlib.Path:
+    aside, count = self.folder / f'{step}.corrupt', 1
     while aside.exists():
       count += 1
-      aside = path.with_suffix(f'.corrupt-{count}')
+      aside = self.folder / f'{step}.corrupt-{count}'
+    multihost_utils.sync_global_devices('new name found')
     if jax.process_index() == 0:
-      path.rename(aside)
+      self._path(step).rename(aside)
     multihost_utils.sync_global_devices('checkpoint set aside')
     return aside
 
   def _newest_sound(
     self, like: Any
-  ) -> tuple[int, Any, dict[pathlib.Path, CorruptCheckpointError]]:
-    """The step, its state, and what is wrong with the newer ones."""
-    corrupt: dict[pathlib.Path, CorruptCheckpointError] = {}
+  ) -> tuple[int, Any, dict[int, CorruptCheckpointError]]:
+    """A step, its state, and what is wrong with the later ones."""
+    corrupt: dict[int, CorruptCheckpointError] = {}
     for step in reversed(self.steps):
-      path = self._path(step)
       try:
-        return step, _load(path, like), corrupt
+        return step, _load(self._path(step), like), corrupt
       except CorruptCheckpointError as error:
-        corrupt[path] = error
+        corrupt[step] = error
     if not corrupt:
       raise FileNotFoundError(f'There is no checkpoint in {self.folder}.')
     reasons = '\n'.join(str(reason) for reason in corrupt.values())
@@ -371,70 +381,93 @@ def _whole(leaf: Any) -> Any:
   return multihost_utils.process_allgather(leaf, tiled=True)
 
 
-def _summarize(
-  arrays: Mapping[str, np.ndarray], metrics: dict[str, float]
-) -> dict[str, Any]:
-  leaves = {name: _fingerprint(array) for name, array in arrays.items()}
-  return {'metrics': metrics, 'leaves': leaves}
-
-
-def _fingerprint(array: np.ndarray) -> str:
-  """Type, shape and SHA-256 of the bytes."""
-  return f'{_describe(array)} {_sha256(array.reshape(-1).view(np.uint8))}'
-
-
 def _describe(leaf: Any) -> str:
   """Type and shape, such as float32[3, 4]."""
   return f'{leaf.dtype}{list(leaf.shape)}'
+
+
+def _fingerprints(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+  """Type, shape and SHA-256 of each array."""
+  return {
+    name: f'{_describe(array)} {_sha256(array.reshape(-1).view(np.uint8))}'
+    for name, array in arrays.items()
+  }
 
 
 def _sha256(data: Any) -> str:
   return hashlib.sha256(data).hexdigest()
 
 
-def _seal(text: str) -> str:
-  """The text after a line with its SHA-256."""
-  return f'{_sha256(text.encode())}\n{text}'
+def _hash_files(folder: pathlib.Path) -> dict[str, str]:
+  """SHA-256 of every file in a folder, but the summary."""
+  hashes = {}
+  for path in sorted(folder.rglob('*')):
+    if path.is_file() and path != folder / 'summary.json':
+      with path.open('rb') as file:
+        digest = hashlib.file_digest(file, 'sha256').hexdigest()
+      hashes[path.relative_to(folder).as_posix()] = digest
+  return hashes
+
+
+def _write_summary(folder: pathlib.Path, summary: dict[str, Any]) -> None:
+  part = folder / 'summary.json.part'
+  part.write_text(json.dumps(summary | {'seal': _seal(summary)}, indent=1))
+  part.replace(folder / 'summary.json')
+
+
+def _seal(summary: Mapping[str, Any]) -> str:
+  """SHA-256 of the summary itself, which holds the metrics."""
+  content = {name: summary[name] for name in ('metrics', 'arrays', 'files')}
+  return _sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def _read_summary(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    summary = json.loads((path / 'summary.json').read_bytes())
+    if summary['seal'] != _seal(summary):
+      raise ValueError('summary.json is not what was saved')
+  except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+    raise _corrupt_or_vanished(path, error) from error
+  return summary
+
+
+def _corrupt_or_vanished(path: pathlib.Path, error: Exception) -> Exception:
+  if not path.exists():
+    return _VanishedError(path)
+  return CorruptCheckpointError(f'{path}: {_reason(error)}')
+
+
+def _reason(error: BaseException) -> str:
+  """The first line of the error that started it; orbax wraps it in prose."""
+  while cause := error.__cause__ or error.__context__:
+    error = cause
+  lines = str(error).splitlines() or ['']
+  return f'{type(error).__name__}: {lines[0][:200]}'
 
 
 def _load(path: pathlib.Path, like: Any) -> Any:
   """Reads, verifies and places one checkpoint."""
-  saved = _read_summary(path)['leaves']
-  arrays = _read_item(path, 'state')
-  for name in saved | arrays:
-    if name not in arrays or _fingerprint(arrays[name]) != saved.get(name):
-      raise CorruptCheckpointError(f'{path}: {name} is not what was saved')
+  summary = _read_summary(path)
+  try:
+    _verify(_hash_files(path), summary['files'])
+    arrays = ocp.load_checkpointables(path, {'state': None})['state']
+    _verify(_fingerprints(arrays), summary['arrays'])
+  except (MemoryError, PermissionError):
+    raise  # says nothing about the checkpoint
+  except Exception as error:
+    raise _corrupt_or_vanished(path, error) from error
   leaves = _leaves(like)
   _check_alike(path, arrays, leaves)
   placed = [_place(arrays[name], leaf) for name, leaf in leaves.items()]
   return jax.tree.unflatten(jax.tree.structure(like), placed)
 
 
-def _read_summary(path: pathlib.Path) -> dict[str, Any]:
-  sealed = str(_read_item(path, 'summary'))
-  text = sealed.partition('\n')[2]
-  if sealed != _seal(text):
-    raise CorruptCheckpointError(f'{path}: its summary is not what was saved')
-  return json.loads(text)
-
-
-def _read_item(path: pathlib.Path, name: str) -> Any:
-  try:
-    return ocp.load_checkpointables(path, {name: None})[name]
-  except (MemoryError, PermissionError):
-    raise  # says nothing about the checkpoint
-  except Exception as error:
-    if not path.exists():
-      raise _VanishedError(path) from error
-    raise CorruptCheckpointError(f'{path}: {_root_cause(error)}') from error
-
-
-def _root_cause(error: BaseException) -> str:
-  """The first line of the error that started it; orbax wraps it in prose."""
-  while cause := error.__cause__ or error.__context__:
-    error = cause
-  lines = str(error).splitlines() or ['']
-  return f'{type(error).__name__}: {lines[0][:200]}'
+def _verify(found: Mapping[str, str], saved: Mapping[str, str]) -> None:
+  for name in saved:
+    if name not in found:
+      raise ValueError(f'{name} is missing')
+    if found[name] != saved[name]:
+      raise ValueError(f'{name} is not what was saved')
 
 
 def _check_alike(
@@ -461,7 +494,7 @@ def _place(array: np.ndarray, like: Any) -> jax.Array:
 
 
 def _delete(path: pathlib.Path) -> None:
-  """Deletes a checkpoint; a reader or a kill never sees half of it."""
+  """Deletes a checkpoint; neither a reader nor a kill leaves half of it."""
   doomed = path.with_suffix('.deleting')
   path.rename(doomed)
   # What a network file system holds back goes when the next run starts.

@@ -4,7 +4,7 @@ Nothing here knows a task: a loss is a pure function
 `loss(params, model_state, batch, key, train) -> (loss, (model_state, sums))`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -106,17 +106,17 @@ def make_eval_step(
 
 
 def evaluate(
+  task: Any,
   eval_step: Callable[[Any, Any, Batch], tuple[Any, dict[str, Array]]],
-  params: Any,
-  model_state: Any,
-  batches: Iterator[Batch],
+  state: TrainState,
+  split: str,
 ) -> dict[str, float]:
-  """The sums over all batches, added up in float64."""
-  parts = []
-  for batch in batches:
-    model_state, sums = eval_step(params, model_state, batch)
+  """The task's means over a whole split, from sums added up in float64."""
+  model_state, parts = task.eval_state(state.model_state), []
+  for batch in task.batches(split, seed=0, start=0):
+    model_state, sums = eval_step(state.params, model_state, batch)
     parts.append(sums)
-  return add_sums(jax.device_get(parts))
+  return task.summarize(add_sums(jax.device_get(parts)))
 
 
 def add_sums(parts: list[dict[str, Any]]) -> dict[str, float]:

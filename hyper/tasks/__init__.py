@@ -17,7 +17,25 @@ A task is called as `TASKS[config.task](config, data_dir, workdir)`. It keeps in
 and, where it has slow scores or samples, a report of them for evaluate.py.
 """
 
+from typing import Any
+
+from ml_collections import ConfigDict
+
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
 
 TASKS = {'char_lm': CharLM, 'classify': Classify}
+
+
+def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Any:
+  """The task that `config.task` names.
+
+  Raises:
+    ValueError: there is no such task, or the rest of the config does not fit.
+    FileNotFoundError: the data are missing.
+  """
+  if config.task not in TASKS:
+    raise ValueError(
+      f'config.task is {config.task!r}; allowed: {", ".join(TASKS)}.'
+    )
+  return TASKS[config.task](config, data_dir, workdir)

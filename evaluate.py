@@ -1,0 +1,118 @@
+"""Scores a checkpoint of a run on a split, and prints one line of JSON.
+
+  python evaluate.py --workdir=runs/ptb_hyper
+
+The run folder holds all that is needed but the data. What the task reports
+beyond its means goes into the same line. --override replaces a field of the
+saved config for this evaluation, for example
+`--override=data.eval_streams=1` for one pass over the whole text.
+"""
+
+import ast
+import json
+import os
+import sys
+from typing import Any
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from hyper import configuration, training
+from hyper.checkpoint import Checkpoints
+from hyper.tasks import make_task
+
+WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+DATA_DIR = flags.DEFINE_string(
+  'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+)
+SPLIT = flags.DEFINE_enum(
+  'split', 'test', ['validation', 'test'], 'What is scored.'
+)
+CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
+)
+OVERRIDE = flags.DEFINE_multi_string(
+  'override', [], 'FIELD=VALUE of the saved config, for this evaluation.'
+)
+
+
+def evaluate(
+  config: ConfigDict, workdir: str, data_dir: str, split: str, which: str | int
+) -> dict[str, Any]:
+  """The scores of a checkpoint, with what was scored and how.
+
+  Raises:
+    ValueError: the checkpoint is damaged or not of this config, or the data
+      are not as they must be.
+    FileNotFoundError: there is no such checkpoint, or the data are missing.
+  """
+  task = make_task(config, data_dir, workdir)
+  schedule = training.make_schedule(config.schedule)
+  optimizer = training.make_optimizer(config.optimizer, schedule)
+  like = jax.eval_shape(
+    lambda: training.init_state(task.init, optimizer, config.seed)
+  )
+  folder = os.path.join(workdir, 'checkpoints')
+  step, state = Checkpoints(folder, task.selection).restore(like, which)
+  eval_step = training.make_eval_step(task.loss)
+  scores = training.evaluate(task, eval_step, state, split)
+  report = getattr(task, 'report', None)
+  return {
+    'workdir': workdir,
+    'checkpoint': step,
+    'split': split,
+    **scores,
+    **(report(state, split) if report else {}),
+  }
+
+
+def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
+  """The config with fields replaced, each given as FIELD=VALUE.
+
+  Raises:
+    ValueError: no such field, or a value of another type.
+  """
+  config = config.copy_and_resolve_references()
+  for assignment in assignments:
+    field, _, text = assignment.partition('=')
+    try:
+      value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+      value = text
+    try:
+      config.update_from_flattened_dict({field: value})
+    except (KeyError, TypeError, AttributeError) as error:
+      raise ValueError(f'--override={assignment}: {error}') from error
+  return config
+
+
+def main(argv: list[str]) -> int:
+  """Reads the flags, evaluates, prints."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+  which = CHECKPOINT.value
+  try:
+    if which not in ('best', 'latest') and not which.isdecimal():
+      raise ValueError(
+        f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
+      )
+    config = override(configuration.load(WORKDIR.value), OVERRIDE.value)
+    scores = evaluate(
+      config,
+      WORKDIR.value,
+      DATA_DIR.value,
+      SPLIT.value,
+      int(which) if which.isdecimal() else which,
+    )
+  except (ValueError, FileNotFoundError) as error:
+    logging.debug('traceback', exc_info=True)
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  print(json.dumps(scores))
+  return 0
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('workdir')
+  app.run(main)

@@ -1,0 +1,1 @@
+"""Figures of runs; `python -m hyper.figures` draws them."""
