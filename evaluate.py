@@ -10,31 +10,13 @@ saved config for this evaluation, for example
 
 import ast
 import json
-import os
 import sys
 from typing import Any
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from hyper import configuration, training
-from hyper.checkpoint import Checkpoints
-from hyper.tasks import make_task
-
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-DATA_DIR = flags.DEFINE_string(
-  'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
-)
-SPLIT = flags.DEFINE_enum(
-  'split', 'test', ['validation', 'test'], 'What is scored.'
-)
-CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
-)
-OVERRIDE = flags.DEFINE_multi_string(
-  'override', [], 'FIELD=VALUE of the saved config, for this evaluation.'
-)
+from hyper import configuration, trained, training
 
 
 def evaluate(
@@ -47,14 +29,7 @@ def evaluate(
       are not as they must be.
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
-  task = make_task(config, data_dir, workdir)
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
-  like = jax.eval_shape(
-    lambda: training.init_state(task.init, optimizer, config.seed)
-  )
-  folder = os.path.join(workdir, 'checkpoints')
-  step, state = Checkpoints(folder, task.selection).restore(like, which)
+  task, step, state = trained.load(config, workdir, data_dir, which)
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
   report = getattr(task, 'report', None)
@@ -91,18 +66,20 @@ def main(argv: list[str]) -> int:
   """Reads the flags, evaluates, prints."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
-  which = CHECKPOINT.value
+  which = flags.FLAGS.checkpoint
   try:
     if which not in ('best', 'latest') and not which.isdecimal():
       raise ValueError(
         f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
       )
-    config = override(configuration.load(WORKDIR.value), OVERRIDE.value)
+    config = override(
+      configuration.load(flags.FLAGS.workdir), flags.FLAGS.override
+    )
     scores = evaluate(
       config,
-      WORKDIR.value,
-      DATA_DIR.value,
-      SPLIT.value,
+      flags.FLAGS.workdir,
+      flags.FLAGS.data_dir,
+      flags.FLAGS.split,
       int(which) if which.isdecimal() else which,
     )
   except (ValueError, FileNotFoundError) as error:
@@ -113,6 +90,22 @@ def main(argv: list[str]) -> int:
   return 0
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  flags.DEFINE_string(
+    'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  )
+  flags.DEFINE_enum('split', 'test', ['validation', 'test'], 'What is scored.')
+  flags.DEFINE_string(
+    'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
+  )
+  flags.DEFINE_multi_string(
+    'override', [], 'FIELD=VALUE of the saved config, for this evaluation.'
+  )
   flags.mark_flag_as_required('workdir')
+
+
+if __name__ == '__main__':
+  define_flags()
   app.run(main)

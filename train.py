@@ -23,27 +23,6 @@ from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import make_task
 from hyper.training import TrainState
 
-CONFIG = config_flags.DEFINE_config_file(
-  'config',
-  None,
-  'Config file, with a variant after a colon if wanted; the configs/ folder '
-  'has one for each experiment. --config.FIELD=VALUE replaces a field.',
-)
-WORKDIR = flags.DEFINE_string(
-  'workdir',
-  None,
-  'Folder of the run: config, metrics, checkpoints. An interrupted run in it '
-  'goes on.',
-)
-DATA_DIR = flags.DEFINE_string(
-  'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
-)
-PROFILE = flags.DEFINE_bool(
-  'profile',
-  False,
-  'Leave a trace of a few steps in WORKDIR/profile, for Perfetto '
-  '(ui.perfetto.dev), TensorBoard or XProf.',
-)
 PROFILED_STEPS = range(10, 15)  # after the first; compilation is not shown
 
 
@@ -184,9 +163,8 @@ class Log:
       raise FloatingPointError(
         f'step {step}: loss {report["loss"]}, gradient norm '
         f'{report["grad_norm"]}, learning rate {report["learning_rate"]:g}. '
-        f'The last good checkpoint is that of step {saved[-1]}.'
-        if saved
-        else 'There is no checkpoint yet.'
+        'The last good checkpoint is '
+        + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
       )
     self._sums.append(report.pop('sums'))
     if step % self._config.log_every_steps == 0:
@@ -252,7 +230,12 @@ def main(argv: list[str]) -> int:
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
   try:
-    return train(CONFIG.value, WORKDIR.value, DATA_DIR.value, PROFILE.value)
+    return train(
+      flags.FLAGS.config,
+      flags.FLAGS.workdir,
+      flags.FLAGS.data_dir,
+      flags.FLAGS.profile,
+    )
   except (ValueError, FileNotFoundError, FloatingPointError) as error:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
@@ -267,6 +250,32 @@ def parse_flags(argv: list[str]) -> list[str]:
     sys.exit(f'error: {error}')
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'Config file, with a variant after a colon if wanted; the configs/ folder '
+    'has one for each experiment. --config.FIELD=VALUE replaces a field.',
+  )
+  flags.DEFINE_string(
+    'workdir',
+    None,
+    'Folder of the run: config, metrics, checkpoints. An interrupted run in it '
+    'goes on.',
+  )
+  flags.DEFINE_string(
+    'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  )
+  flags.DEFINE_bool(
+    'profile',
+    False,
+    'Leave a trace of a few steps in WORKDIR/profile, for Perfetto '
+    '(ui.perfetto.dev), TensorBoard or XProf.',
+  )
   flags.mark_flags_as_required(['config', 'workdir'])
+
+
+if __name__ == '__main__':
+  define_flags()
   app.run(main, flags_parser=parse_flags)

@@ -134,8 +134,9 @@ class Checkpoints:
     summary = {'metrics': metrics, 'arrays': _fingerprints(arrays)}
     held = self._held(step)
     if held.get('arrays') == summary['arrays']:
-      held['metrics'] |= metrics
-      self._pending = self._thread.submit(self._amend, step, held)
+      if metrics.items() - held['metrics'].items():
+        held['metrics'] |= metrics
+        self._pending = self._thread.submit(self._amend, step, held)
       return
     logging.info('Saving checkpoint %s', self._path(step))
     new = self._path(step).with_suffix('.new')

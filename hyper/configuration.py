@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +31,7 @@ def build(
     ValueError: an unknown name, or a field too many or too few.
   """
   arguments = dict(fields)
-  name = arguments.pop('name')
+  name = arguments.pop('name', None)
   if name not in table:
     raise ValueError(
       f'{section}.name is {name!r}; allowed: {", ".join(sorted(table))}.'
@@ -133,11 +134,16 @@ def _check_leaves(value: Any, path: str) -> None:
       f'{path} is a {type(value).__name__}; a config holds only bool, int, '
       'float, str, tuples and sections of these.'
     )
+  elif isinstance(value, float) and not math.isfinite(value):
+    raise ValueError(f'{path} is {value}; a config holds only finite numbers.')
 
 
 def from_json(text: str) -> ConfigDict:
   """The locked config that `to_json` wrote."""
-  return ConfigDict(_with_tuples(json.loads(text))).lock()
+  fields = json.loads(text)
+  if not isinstance(fields, dict):
+    raise ValueError(f'a config is a JSON object, not {text[:40]!r}.')
+  return ConfigDict(_with_tuples(fields)).lock()
 
 
 def _with_tuples(value: Any) -> Any:

@@ -5,33 +5,15 @@
 Text is written as it is drawn. The run folder holds all that is needed.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 from absl import app, flags, logging
 
-from hyper import configuration, training
-from hyper.checkpoint import Checkpoints
+from hyper import configuration, trained
 from hyper.decode import sample_symbols
-from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
-
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-PROMPT = flags.DEFINE_string('prompt', '', 'Text to go on from.')
-LENGTH = flags.DEFINE_integer('length', 500, 'Symbols to draw.', lower_bound=1)
-TEMPERATURE = flags.DEFINE_float(
-  'temperature',
-  1.0,
-  'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
-  lower_bound=0.0,
-)
-SEED = flags.DEFINE_integer('seed', 0, 'Of the draws.')
-CHECKPOINT = flags.DEFINE_enum(
-  'checkpoint', 'best', ['best', 'latest'], 'Which one.'
-)
 
 
 def text(
@@ -50,18 +32,11 @@ def text(
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
   config = configuration.load(workdir)
-  task = make_task(config, '', workdir)
+  task, _, state = trained.load(config, workdir, '', which)
   if not isinstance(task, CharLM):
     raise ValueError(
       f'{workdir} is a run of the task {config.task!r}; text needs char_lm.'
     )
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
-  like = jax.eval_shape(
-    lambda: training.init_state(task.init, optimizer, config.seed)
-  )
-  folder = os.path.join(workdir, 'checkpoints')
-  _, state = Checkpoints(folder, task.selection).restore(like, which)
   symbols = np.frombuffer(prompt.encode(), np.uint8)
   start = [task.vocabulary.start]
   numbers = sample_symbols(
@@ -81,24 +56,40 @@ def main(argv: list[str]) -> int:
     raise app.UsageError(f'say what to generate: text (not {argv[1:]})')
   try:
     symbols = text(
-      WORKDIR.value,
-      PROMPT.value,
-      LENGTH.value,
-      TEMPERATURE.value,
-      SEED.value,
-      CHECKPOINT.value,
+      flags.FLAGS.workdir,
+      flags.FLAGS.prompt,
+      flags.FLAGS.length,
+      flags.FLAGS.temperature,
+      flags.FLAGS.seed,
+      flags.FLAGS.checkpoint,
     )
   except (ValueError, FileNotFoundError) as error:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
     return 1
-  print(PROMPT.value, end='', flush=True)
+  print(flags.FLAGS.prompt, end='', flush=True)
   for symbol in symbols:
     print(symbol, end='', flush=True)
   print()
   return 0
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  flags.DEFINE_string('prompt', '', 'Text to go on from.')
+  flags.DEFINE_integer('length', 500, 'Symbols to draw.', lower_bound=1)
+  flags.DEFINE_float(
+    'temperature',
+    1.0,
+    'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
+    lower_bound=0.0,
+  )
+  flags.DEFINE_integer('seed', 0, 'Of the draws.')
+  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
   flags.mark_flag_as_required('workdir')
+
+
+if __name__ == '__main__':
+  define_flags()
   app.run(main)

@@ -19,8 +19,9 @@ def no_proxy(monkeypatch):
 
 
 @contextlib.contextmanager
-def serve(status=200, body=b'body', length=None):
+def serve(status=200, body=b'body', length=None, stall=False):
   """A server on this machine that gives one answer to everything."""
+  released = threading.Event()
 
   class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -28,6 +29,8 @@ def serve(status=200, body=b'body', length=None):
       self.send_header('Content-Length', str(length or len(body)))
       self.end_headers()
       self.wfile.write(body)
+      if stall:
+        released.wait(10)
 
     def log_message(self, *args):
       del args
@@ -35,9 +38,12 @@ def serve(status=200, body=b'body', length=None):
   with http.server.HTTPServer(('127.0.0.1', 0), Handler) as server:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f'http://127.0.0.1:{server.server_port}/file'
-    server.shutdown()
-    thread.join()
+    try:
+      yield f'http://127.0.0.1:{server.server_port}/file'
+    finally:
+      released.set()
+      server.shutdown()
+      thread.join()
 
 
 def test_find_prefers_the_first_folder_then_the_first_name(tmp_path):
@@ -86,6 +92,14 @@ def test_fetch_gives_up_on_silence():
     url = f'http://127.0.0.1:{server.getsockname()[1]}/'
     start = time.monotonic()
     with pytest.raises(ConnectionError, match=url):
+      raw_files.fetch(url, seconds=0.2)
+    assert time.monotonic() - start < 5
+
+
+def test_fetch_gives_up_on_an_answer_that_stops():
+  start = time.monotonic()
+  with serve(length=10, stall=True) as url:
+    with pytest.raises(ConnectionError, match=f'{url}.*timed out'):
       raw_files.fetch(url, seconds=0.2)
     assert time.monotonic() - start < 5
 

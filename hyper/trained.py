@@ -1,0 +1,39 @@
+"""A trained run, loaded from its folder for evaluation and generation."""
+
+import os
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from hyper import training
+from hyper.checkpoint import Checkpoints
+from hyper.tasks import make_task
+from hyper.training import TrainState
+
+
+def load(
+  config: ConfigDict, workdir: str, data_dir: str, which: str | int
+) -> tuple[Any, int, TrainState]:
+  """The task of a run, and the step and state of one of its checkpoints.
+
+  Args:
+    config: as saved in the run folder.
+    workdir: the run folder.
+    data_dir: of the data sets; read only as far as the task needs them.
+    which: 'best', 'latest', or a step.
+
+  Raises:
+    ValueError: the checkpoint is damaged or not of this config, or the data
+      are not as they must be.
+    FileNotFoundError: there is no such checkpoint, or the data are missing.
+  """
+  task = make_task(config, data_dir, workdir)
+  schedule = training.make_schedule(config.schedule)
+  optimizer = training.make_optimizer(config.optimizer, schedule)
+  like = jax.eval_shape(
+    lambda: training.init_state(task.init, optimizer, config.seed)
+  )
+  folder = os.path.join(workdir, 'checkpoints')
+  step, state = Checkpoints(folder, task.selection).restore(like, which)
+  return task, step, state

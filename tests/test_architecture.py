@@ -1,0 +1,259 @@
+"""Who may import whom, read from the syntax trees, and imports without effect.
+
+Entry files see everything. Tasks see data, models, losses and configuration;
+models see the paper's parts; these see only JAX and Flax.
+"""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+STDLIB = set(sys.stdlib_module_names)
+
+COMMANDS = ('hyper.generate', 'hyper.figures')
+MODELS = ('hyper.sequence', 'hyper.convnets')
+PAPER = ('hyper.cells', 'hyper.recurrence', 'hyper.static')
+CONFIGURATION = ('hyper.configuration',)
+
+# Module, or package with all in it: what of hyper it may import.
+SEES: dict[str, tuple[str, ...]] = {
+  'hyper': (),
+  'hyper.cells': (),
+  'hyper.static': (),
+  'hyper.losses': (),
+  'hyper.recurrence': ('hyper.cells',),
+  'hyper.sequence': PAPER,
+  'hyper.convnets': PAPER,
+  'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
+  'hyper.configuration': (),
+  'hyper.training': CONFIGURATION,
+  'hyper.checkpoint': CONFIGURATION,
+  'hyper.metrics': CONFIGURATION,
+  'hyper.trained': (
+    *('hyper.tasks', 'hyper.training', 'hyper.checkpoint', *CONFIGURATION),
+  ),
+  'hyper.data': ('hyper.data',),
+  'hyper.tasks': (
+    *('hyper.tasks', 'hyper.data', 'hyper.losses', 'hyper.decode'),
+    *(*PAPER, *MODELS, *CONFIGURATION),
+  ),
+}
+# The paper's mathematics: no other package than these and Python's own.
+PURE = ('hyper.cells', 'hyper.recurrence', 'hyper.static', 'hyper.losses')
+PURE_PACKAGES = {'jax', 'flax', 'jaxtyping'}
+
+
+def files() -> dict[str, pathlib.Path]:
+  """Every module of the project but the tests, by its dotted name."""
+  paths = [ROOT / 'train.py', ROOT / 'evaluate.py']
+  for folder in ('hyper', 'configs'):
+    paths += sorted((ROOT / folder).rglob('*.py'))
+  return {dotted(path): path for path in paths}
+
+
+def dotted(path: pathlib.Path) -> str:
+  parts = path.relative_to(ROOT).with_suffix('').parts
+  return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+FILES = files()
+TREES = {
+  name: ast.parse(path.read_text(encoding='utf-8'), str(path))
+  for name, path in FILES.items()
+}
+
+
+def imports(tree: ast.AST, known: set[str]) -> set[str]:
+  """The modules a tree imports, at any depth; relative ones keep their dot.
+
+  `from hyper import data` imports hyper.data, `from hyper.data import f` only
+  hyper.data: the name is a module where it is a known one, or not of hyper.
+  """
+  found = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      module = '.' * node.level + (node.module or '')
+      for alias in node.names:
+        name = f'{module}.{alias.name}'
+        ours = module.split('.')[0] == 'hyper'
+        found.add(name if not ours or name in known else module)
+  return found
+
+
+IMPORTS = {name: imports(tree, set(TREES)) for name, tree in TREES.items()}
+
+
+def is_in(name: str, packages) -> bool:
+  return any(name == p or name.startswith(p + '.') for p in packages)
+
+
+def top(names: set[str]) -> set[str]:
+  return {name.split('.')[0] for name in names} - STDLIB
+
+
+def importers(package: str) -> set[str]:
+  """The modules that import a package, by any spelling."""
+  return {
+    m for m, names in IMPORTS.items() if any(is_in(n, [package]) for n in names)
+  }
+
+
+def modules(*packages: str) -> list[str]:
+  return [name for name in TREES if is_in(name, packages)]
+
+
+def test_the_reading_of_imports():
+  source = (
+    'import a.b as c\nfrom d import e\nfrom hyper import data\n'
+    'from hyper.data import f\ndef g():\n  from . import h\n  import i\n'
+  )
+  assert imports(ast.parse(source), {'hyper', 'hyper.data'}) == {
+    *('a.b', 'd.e', 'hyper.data', '..h', 'i')
+  }
+
+
+def test_every_module_of_hyper_has_its_rule():
+  for name in modules('hyper'):
+    ruled = name in SEES or is_in(name, set(SEES) - {'hyper'})
+    assert ruled or is_in(name, COMMANDS), (
+      f'{name} is new: say in SEES what of hyper it may import.'
+    )
+
+
+@pytest.mark.parametrize('name', SEES)
+def test_a_module_imports_no_more_of_hyper_than_its_rule_says(name):
+  checked = ['hyper'] if name == 'hyper' else modules(name)
+  assert checked, f'{name} is gone: remove its rule.'
+  for module in checked:
+    ours = {n for n in IMPORTS[module] if n.split('.')[0] == 'hyper'}
+    wrong = {n for n in ours if not is_in(n, SEES[name])}
+    assert not wrong, f'{module} imports {wrong}, beyond {SEES[name]}'
+
+
+def test_no_module_imports_an_entry_file_or_a_config():
+  for name in modules('hyper'):
+    assert not top(IMPORTS[name]) & {'train', 'evaluate', 'configs'}, name
+
+
+def test_configs_see_only_configs_and_configuration():
+  for name in modules('configs'):
+    for imported in IMPORTS[name]:
+      allowed = ('configs', 'hyper.configuration', 'ml_collections', *STDLIB)
+      assert is_in(imported, allowed), f'{name} imports {imported}'
+
+
+def test_imports_are_absolute():
+  for name, imported in IMPORTS.items():
+    assert not [n for n in imported if n.startswith('.')], name
+
+
+@pytest.mark.parametrize('name', PURE)
+def test_the_mathematics_needs_jax_and_flax_only(name):
+  assert top(IMPORTS[name]) - {'hyper'} <= PURE_PACKAGES
+
+
+@pytest.mark.parametrize('package', ['jax', 'flax', 'optax', 'orbax'])
+def test_data_do_without(package):
+  assert modules('hyper.data')
+  assert not importers(package) & set(modules('hyper.data'))
+
+
+def test_who_sees_a_config():
+  allowed = ('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained')
+  users = importers('ml_collections')
+  assert users
+  for name in users:
+    assert is_in(name, (*allowed, *CONFIGURATION, *COMMANDS)), name
+
+
+def test_who_reads_flags():
+  users = importers('absl.flags') | importers('absl.app')
+  assert {'train', 'evaluate'} <= users
+  for name in users:
+    assert is_in(name, ('train', 'evaluate', *COMMANDS)), name
+
+
+def test_orbax_is_used_in_one_place():
+  assert importers('orbax') == {'hyper.checkpoint'}
+
+
+def test_tensorflow_datasets_is_used_in_one_place_and_tensorflow_nowhere():
+  assert importers('tensorflow_datasets') == {'hyper.data.prepared'}
+  assert not importers('tensorflow')
+
+
+@pytest.mark.parametrize('name', TREES)
+def test_every_module_has_a_docstring(name):
+  assert ast.get_docstring(TREES[name])
+
+
+@pytest.mark.parametrize(
+  'module, table', [('hyper.tasks', 'TASKS'), ('hyper.cells', 'CELLS')]
+)
+def test_tables_are_literal_dicts_that_nothing_changes(module, table):
+  assigned = [
+    node.value
+    for node in TREES[module].body
+    if isinstance(node, ast.Assign | ast.AnnAssign)
+    and table in ast.unparse(node).split('=')[0]
+  ]
+  assert len(assigned) == 1 and isinstance(assigned[0], ast.Dict)
+  for key, value in zip(assigned[0].keys, assigned[0].values, strict=True):
+    assert isinstance(key, ast.Constant) and isinstance(value, ast.Name)
+  for name, tree in TREES.items():
+    for node in ast.walk(tree):
+      text = ''
+      if isinstance(node, ast.Subscript | ast.Name) and isinstance(
+        node.ctx, ast.Store | ast.Del
+      ):
+        text = ast.unparse(node)
+      if isinstance(node, ast.Attribute) and node.attr in CHANGERS:
+        text = ast.unparse(node.value)
+      changed = text.startswith(table) and text != table
+      changed |= isinstance(node, ast.Attribute) and text == table
+      assert not changed, f'{name} changes {table}'
+
+
+CHANGERS = ('update', 'setdefault', 'pop', 'popitem', 'clear', '__setitem__')
+
+
+IMPORT_ALL = """
+import importlib, sys
+from absl import flags
+import ml_collections.config_flags, orbax.checkpoint, tensorboardX, jax, flax
+import matplotlib
+before = set(flags.FLAGS)
+for name in sys.argv[1:]:
+  importlib.import_module(name)
+  for flag in sorted(set(flags.FLAGS) - before):
+    print('flag', name, flag)
+  before = set(flags.FLAGS)
+for name in ('tensorflow', 'tensorflow_datasets'):
+  if name in sys.modules:
+    print('loaded', name)
+print('done', len(sys.argv) - 1)
+"""
+
+
+def test_importing_defines_no_flags_and_loads_no_tensorflow():
+  names = [n for n in modules('hyper') if not n.endswith('__main__')]
+  names.sort(key=lambda name: is_in(name, COMMANDS))  # the commands last
+  result = subprocess.run(
+    [sys.executable, '-c', IMPORT_ALL, *names],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert result.returncode == 0, result.stderr
+  *lines, last = result.stdout.splitlines()
+  assert last == f'done {len(names)}'
+  for line in lines:
+    kind, name = line.split()[:2]
+    assert kind == 'flag' and is_in(name, COMMANDS), line

@@ -1,0 +1,265 @@
+"""The shipped configs, shrunk, through train.train and evaluate.evaluate."""
+
+import importlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import evaluate
+import train
+from hyper import configuration, metrics, trained, training
+from hyper.checkpoint import Checkpoints
+from hyper.tasks.char_lm import CharLM
+
+CONFIGS = ('ptb_lstm', 'ptb_hyperlstm', 'mnist_cnn', 'mnist_hyper')
+TEXT = {
+  'data.batch_size': 4,
+  'data.window_steps': 8,
+  'data.eval_streams': 64,
+  'model.cell.units': 8,
+}
+IMAGES = {'data.batch_size': 16}
+
+
+@pytest.fixture(scope='session')
+def data_dir(tmp_path_factory):
+  return str(tmp_path_factory.mktemp('data'))
+
+
+def shrunk(name, **fields):
+  module = importlib.import_module(f'configs.{name}')
+  config = module.get_config('embedded').unlock()
+  config.update_from_flattened_dict(TEXT if 'ptb' in name else IMAGES)
+  if name == 'ptb_hyperlstm':
+    config.model.cell.hyper_units = 4
+  config.train_steps = 8
+  config.eval_every_steps = 4
+  config.save_every_steps = 2
+  config.log_every_steps = 1
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+def final_state(config, workdir, data_dir):
+  _, step, state = trained.load(config, str(workdir), data_dir, 'latest')
+  return step, jax.device_get(state)
+
+
+def assert_equal_bits(one, two):
+  assert jax.tree.structure(one) == jax.tree.structure(two)
+  for (path, x), y in zip(
+    jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(two), strict=True
+  ):
+    assert x.tobytes() == y.tobytes(), jax.tree_util.keystr(path)
+
+
+def raise_at(monkeypatch, task_class, step, number):
+  """Sends this process a signal while it draws the batch of a step."""
+  batches = task_class.batches
+
+  def interrupting(self, split, seed, start):
+    for k, batch in enumerate(batches(self, split, seed, start), start):
+      if split == 'train' and k == step:
+        signal.raise_signal(number)
+      yield batch
+
+  monkeypatch.setattr(task_class, 'batches', interrupting)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_an_experiment_from_training_to_its_score(name, tmp_path, data_dir):
+  config, workdir = shrunk(name), str(tmp_path / 'run')
+  assert train.train(config, workdir, data_dir) == 0
+  lines = metrics.read(workdir)
+  assert [x['step'] for x in lines if x['split'] == 'train'] == [*range(1, 9)]
+  assert [x['step'] for x in lines if x['split'] == 'validation'] == [4, 8]
+  saved = configuration.load(workdir)
+  assert saved == config
+  metric = 'bpc' if 'ptb' in name else 'error'
+  scores = evaluate.evaluate(saved, workdir, data_dir, 'validation', 'best')
+  best = min(
+    (x for x in lines if x['split'] == 'validation'), key=lambda x: x[metric]
+  )
+  assert scores['checkpoint'] == best['step']
+  np.testing.assert_allclose(scores[metric], best[metric], rtol=1e-6)
+  test = evaluate.evaluate(saved, workdir, data_dir, 'test', 'latest')
+  assert test['checkpoint'] == 8
+
+
+@pytest.mark.parametrize('name', ('ptb_hyperlstm', 'mnist_hyper'))
+@pytest.mark.parametrize('number', (signal.SIGTERM, signal.SIGINT))
+def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(
+  name, number, tmp_path, data_dir, monkeypatch
+):
+  config = shrunk(name)
+  train.train(config, str(tmp_path / 'whole'), data_dir)
+  task_class = type(trained.load(config, tmp_path / 'whole', data_dir, 8)[0])
+  with monkeypatch.context() as patched:
+    raise_at(patched, task_class, 4, number)
+    status = train.train(config, str(tmp_path / 'parts'), data_dir)
+  assert status == 128 + number
+  step, middle = final_state(config, tmp_path / 'parts', data_dir)
+  assert step == 5 and middle.step == 5
+  assert train.train(config, str(tmp_path / 'parts'), data_dir) == 0
+  whole = final_state(config, tmp_path / 'whole', data_dir)
+  parts = final_state(config, tmp_path / 'parts', data_dir)
+  assert whole[0] == parts[0] == 8
+  assert_equal_bits(whole[1], parts[1])
+  assert [
+    (line['step'], line['split']) for line in metrics.read(tmp_path / 'whole')
+  ] == [
+    (line['step'], line['split']) for line in metrics.read(tmp_path / 'parts')
+  ]
+
+
+def test_best_and_latest_are_both_kept(tmp_path, data_dir):
+  config = shrunk('ptb_lstm', **{'schedule.learning_rate': 0.0})
+  train.train(config, str(tmp_path), data_dir)
+  checkpoints = Checkpoints(tmp_path / 'checkpoints', CharLM.selection)
+  assert checkpoints.best_step == 4  # equal scores: the earlier one
+  assert checkpoints.steps == [4, 6, 8]
+
+
+def test_a_used_folder_refuses_another_config(tmp_path, data_dir):
+  train.train(shrunk('ptb_lstm', train_steps=2), str(tmp_path), data_dir)
+  with pytest.raises(ValueError, match=r'model\.cell\.units: 8 -> 9'):
+    other = shrunk('ptb_lstm', **{'train_steps': 2, 'model.cell.units': 9})
+    train.train(other, str(tmp_path), data_dir)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_what_is_good(
+  tmp_path, data_dir, monkeypatch
+):
+  loss = CharLM.loss
+
+  def broken(self, params, model_state, batch, key, train):
+    value, rest = loss(self, params, model_state, batch, key, train)
+    is_late = model_state[0][0].sum() != 0  # from the second step on
+    return value * jax.numpy.where(is_late, jax.numpy.nan, 1.0), rest
+
+  monkeypatch.setattr(CharLM, 'loss', broken)
+  config = shrunk('ptb_lstm', save_every_steps=1)
+  with pytest.raises(FloatingPointError) as caught:
+    train.train(config, str(tmp_path), data_dir)
+  for part in ('step 2', 'learning rate 0.002', 'checkpoint is that of step 1'):
+    assert part in str(caught.value)
+  assert Checkpoints(tmp_path / 'checkpoints', ('bpc', 'min')).steps == [1]
+
+
+def test_the_window_length_changes_no_score(tmp_path, data_dir):
+  config, workdir = shrunk('ptb_hyperlstm', train_steps=4), str(tmp_path)
+  train.train(config, workdir, data_dir)
+  scores = [
+    evaluate.evaluate(
+      evaluate.override(config, [f'data.window_steps={window}']),
+      workdir,
+      data_dir,
+      'test',
+      'latest',
+    )['bpc']
+    for window in (5, 64)
+  ]
+  np.testing.assert_allclose(*scores, rtol=1e-5)
+
+
+def test_many_warmed_streams_score_as_one_pass_does(tmp_path, data_dir):
+  fields = {'train_steps': 60, 'eval_every_steps': 60, 'model.cell.units': 16}
+  config, workdir = shrunk('ptb_hyperlstm', **fields), str(tmp_path)
+  train.train(config, workdir, data_dir)
+
+  def score(*assignments):
+    changed = evaluate.override(config, list(assignments))
+    found = evaluate.evaluate(changed, workdir, data_dir, 'test', 'latest')
+    return found['bpc']
+
+  one = score('data.eval_streams=1', 'data.window_steps=500')
+  many = score('data.eval_streams=32', 'data.eval_warmup_steps=50')
+  assert abs(one - many) < 0.001
+
+
+def test_every_symbol_counts_once_in_the_score(data_dir, tmp_path):
+  config = shrunk('ptb_lstm')
+  task = CharLM(config, data_dir, str(tmp_path))
+  params, state = task.init(jax.random.key(0))
+  loss = jax.jit(lambda *args: task.loss(*args, jax.random.key(0), False)[1])
+  carry, sums = task.eval_state(state), []
+  for batch in task.batches('test', 0, 0):
+    carry, now = loss(params, carry, batch)
+    sums.append(jax.device_get(now))
+  assert training.add_sums(sums)['count'] == len(task._symbols('test'))
+
+
+def test_training_lowers_the_loss_below_the_unigram_entropy(tmp_path, data_dir):
+  fields = {
+    'train_steps': 150,
+    'eval_every_steps': 150,
+    'model.cell.units': 32,
+    'data.window_steps': 16,
+    'schedule.learning_rate': 0.01,
+  }
+  config = shrunk('ptb_hyperlstm', **fields)
+  train.train(config, str(tmp_path), data_dir)
+  task = CharLM(config, data_dir, str(tmp_path))
+  (last,) = [x for x in metrics.read(tmp_path) if x['split'] == 'validation']
+  assert last['bpc'] < task.unigram_bpc('validation') - 0.3
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--config=configs/ptb_lstm.py:nothing'], "no variant 'nothing'"),
+    (['--config=configs/nothing.py'], 'nothing.py'),
+    (['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'], 'unit'),
+    (['--config=configs/ptb_lstm.py', '--config.train_steps=x'], 'train_steps'),
+    (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
+  ],
+)
+def test_bad_command_lines_end_in_one_clear_error(arguments, message, tmp_path):
+  workdir = tmp_path / 'run'
+  done = subprocess.run(
+    [
+      sys.executable,
+      'train.py',
+      *arguments,
+      f'--workdir={workdir}',
+      f'--data_dir={tmp_path}',
+    ],
+    capture_output=True,
+    text=True,
+    cwd=os.path.dirname(train.__file__),
+  )
+  assert done.returncode not in (0, None)
+  assert message in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert not workdir.exists()
+
+
+def test_a_trace_is_left_in_the_run_folder(tmp_path, data_dir):
+  config = shrunk('mnist_cnn', train_steps=16)
+  train.train(config, str(tmp_path), data_dir, profile=True)
+  left = [name for *_, files in os.walk(tmp_path / 'profile') for name in files]
+  assert any(name.endswith('.xplane.pb') for name in left)
+
+
+def test_generated_text_is_seeded_and_goes_on_from_the_carry(
+  tmp_path, data_dir
+):
+  from hyper import generate
+
+  config = shrunk('ptb_lstm', train_steps=2)
+  train.train(config, str(tmp_path), data_dir)
+
+  def draw(prompt, seed):
+    symbols = generate.text(str(tmp_path), prompt, 30, 1.0, seed)
+    return ''.join(itertools.islice(symbols, 30))
+
+  assert len(draw('the ', 0)) == 30
+  assert draw('the ', 0) == draw('the ', 0) != draw('the ', 1)
+  with pytest.raises(ValueError, match='the prompt'):
+    draw('\x01', 0)

@@ -1,0 +1,333 @@
+"""Metrics of interrupted runs read as if uninterrupted; the progress line."""
+
+import io
+import json
+import logging
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import logging as absl_logging
+
+from hyper import metrics
+from hyper.metrics import MetricsWriter, Progress
+
+
+def run(
+  workdir: pathlib.Path, start: int, stop: int, save_every: int = 10
+) -> int:
+  """Writes as a training loop does, until it is killed; the last save."""
+  saved = start
+  with MetricsWriter(workdir, start) as writer:
+    for step in range(start, stop):
+      if step > start and step % 5 == 0:
+        writer.write(step, 'validation', {'bpc': 100.0 - step})
+      if step % save_every == 0:
+        saved = step
+      writer.write(step + 1, 'train', {'bpc': 200.0 - step, 'loss': 1.0})
+  return saved
+
+
+def without_time(workdir: pathlib.Path) -> list[dict[str, object]]:
+  lines = metrics.read(workdir)
+  assert all(
+    abs(line.pop('time') - os.stat(workdir).st_mtime) < 60 for line in lines
+  )
+  return lines
+
+
+def test_reads_what_was_written(tmp_path):
+  with MetricsWriter(tmp_path / 'new') as writer:
+    writer.write(1, 'train', {'bpc': 1.5, 'lr': jnp.float32(0.25)})
+    writer.write(np.int32(2), 'validation', {'bpc': np.float64(2.0)})
+    assert len(metrics.read(tmp_path / 'new')) == 2  # at once, not at the end
+  assert without_time(tmp_path / 'new') == [
+    {'step': 1, 'split': 'train', 'bpc': 1.5, 'lr': 0.25},
+    {'step': 2, 'split': 'validation', 'bpc': 2.0},
+  ]
+
+
+@pytest.mark.parametrize('killed_at', [3, 10, 14, 21, 29])
+def test_a_resumed_run_reads_like_one_never_interrupted(tmp_path, killed_at):
+  run(tmp_path / 'whole', 0, 30)
+  saved = run(tmp_path / 'parts', 0, killed_at)
+  with (tmp_path / 'parts' / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 99, "spl')
+  run(tmp_path / 'parts', saved, 30)
+  assert without_time(tmp_path / 'parts') == without_time(tmp_path / 'whole')
+
+
+def test_lines_of_the_start_step_stay_and_are_not_doubled(tmp_path):
+  with MetricsWriter(tmp_path) as writer:
+    writer.write(5, 'train', {'bpc': 1.0})
+    writer.write(5, 'validation', {'bpc': 2.0})
+    writer.write(6, 'train', {'bpc': 3.0})
+  with MetricsWriter(tmp_path, 5) as writer:
+    writer.write(5, 'validation', {'bpc': 2.0})
+    writer.write(5, 'validation', {'bleu': 9.0})
+    writer.write(5, 'test', {'bpc': 2.0})
+    writer.write(6, 'train', {'bpc': 3.0})
+  assert [(line['step'], line['split']) for line in metrics.read(tmp_path)] == [
+    (5, 'train'),
+    (5, 'validation'),
+    (5, 'validation'),
+    (5, 'test'),
+    (6, 'train'),
+  ]
+
+
+def test_kept_lines_are_kept_to_the_byte(tmp_path):
+  run(tmp_path, 0, 20)
+  path = tmp_path / 'metrics.jsonl'
+  before = path.read_bytes()
+  inode = path.stat().st_ino
+  MetricsWriter(tmp_path, 20).close()
+  assert path.read_bytes() == before
+  assert path.stat().st_ino == inode  # nothing to drop, nothing rewritten
+  MetricsWriter(tmp_path, 10).close()
+  assert before.startswith(path.read_bytes())
+  assert metrics.read(tmp_path)[-1]['step'] == 10
+  assert sorted(os.listdir(tmp_path)) == ['metrics.jsonl', 'tensorboard']
+
+
+def test_a_last_line_without_its_end_is_completed(tmp_path):
+  run(tmp_path, 0, 3)
+  path = tmp_path / 'metrics.jsonl'
+  path.write_bytes(path.read_bytes().removesuffix(b'\n'))
+  assert len(metrics.read(tmp_path)) == 3
+  run(tmp_path, 3, 4)
+  assert [line['step'] for line in metrics.read(tmp_path)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+  'half', ['{"step": 9, "split": "tr', '3', 'nu', '\0\0']
+)
+def test_a_half_last_line_is_left_out(tmp_path, half):
+  run(tmp_path, 0, 3)
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write(half)
+  assert [line['step'] for line in metrics.read(tmp_path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize('broken', ['{"step": 2,', '[]', '{"step": "2"}', ''])
+def test_a_broken_line_in_the_middle_is_named(tmp_path, broken):
+  run(tmp_path, 0, 3)
+  path = tmp_path / 'metrics.jsonl'
+  lines = path.read_text().splitlines()
+  lines[1] = broken
+  path.write_text('\n'.join(lines) + '\n')
+  before = path.read_bytes()
+  for act in (metrics.read, MetricsWriter):
+    with pytest.raises(ValueError, match=r'metrics\.jsonl, line 2 is broken'):
+      act(tmp_path)
+  assert path.read_bytes() == before
+
+
+def test_nan_and_infinity_are_strict_json(tmp_path):
+  values = {'a': math.nan, 'b': math.inf, 'c': jnp.float32(-jnp.inf), 'd': 1.0}
+  with MetricsWriter(tmp_path) as writer:
+    writer.write(1, 'train', values)
+
+  def refuse(constant):
+    raise AssertionError(constant)
+
+  text = (tmp_path / 'metrics.jsonl').read_text()
+  line = json.loads(text, parse_constant=refuse)
+  assert [line[name] for name in 'abcd'] == [None, None, None, 1.0]
+  (line,) = metrics.read(tmp_path)
+  assert [math.isnan(line[name]) for name in 'abcd'] == [
+    True,
+    True,
+    True,
+    False,
+  ]
+
+
+@pytest.mark.parametrize('name', ['step', 'split', 'time'])
+def test_reserved_names_are_refused(tmp_path, name):
+  with (
+    MetricsWriter(tmp_path) as writer,
+    pytest.raises(ValueError, match=name),
+  ):
+    writer.write(1, 'train', {name: 1.0})
+  assert metrics.read(tmp_path) == []
+
+
+def test_no_metrics_is_an_error(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'metrics\.jsonl'):
+    metrics.read(tmp_path)
+
+
+def test_lines_survive_a_kill(tmp_path):
+  code = """
+import os, signal, sys
+from hyper.metrics import MetricsWriter
+writer = MetricsWriter(sys.argv[1])
+for step in range(1, 8):
+  writer.write(step, 'train', {'bpc': 1.0})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+  root = pathlib.Path(__file__).parents[1]
+  status = subprocess.call(
+    [sys.executable, '-c', code, str(tmp_path)], cwd=root
+  )
+  assert status == -signal.SIGKILL
+  assert [line['step'] for line in metrics.read(tmp_path)] == list(range(1, 8))
+
+
+def test_tensorboard_has_the_same_and_forgets_what_is_repeated(tmp_path):
+  run(tmp_path, 0, 14)
+  run(tmp_path, 10, 12)
+  shown = {}
+  for event in events(tmp_path / 'tensorboard'):
+    if event.HasField('session_log'):  # this is how TensorBoard itself purges
+      shown = {key: v for key, v in shown.items() if key[0] < event.step}
+    for value in event.summary.value:
+      shown[event.step, value.tag] = value.simple_value
+  expected = {
+    (line['step'], f'{line["split"]}/{name}'): line[name]
+    for line in metrics.read(tmp_path)
+    for name in ('bpc', 'loss')
+    if name in line
+  }
+  assert shown == expected
+
+
+def events(folder: pathlib.Path):
+  """TensorBoard's events, from files of length, checksum, message, checksum."""
+  from tensorboardX.proto.event_pb2 import Event
+
+  for path in sorted(
+    folder.iterdir(), key=lambda path: path.stat().st_mtime_ns
+  ):
+    data = path.read_bytes()
+    while data:
+      size = int.from_bytes(data[:8], 'little')
+      yield Event.FromString(data[12 : 12 + size])
+      data = data[12 + size + 4 :]
+
+
+class Terminal(io.StringIO):
+  """A terminal that shows what was written as a screen would."""
+
+  def isatty(self) -> bool:
+    return True
+
+  def screen(self) -> list[str]:
+    lines = ['']
+    for part in self.getvalue().replace('\x1b[K', '').split('\n'):
+      lines[-1] = part.rsplit('\r', 1)[-1]
+      lines.append('')
+    return lines[:-1]
+
+
+class Clock:
+  """Seconds, set by hand."""
+
+  def __init__(self):
+    self.now = 100.0
+
+  def __call__(self) -> float:
+    return self.now
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '100')
+
+
+def test_progress_line(tmp_path):
+  terminal, clock = Terminal(), Clock()
+  progress = Progress(20_000, 1_000, 'characters', terminal, clock)
+  clock.now += 60  # compilation
+  assert progress.update(1_100, {'bpc': 2.0}, 3_000_000) == 50_000
+  assert terminal.screen() == [
+    'step 1,100/20,000  bpc 2.000  50,000 characters/s'
+  ]
+  clock.now += 4
+  speed = progress.update(1_200, {'bpc': 1.5321, 'lr': 1e-4}, 124_800)
+  assert speed == pytest.approx(31_200)
+  assert terminal.screen() == [
+    'step 1,200/20,000  bpc 1.532  lr 0.0001000  31,200 characters/s  '
+    '12:32 left'
+  ]
+  clock.now += 8  # slower: 0.1 of the new, 0.9 of the old
+  progress.update(1_300, {}, np.float32(10))
+  assert terminal.screen() == [
+    'step 1,300/20,000  1.25 characters/s  13:43 left'
+  ]
+  progress.close()
+  assert terminal.getvalue().count('\n') == 1
+  assert terminal.getvalue().endswith('left\x1b[K\n')
+
+
+def test_progress_is_cut_to_the_terminal(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '20')
+  terminal = Terminal()
+  Progress(100, 0, 'images', terminal).update(1, {'accuracy': 0.5}, 10)
+  assert terminal.screen() == ['step 1/100  accurac']
+
+
+def test_messages_do_not_garble_the_line():
+  terminal = Terminal()
+  handler = absl_logging.get_absl_handler()
+  printed = logging.StreamHandler(terminal)
+  record = logging.LogRecord('absl', logging.INFO, '', 1, 'saved', None, None)
+  with Progress(100, 0, 'images', terminal) as progress:
+    progress.update(1, {'accuracy': 0.25}, 10)
+    if handler.filter(record):
+      printed.emit(record)
+    progress.update(2, {}, 10)
+    progress.clear()
+    print('by hand', file=terminal)
+    progress.clear()
+    progress.update(3, {}, 10)
+  assert [line.split('  ')[0] for line in terminal.screen()] == [
+    'saved',
+    'by hand',
+    'step 3/100',
+    '',
+  ]
+  assert 'accuracy 0.2500' in terminal.getvalue()
+  progress_filters = len(handler.filters)
+  Progress(100, 0, 'images', terminal).close()
+  assert len(handler.filters) == progress_filters
+
+
+def test_progress_is_logged_where_there_is_no_terminal(caplog):
+  stream = io.StringIO()
+  with (
+    caplog.at_level(logging.INFO),
+    Progress(100, 0, 'images', stream) as progress,
+  ):
+    progress.update(50, {'accuracy': 0.5}, 10)
+    progress.clear()
+  assert stream.getvalue() == ''
+  (message,) = caplog.messages
+  assert message.startswith('step 50/100  accuracy 0.5000  ')
+
+
+@pytest.mark.parametrize(
+  ('seconds_a_step', 'shown'),
+  [(0.1, '0:01'), (3.0, '0:30'), (359.94, '59:59'), (3_600, '10:00:00')],
+)
+def test_time_left(seconds_a_step, shown):
+  terminal, clock = Terminal(), Clock()
+  progress = Progress(12, 0, 'images', terminal, clock)
+  for step in (1, 2):
+    clock.now += seconds_a_step
+    progress.update(step, {}, 1)
+  assert terminal.screen()[0].endswith(f'  {shown} left')
+
+
+def test_first_and_last_update(caplog):
+  terminal, clock = Terminal(), Clock()
+  with Progress(2, 2, 'images', terminal, clock) as progress:
+    progress.update(2, {'bpc': math.nan}, 0)
+  assert terminal.screen()[0] == 'step 2/2  bpc nan  0.00 images/s'

@@ -1,0 +1,256 @@
+"""The recurrence with its own gradients against a plain scan."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from hyper.cells import CELLS, make_multiply
+from hyper.recurrence import Recurrence, unroll
+
+BATCH, TIME, INPUTS, UNITS = 3, 5, 6, 4
+# Compiling takes longer than running here.
+fast_jit = functools.partial(
+  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
+)
+SMALL = {'hyper_units': 3, 'embedding_size': 2}
+
+
+def make(name, **options):
+  if name == 'hyperlstm':
+    options = SMALL | options
+  return CELLS[name](UNITS, INPUTS, **options)
+
+
+OFF = {'layer_norm': False, 'hyper_layer_norm': False}
+VARIANTS = {
+  'lstm': make('lstm'),
+  'lstm-ln': make('lstm', layer_norm=True),
+  'hyperlstm': make('hyperlstm', **OFF),
+  'hyperlstm-ln': make('hyperlstm'),
+  'hyperlstm-old': make('hyperlstm', hyper_state='old', layer_norm=False),
+}
+
+
+def random(seed, *shape):
+  return np.random.default_rng(seed).normal(size=shape).astype('f')
+
+
+def randomised(cell, inputs=INPUTS, seed=0):
+  """Variables of a `Recurrence` or an `nn.RNN`, away from the initial ones."""
+
+  def init():
+    return cell.init(
+      jax.random.key(0), cell.zeros((1,)), jnp.zeros((1, inputs))
+    )
+
+  shapes = jax.eval_shape(init)['params']
+  params = {
+    name: ('gamma' in name) + 0.5 * random([seed, k], *x.shape)
+    for k, (name, x) in enumerate(sorted(shapes.items()))
+  }
+  return {'params': {'cell': params}}
+
+
+def random_carry(cell, batch=BATCH):
+  leaves, tree = jax.tree.flatten(cell.zeros((batch,)))
+  return tree.unflatten(
+    [0.5 * random([7, k], *x.shape) for k, x in enumerate(leaves)]
+  )
+
+
+def weighted(tree):
+  """A scalar on which every element of every leaf has its own influence."""
+  return sum(
+    jnp.sum(x * random([11, k], *x.shape))
+    for k, x in enumerate(jax.tree.leaves(tree))
+  )
+
+
+def by_recurrence(cell, variables, carry, inputs):
+  return Recurrence(cell).apply(variables, carry, inputs)
+
+
+def by_flax(cell, variables, carry, inputs):
+  rnn = nn.RNN(cell, return_carry=True)
+  return rnn.apply(variables, inputs, initial_carry=carry)
+
+
+def assert_trees_close(actual, wanted, tolerance=1e-5):
+  """Leaf by leaf, up to a share of the largest element of the leaf."""
+  assert jax.tree.structure(actual) == jax.tree.structure(wanted)
+  for (path, x), y in zip(
+    jax.tree.leaves_with_path(actual), jax.tree.leaves(wanted), strict=True
+  ):
+    scale = max(1.0, np.abs(y).max())
+    np.testing.assert_allclose(
+      x, y, rtol=0, atol=tolerance * scale, err_msg=jax.tree_util.keystr(path)
+    )
+
+
+def value_and_gradients(function, *arguments):
+  """What a function returns, and the gradients of `weighted` of it."""
+
+  def loss(*arguments):
+    result = function(*arguments)
+    return weighted(result), result
+
+  argnums = tuple(range(len(arguments)))
+  return fast_jit(jax.grad(loss, argnums, has_aux=True))(*arguments)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_values_and_gradients_are_those_of_a_plain_scan(variant):
+  cell = VARIANTS[variant]
+  arguments = (
+    randomised(cell),
+    random_carry(cell),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  ours, theirs = (
+    value_and_gradients(functools.partial(run, cell), *arguments)
+    for run in (by_recurrence, by_flax)
+  )
+  assert_trees_close(ours, theirs)
+  for gradient in jax.tree.leaves(ours[0]):
+    assert np.abs(gradient).max() > 1e-4
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
+  rates = {'dropout_rate': 0.3}
+  if name == 'hyperlstm':
+    rates['hyper_dropout_rate'] = 0.4
+  cell = make(name, layer_norm=True, **rates)
+  params = randomised(cell)['params']['cell']
+  masks = cell.draw_masks(jax.random.key(0), (TIME, BATCH))
+
+  def ours(packed, carry, x):
+    return unroll(cell.step, *packed, carry, (x, None, masks))
+
+  def plain(packed, carry, x):
+    matrices, small = packed
+    multiply = make_multiply(matrices, jnp.float32)
+
+    def body(carry, now):
+      return cell.step(multiply, small, carry, *now)
+
+    return jax.lax.scan(body, carry, (x, masks))
+
+  x = random(1, TIME, BATCH, cell.pack(params)[0]['x'].shape[1])
+  arguments = cell.pack(params), random_carry(cell), x
+  assert_trees_close(
+    value_and_gradients(ours, *arguments),
+    value_and_gradients(plain, *arguments),
+  )
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_a_symbol_with_a_factor_is_a_scaled_one_hot_vector(name):
+  cell = make(name, layer_norm=True)
+  # Symbol 0 comes often, so that its gradients have to be summed.
+  symbols = np.array([[0, 0, 3, 1, 0], [2, 0, 0, 5, 4], [1, 1, 1, 0, 2]])
+  scale = np.where(random(3, BATCH, TIME) > -0.5, 1.3, 0).astype('f')
+  one_hot = np.eye(INPUTS, dtype='f')[symbols] * scale[..., None]
+
+  def from_symbols(variables, carry):
+    return Recurrence(cell).apply(variables, carry, symbols, scale)
+
+  def from_vectors(variables, carry):
+    return Recurrence(cell).apply(variables, carry, one_hot)
+
+  arguments = randomised(cell), random_carry(cell)
+  assert_trees_close(
+    value_and_gradients(from_symbols, *arguments),
+    value_and_gradients(from_vectors, *arguments),
+  )
+
+
+def test_symbols_without_factors_are_one_hot_vectors():
+  cell = VARIANTS['lstm']
+  symbols = np.array([[0, 0, 3, 1, 0]])
+  variables = randomised(cell)
+
+  def run(variables, inputs):
+    def result(variables):
+      return by_recurrence(cell, variables, cell.zeros((1,)), inputs)
+
+    return value_and_gradients(result, variables)
+
+  one_hot = np.eye(INPUTS, dtype='f')[symbols]
+  assert_trees_close(run(variables, symbols), run(variables, one_hot))
+
+
+def test_gradients_pass_through_a_stack_of_two():
+  lower, upper = VARIANTS['lstm-ln'], VARIANTS['lstm']
+
+  def stack(run, variables, carries, inputs):
+    after, x = run(lower, variables[0], carries[0], inputs)
+    return after, run(upper, variables[1], carries[1], x)
+
+  arguments = (
+    (randomised(lower), randomised(upper, UNITS)),
+    (random_carry(lower), random_carry(upper)),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  ours, theirs = (
+    value_and_gradients(functools.partial(stack, run), *arguments)
+    for run in (by_recurrence, by_flax)
+  )
+  assert_trees_close(ours, theirs)
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
+  cell = make(name, layer_norm=True)
+  variables, carry = randomised(cell), random_carry(cell)
+
+  @fast_jit
+  @jax.jacrev
+  def jacobian(inputs):
+    outputs = by_recurrence(cell, variables, carry, inputs)[1]
+    return outputs @ random(5, UNITS)
+
+  steps = np.abs(jacobian(random(1, BATCH, TIME, INPUTS))).max(-1)
+  influence = steps.transpose(0, 2, 1, 3)  # [b, b, t of output, t of input]
+  wanted = np.eye(BATCH)[:, :, None, None] * np.tri(TIME)[None, None]
+  np.testing.assert_array_equal(influence > 0, wanted > 0)
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_two_windows_with_the_carry_are_one_long_window(name):
+  cell = make(name, layer_norm=True)
+  variables, inputs = randomised(cell), random(1, BATCH, 2 * TIME, INPUTS)
+
+  @fast_jit
+  def run(carry, inputs):
+    return by_recurrence(cell, variables, carry, inputs)
+
+  start = random_carry(cell)
+  carry, first = run(start, inputs[:, :TIME])
+  carry, second = run(carry, inputs[:, TIME:])
+  outputs = np.concatenate([first, second], 1)
+  assert_trees_close((carry, outputs), run(start, inputs))
+  _, forgetful = run(cell.zeros((BATCH,)), inputs[:, TIME:])
+  assert np.abs(forgetful - second).max() > 1e-3
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_bfloat16_is_close_and_keeps_float32_state(name):
+  cell = make(name, layer_norm=True)
+  arguments = (
+    randomised(cell),
+    random_carry(cell),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  exact, rough = (
+    value_and_gradients(functools.partial(by_recurrence, x), *arguments)
+    for x in (cell, cell.clone(dtype=jnp.bfloat16))
+  )
+  for x, y in zip(jax.tree.leaves(rough), jax.tree.leaves(exact), strict=True):
+    assert x.dtype == jnp.float32
+    error = np.linalg.norm(x - y) / np.linalg.norm(y)
+    assert 0 < error < 0.06

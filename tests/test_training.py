@@ -1,0 +1,300 @@
+"""The two steps, schedules and optimizers, on a quadratic loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyper import training
+
+ADAM = {
+  'name': 'adam',
+  'clip_norm': 0.0,
+  'beta1': 0.9,
+  'beta2': 0.999,
+  'epsilon': 1e-8,
+}
+SGD = {'name': 'sgd', 'clip_norm': 0.0, 'momentum': 0.0, 'nesterov': False}
+CONSTANT = {'name': 'constant', 'learning_rate': 0.25}
+BATCH = {'x': np.array([3.0, 4.0], np.float32)}
+
+
+def init(key):
+  return {'w': jax.random.normal(key, (2,))}, {'calls': jnp.zeros(())}
+
+
+def loss(params, model_state, batch, key, train):
+  """Half the squared distance to x; one random number as a witness."""
+  distance = params['w'] - batch['x']
+  value = 0.5 * (distance**2).sum()
+  sums = {
+    'half_squares': value,
+    'count': jnp.asarray(1.0),
+    'noise': jax.random.uniform(key),
+    'train': jnp.asarray(float(train)),
+  }
+  return value, ({'calls': model_state['calls'] + 1}, sums)
+
+
+def make(optimizer=SGD, schedule=CONSTANT, loss=loss, seed=0):
+  rate = training.make_schedule(schedule)
+  optimizer = training.make_optimizer(optimizer, rate)
+  state = training.init_state(init, optimizer, seed)
+  return state, training.make_train_step(loss, optimizer, rate)
+
+
+def host(tree):
+  return jax.tree.map(np.array, tree)
+
+
+def test_the_first_state_is_a_function_of_the_seed():
+  one, again, other = (host(make(ADAM, seed=s)[0]) for s in (1, 1, 2))
+  jax.tree.map(np.testing.assert_array_equal, one, again)
+  assert (one.params['w'] != other.params['w']).any()
+  assert (one.key != other.key).any()
+  assert one.step == 0 and one.step.dtype == np.int32
+
+
+def test_the_state_holds_arrays_only():
+  state, _ = make(ADAM)
+  assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(state))
+
+
+def test_a_step_is_that_of_gradient_descent():
+  state, step = make()
+  w = np.array(state.params['w'])
+  state, report = step(state, BATCH)
+  np.testing.assert_allclose(
+    state.params['w'], w - 0.25 * (w - BATCH['x']), rtol=1e-6
+  )
+  norm = np.linalg.norm(w - BATCH['x'])
+  np.testing.assert_allclose(report['grad_norm'], norm, rtol=1e-6)
+  np.testing.assert_allclose(report['loss'], norm**2 / 2, rtol=1e-6)
+  assert report['learning_rate'] == 0.25
+  assert report['sums']['train'] == 1
+  assert state.step == 1 and state.model_state['calls'] == 1
+
+
+def test_each_step_draws_from_its_own_key_and_a_resumed_one_from_the_same():
+  state, step = make()
+  noise, saved = [], None
+  for k in range(4):
+    if k == 2:
+      saved = host(state)
+    state, report = step(state, BATCH)
+    noise.append(float(report['sums']['noise']))
+  assert len(set(noise)) == 4
+  resumed, report = step(saved, BATCH)
+  assert float(report['sums']['noise']) == noise[2]
+  resumed, report = step(resumed, BATCH)
+  assert float(report['sums']['noise']) == noise[3]
+  jax.tree.map(np.testing.assert_array_equal, host(resumed), host(state))
+
+
+def test_a_step_takes_over_the_buffers_of_the_state_it_is_given():
+  state, step = make(ADAM)
+  after, _ = step(state, BATCH)
+  assert state.params['w'].is_deleted()
+  assert not after.params['w'].is_deleted()
+
+
+def test_a_step_compiles_once():
+  traces = []
+
+  def counted(*args):
+    traces.append(1)
+    return loss(*args)
+
+  state, step = make(ADAM, loss=counted)
+  for _ in range(3):
+    state, _ = step(state, BATCH)
+  assert len(traces) == 1
+
+
+def test_training_reaches_the_minimum():
+  state, step = make(ADAM)
+  for _ in range(150):
+    state, _ = step(state, BATCH)
+  np.testing.assert_allclose(state.params['w'], BATCH['x'], atol=0.05)
+
+
+def test_the_learning_rate_reported_is_that_of_the_update():
+  # Piece by piece, and the update of step s uses the rate at s.
+  fields = {
+    'name': 'piecewise',
+    'learning_rates': (0.5, 0.125),
+    'until_steps': (2, 4),
+  }
+  state, step = make(schedule=fields)
+  for expected in (0.5, 0.5, 0.125, 0.125):
+    w = np.array(state.params['w'])
+    state, report = step(state, BATCH)
+    assert report['learning_rate'] == expected
+    np.testing.assert_allclose(
+      state.params['w'], w - expected * (w - BATCH['x']), rtol=1e-5
+    )
+
+
+def test_constant_schedule():
+  schedule = training.make_schedule(CONSTANT)
+  assert [float(schedule(s)) for s in (0, 1, 10**6)] == [0.25] * 3
+
+
+def test_piecewise_schedule_changes_at_its_edges():
+  schedule = training.make_schedule(
+    {
+      'name': 'piecewise',
+      'learning_rates': (0.5, 0.25, 0.125),
+      'until_steps': (10, 20, 30),
+    }
+  )
+  for step, rate in (
+    (0, 0.5),
+    (9, 0.5),
+    (10, 0.25),
+    (19, 0.25),
+    (20, 0.125),
+    (29, 0.125),
+    (30, 0.125),  # the last holds on
+    (99, 0.125),
+  ):
+    assert float(schedule(jnp.asarray(step))) == rate, step
+
+
+def test_piecewise_needs_a_step_for_each_rate():
+  fields = {'learning_rates': (0.5, 0.25), 'until_steps': (10,)}
+  with pytest.raises(ValueError, match='2 learning_rates and 1 until_steps'):
+    training.make_schedule({'name': 'piecewise'} | fields)
+
+
+def test_exponential_schedule_decays_each_step_down_to_its_minimum():
+  schedule = training.make_schedule(
+    {
+      'name': 'exponential',
+      'learning_rate': 1.0,
+      'decay': 0.5,
+      'minimum': 0.1,
+    }
+  )
+  for step, rate in ((0, 1.0), (1, 0.5), (3, 0.125), (4, 0.1), (50, 0.1)):
+    np.testing.assert_allclose(schedule(jnp.asarray(step)), rate, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'limit, expected', [(0.0, (3.0, 4.0)), (1.0, (0.6, 0.8)), (6.0, (3.0, 4.0))]
+)
+def test_clipping_is_by_the_norm_over_all_parameters(limit, expected):
+  gradient = {'a': jnp.array([3.0]), 'b': jnp.array([4.0])}
+  clip = training.clip(limit)
+  clipped, _ = clip.update(gradient, clip.init(gradient))
+  np.testing.assert_allclose(clipped['a'], expected[:1], rtol=1e-6)
+  np.testing.assert_allclose(clipped['b'], expected[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize('fields', [ADAM, SGD], ids=['adam', 'sgd'])
+def test_optimizers_clip_and_report_the_norm_before(fields):
+  # The expected state is made of optax's parts, for two steps.
+  state, step = make(fields | {'clip_norm': 0.5})
+  inner = (
+    optax.adam(0.25, 0.9, 0.999, 1e-8) if fields is ADAM else optax.sgd(0.25)
+  )
+  w = jnp.array(np.array(state.params['w']))
+  inner_state = inner.init(w)
+  for _ in range(2):
+    state, report = step(state, BATCH)
+    gradient = w - BATCH['x']
+    norm = jnp.linalg.norm(gradient)
+    assert norm > 0.5
+    np.testing.assert_allclose(report['grad_norm'], norm, rtol=1e-5)
+    updates, inner_state = inner.update(gradient * 0.5 / norm, inner_state, w)
+    w = w + updates
+    np.testing.assert_allclose(state.params['w'], w, rtol=1e-4)
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+def test_momentum(nesterov):
+  fields = SGD | {'momentum': 0.5, 'nesterov': nesterov}
+  optimizer = training.make_optimizer(fields, optax.constant_schedule(1.0))
+  gradient = {'w': jnp.array([1.0])}
+  updates, state = optimizer.update(gradient, optimizer.init(gradient))
+  second, _ = optimizer.update(gradient, state)
+  assert float(updates['w'][0]) == (-1.5 if nesterov else -1.0)
+  assert float(second['w'][0]) == (-1.75 if nesterov else -1.5)
+
+
+def test_unknown_names_and_fields_are_named():
+  schedule = training.make_schedule(CONSTANT)
+  with pytest.raises(ValueError, match=r"schedule\.name is 'cosine'.*constant"):
+    training.make_schedule({'name': 'cosine'})
+  with pytest.raises(ValueError, match=r"optimizer\.name is 'lion'.*adam, sgd"):
+    training.make_optimizer({'name': 'lion'}, schedule)
+  with pytest.raises(ValueError, match='has beta3'):
+    training.make_optimizer(ADAM | {'beta3': 0.9}, schedule)
+  with pytest.raises(ValueError, match="'clip_norm'"):
+    fields = {k: v for k, v in ADAM.items() if k != 'clip_norm'}
+    training.make_optimizer(fields, schedule)
+
+
+class Task:
+  """Three batches of evaluation; notes what it is asked for."""
+
+  def __init__(self):
+    self.asked = []
+
+  def batches(self, split, seed, start):
+    self.asked.append((split, seed, start))
+    return iter([{'x': np.full(2, k, np.float32)} for k in range(3)])
+
+  def eval_state(self, model_state):
+    return {'calls': jnp.zeros_like(model_state['calls'])}
+
+  def summarize(self, sums):
+    return dict(sums)
+
+
+def test_evaluation_adds_up_the_sums_of_all_batches_and_changes_nothing():
+  state, step = make()
+  state, _ = step(state, BATCH)
+  before = host(state)
+  task = Task()
+  eval_step = training.make_eval_step(loss)
+  values = training.evaluate(task, eval_step, state, 'validation')
+  w = before.params['w'].astype(np.float64)
+  expected = sum(0.5 * ((w - k) ** 2).sum() for k in range(3))
+  np.testing.assert_allclose(values['half_squares'], expected, rtol=1e-6)
+  assert values['count'] == 3 and values['train'] == 0
+  assert all(type(value) is float for value in values.values())
+  assert task.asked == [('validation', 0, 0)]
+  jax.tree.map(np.testing.assert_array_equal, before, host(state))
+
+
+def test_evaluation_carries_the_model_state_from_batch_to_batch():
+  def carried(params, model_state, batch, key, train):
+    calls = model_state['calls']
+    return calls, ({'calls': calls + 1}, {'calls': calls})
+
+  state, _ = make()
+  state = state.replace(model_state={'calls': jnp.asarray(50.0)})
+  eval_step = training.make_eval_step(carried)
+  values = training.evaluate(Task(), eval_step, state, 'test')
+  assert values == {'calls': 0 + 1 + 2}
+
+
+def test_sums_are_added_in_double_precision():
+  parts = [{'n': np.float32(2**24)}] + [{'n': np.float32(1)}] * 3
+  assert training.add_sums(parts) == {'n': 2**24 + 3}
+  assert training.add_sums([]) == {}
+
+
+def test_count_parameters():
+  tree = {'a': np.zeros((2, 3)), 'b': {'c': np.zeros(()), 'd': np.zeros(4)}}
+  assert training.count_parameters(tree) == 11
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('name', ['loss', 'grad_norm'])
+def test_all_finite(name, bad):
+  report = {'loss': np.float32(1), 'grad_norm': np.float32(2)}
+  assert training.all_finite(report)
+  assert not training.all_finite(report | {name: np.float32(bad)})
