@@ -347,8 +347,8 @@ def _until_undisturbed(read: Callable[[], T]) -> T:
 def _copy_to_host(state: Any) -> dict[str, np.ndarray]:
   """Copies of all leaves, whole, by their paths.
 
-  Real copies: on a CPU, NumPy's view of an array shows what a later step makes
-  of the donated memory, while it is still being written to disk.
+  Real copies: on a CPU, what NumPy is given is the memory of the array itself,
+  which the next step wants to overwrite while this one is still being written.
   """
   whole = {name: _whole(leaf) for name, leaf in _leaves(state).items()}
   arrays = {

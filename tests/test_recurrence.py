@@ -11,12 +11,12 @@ from flax import linen as nn
 from hyper.cells import CELLS, make_multiply
 from hyper.recurrence import Recurrence, unroll
 
-BATCH, TIME, INPUTS, UNITS = 3, 5, 6, 4
+BATCH, TIME, INPUTS, UNITS = 3, 4, 6, 7
 # Compiling takes longer than running here.
 fast_jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0}
 )
-SMALL = {'hyper_units': 3, 'embedding_size': 2}
+SMALL = {'hyper_units': 8, 'embedding_size': 2}
 
 
 def make(name, **options):
@@ -29,9 +29,8 @@ OFF = {'layer_norm': False, 'hyper_layer_norm': False}
 VARIANTS = {
   'lstm': make('lstm'),
   'lstm-ln': make('lstm', layer_norm=True),
-  'hyperlstm': make('hyperlstm', **OFF),
+  'hyperlstm-old': make('hyperlstm', hyper_state='old', **OFF),
   'hyperlstm-ln': make('hyperlstm'),
-  'hyperlstm-old': make('hyperlstm', hyper_state='old', layer_norm=False),
 }
 
 
@@ -148,11 +147,10 @@ def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
   )
 
 
-@pytest.mark.parametrize('name', list(CELLS))
-def test_a_symbol_with_a_factor_is_a_scaled_one_hot_vector(name):
-  cell = make(name, layer_norm=True)
+def test_a_symbol_with_a_factor_is_a_scaled_one_hot_vector():
+  cell = VARIANTS['hyperlstm-old']
   # Symbol 0 comes often, so that its gradients have to be summed.
-  symbols = np.array([[0, 0, 3, 1, 0], [2, 0, 0, 5, 4], [1, 1, 1, 0, 2]])
+  symbols = np.array([[0, 0, 3, 0], [2, 0, 0, 5], [1, 1, 1, 4]])
   scale = np.where(random(3, BATCH, TIME) > -0.5, 1.3, 0).astype('f')
   one_hot = np.eye(INPUTS, dtype='f')[symbols] * scale[..., None]
 
@@ -238,9 +236,8 @@ def test_two_windows_with_the_carry_are_one_long_window(name):
   assert np.abs(forgetful - second).max() > 1e-3
 
 
-@pytest.mark.parametrize('name', list(CELLS))
-def test_bfloat16_is_close_and_keeps_float32_state(name):
-  cell = make(name, layer_norm=True)
+def test_bfloat16_is_close_and_keeps_float32_state():
+  cell = VARIANTS['hyperlstm-ln']
   arguments = (
     randomised(cell),
     random_carry(cell),

@@ -61,6 +61,7 @@ def test_digits_have_the_form_of_mnist(tmp_path, few):
     assert set(label.tolist()) == set(range(10))
     assert np.all(image.max((1, 2, 3)) > 150)  # white ink in every one
     assert 0.08 < image.mean() / 255 < 0.2  # on black; MNIST has 0.13
+    assert image[:, 0].max() < 64 and image[:, 0].std() > 1  # faint noise
     assert len(np.unique(image, axis=0)) == n  # each distorted its own way
 
 

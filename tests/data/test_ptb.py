@@ -74,7 +74,9 @@ def tiny(request, monkeypatch):
 
 
 @pytest.mark.parametrize('level', ['word', 'char'])
-@pytest.mark.parametrize('folder', ptb.FOLDERS)
+@pytest.mark.parametrize(
+  'folder', ['ptb', 'simple-examples/data', 'ptb/simple-examples/data', '']
+)
 def test_both_levels_give_the_same_symbols(tmp_path, folder, level):
   write(tmp_path / folder, make_files(level))
   assert load_all(tmp_path) == TEXT
