@@ -159,6 +159,7 @@ class Log:
   def _read(self, step: int, report: Any) -> None:
     report = jax.device_get(report)
     if not training.all_finite(report):
+      self._checkpoints.wait()
       saved = self._checkpoints.steps
       raise FloatingPointError(
         f'step {step}: loss {report["loss"]}, gradient norm '
@@ -243,11 +244,16 @@ def main(argv: list[str]) -> int:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; a config that cannot be is an error in one line."""
+  """Parses flags; what is wrong with them or the config is said in a line.
+
+  A config file is Python, so there is no end to what it may raise; of the
+  tracebacks that the flag's parser quotes, only the last line is for people.
+  """
   try:
-    return app.parse_flags_with_usage(argv)
-  except (ValueError, AttributeError, FileNotFoundError, TypeError) as error:
-    sys.exit(f'error: {error}')
+    return flags.FLAGS(argv)
+  except Exception as error:
+    lines = str(error).strip().splitlines() or [repr(error)]
+    sys.exit(f'error: {lines[-1]} (--help explains the flags)')
 
 
 def define_flags() -> None:

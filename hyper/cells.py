@@ -462,7 +462,7 @@ def draw_mask(
   *front, last = shape
   words = jax.random.bits(key, (*front, -(-last // 2)))
   halves = jax.lax.bitcast_convert_type(words, jnp.uint16)
-  keep = round((1 - rate) * 65536)
+  keep = min(round((1 - rate) * 65536), 65535)
   return halves.reshape(*front, -1)[..., :last] < jnp.uint16(keep)
 
 

@@ -63,7 +63,7 @@ class StaticHyperNetwork(nn.Module):
   A generated parameter is a grid of basic kernels, each from its own
   embedding, in the order of eq. 3 (rows are blocks of input channels, columns
   blocks of output channels, row by row); what a grid covers too much is cut.
-  All other parameters of the main network stay free, under `main`.
+  All other parameters of the main network stay free, under `network`.
 
   Attributes:
     main: the main network. Not to be used elsewhere in the same module tree.
@@ -90,7 +90,7 @@ class StaticHyperNetwork(nn.Module):
     kernels = self._kernels(shapes)
 
     def insert(variables: Params) -> Params:
-      free = flatten_dict(variables['params'])
+      free = flatten_dict(variables.get('params', {}))
       return {'params': unflatten_dict(free | kernels)}
 
     def remove(variables: Params) -> Params:

@@ -141,7 +141,6 @@ def test_several_kernels_share_a_generator_but_not_embeddings():
   np.testing.assert_array_equal(made['free'], jax.tree.leaves(free)[0])
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError)
 def test_every_parameter_may_be_generated():
   network = StaticHyperNetwork(Parameters({'a': TILE}), ('a',), TILE, E)
   assert network.apply(randomised(network))['a'].shape == TILE
