@@ -331,3 +331,12 @@ def test_first_and_last_update(caplog):
   with Progress(2, 2, 'images', terminal, clock) as progress:
     progress.update(2, {'bpc': math.nan}, 0)
   assert terminal.screen()[0] == 'step 2/2  bpc nan  0.00 images/s'
+
+
+def test_a_pause_can_be_left_out_of_the_speed():
+  clock = Clock()
+  progress = Progress(100, 0, 'images', Terminal(), clock)
+  clock.now += 50
+  progress.restart_clock()
+  clock.now += 2
+  assert progress.update(1, {}, 10) == 5
