@@ -250,7 +250,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   tracebacks that the flag's parser quotes, only the last line is for people.
   """
   try:
-    return flags.FLAGS(argv)
+    rest = flags.FLAGS(argv)
+    flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
+    return rest
   except Exception as error:
     lines = str(error).strip().splitlines() or [repr(error)]
     sys.exit(f'error: {lines[-1]} (--help explains the flags)')
