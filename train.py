@@ -11,6 +11,7 @@ folder goes on where the run was interrupted.
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 import jax
@@ -71,8 +72,9 @@ def train(
         values = None
         if is_due(step, config.eval_every_steps, start) or is_last:
           log.flush()
+          began = time.monotonic()
           values = training.evaluate(task, eval_step, state, 'validation')
-          log.evaluation(step, values)
+          log.evaluation(step, values, time.monotonic() - began)
         stop = is_last or interruption.number
         if values or stop or is_due(step, config.save_every_steps, start):
           log.flush()
@@ -148,13 +150,16 @@ class Log:
     if before:
       self._read(*before)
 
-  def evaluation(self, step: int, values: dict[str, float]) -> None:
-    """Writes and shows the means of an evaluation."""
+  def evaluation(
+    self, step: int, values: dict[str, float], seconds: float
+  ) -> None:
+    """Writes and shows the means of an evaluation that took so long."""
+    self._progress.leave_out(seconds)
     self._writer.write(step, 'validation', values)
-    self._progress.clear()
     shown = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
-    logging.info('validation at step %s: %s', f'{step:,}', shown)
-    self._progress.restart_clock()
+    logging.info(
+      'validation at step %s: %s (%.1f s)', f'{step:,}', shown, seconds
+    )
 
   def _read(self, step: int, report: Any) -> None:
     report = jax.device_get(report)

@@ -230,9 +230,9 @@ class Progress:
     self._show('  '.join(parts))
     return speed
 
-  def restart_clock(self) -> None:
-    """Leaves what happened since the last update out of the speed."""
-    self._last_time = self._clock()
+  def leave_out(self, seconds: float) -> None:
+    """Leaves time since the last update, such as an evaluation's, out."""
+    self._last_time += seconds
 
   def clear(self) -> None:
     """Empties the line, so that something else can be printed."""
