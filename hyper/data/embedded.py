@@ -13,6 +13,7 @@ import numpy as np
 
 from hyper.data import prepared
 
+DIGIT_SHAPE = (28, 28, 1)
 # Digits in each split.
 SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
 SEED = 1609_09106
