@@ -14,7 +14,13 @@ import pytest
 import reference
 from flax import linen as nn
 
-from hyper.cells import CELLS, HyperLSTMCell, LSTMCell, draw_mask
+from hyper.cells import (
+  HyperLSTMCell,
+  HyperRNNCell,
+  LSTMCell,
+  RNNCell,
+  draw_mask,
+)
 from hyper.recurrence import Recurrence, unroll
 from hyper.sequence import CharacterModel
 
@@ -43,7 +49,22 @@ def hyperlstm(**options):
   )
 
 
+def hyperrnn(**options):
+  return HyperRNNCell(
+    UNITS,
+    INPUTS,
+    hyper_units=HYPER_UNITS,
+    embedding_size=EMBEDDING,
+    **options,
+  )
+
+
 VARIANTS = {
+  'rnn': RNNCell(UNITS, INPUTS),
+  'hyperrnn-scaled-new': hyperrnn(),
+  'hyperrnn-scaled-old': hyperrnn(hyper_state='old'),
+  'hyperrnn-full-new': hyperrnn(form='full'),
+  'hyperrnn-full-old': hyperrnn(form='full', hyper_state='old'),
   'lstm': lstm(),
   'lstm-ln': lstm(layer_norm=True),
 } | {
@@ -54,7 +75,7 @@ VARIANTS = {
   for inner in (False, True)
   for state in ('new', 'old')
 }
-BOTH = pytest.mark.parametrize('name', list(CELLS))
+BOTH = pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 
 
 def small_cell(name, **options):
@@ -140,7 +161,28 @@ def lstm_weights(params, prefix=''):
   return weights
 
 
+def rnn_weights(params, prefix=''):
+  weights = {'b': params[prefix + 'b']}
+  for name in ('h', 'x'):
+    if f'{prefix}w_{name}' in params:  # the full form has none
+      weights['W_' + name] = params[f'{prefix}w_{name}'].T
+  return weights
+
+
+def hyperrnn_weights(params):
+  """[e, inputs, n] -> [n, inputs, e], and [e, n] -> [n, e]."""
+  weights = rnn_weights(params) | {'hyper': rnn_weights(params, 'hyper_')}
+  weights['b_0'] = weights.pop('b')
+  for name in ('hh', 'hx', 'hb', 'hz', 'xz', 'bz'):
+    weights['W_' + name] = params['w_' + name].T
+  return weights | {name: params[name] for name in ('b_hh', 'b_hx')}
+
+
 def reference_weights(cell, params):
+  if isinstance(cell, RNNCell):
+    return rnn_weights(params)
+  if isinstance(cell, HyperRNNCell):
+    return hyperrnn_weights(params)
   weights = lstm_weights(params)
   if isinstance(cell, LSTMCell):
     return weights
@@ -156,14 +198,21 @@ def reference_weights(cell, params):
 
 
 def flat(carry):
-  """((c, h), (c_hyper, h_hyper)) or (c, h) -> one tuple of arrays."""
-  return tuple(jax.tree.leaves(carry))
+  """A carry as the reference has it: one array, or one tuple of them."""
+  leaves = tuple(jax.tree.leaves(carry))
+  return leaves if len(leaves) > 1 else leaves[0]
 
 
 def expected(cell, params, carry, inputs, masks=None):
   """The reference's final carry and outputs [b, t, n]."""
-  options = {'forget_bias': cell.forget_bias}
-  if isinstance(cell, LSTMCell):
+  options = {'forget_bias': getattr(cell, 'forget_bias', None)}
+  if isinstance(cell, RNNCell):
+    step, options = reference.rnn_step, {}
+  elif isinstance(cell, HyperRNNCell):
+    is_full = cell.form == 'full'
+    step = reference.hyperrnn_full_step if is_full else reference.hyperrnn_step
+    options = {'new_hyper_state': cell.hyper_state == 'new'}
+  elif isinstance(cell, LSTMCell):
     step = reference.lstm_step
     if cell.layer_norm:
       step = reference.layer_norm_lstm_step
@@ -193,8 +242,7 @@ def expected(cell, params, carry, inputs, masks=None):
 def assert_run_close(actual, wanted):
   last, outputs = actual
   assert_close(outputs, wanted[1])
-  for x, y in zip(flat(last), wanted[0], strict=True):
-    assert_close(x, y)
+  jax.tree.map(assert_close, flat(last), wanted[0])
 
 
 def one_step(cell, params, carry, x=None):
@@ -476,6 +524,43 @@ def test_initial_scalings_are_a_tenth_whatever_the_hyper_state():
   np.testing.assert_allclose(h, wanted, rtol=0, atol=1e-6)
 
 
+def test_initial_hyperrnn_parameters():
+  params = initial(hyperrnn())
+  for name, value in {
+    'b_hh': 1,
+    'b_hx': 1,
+    'w_hh': 0,
+    'w_hx': 0,
+    'w_bz': 0,
+    'w_hz': np.float32(0.1 / EMBEDDING),
+    'w_xz': np.float32(0.1 / EMBEDDING),
+    'b': 0,
+    'hyper_b': 0,
+  }.items():
+    np.testing.assert_array_equal(params[name], value)
+  scaled = {'w_h': 0.1 * params['w_h'], 'w_x': 0.1 * params['w_x']}
+  scaled['b'] = np.zeros(UNITS, 'f')
+  carry = random_carry(hyperrnn())
+  _, h = one_step(hyperrnn(), params, carry)
+  _, wanted = one_step(RNNCell(UNITS, INPUTS), scaled, carry[0])
+  np.testing.assert_allclose(h, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('e', [1, 4, 32])
+def test_initial_generated_weights_have_the_scale_of_an_orthogonal_matrix(e):
+  cell = HyperRNNCell(32, hyper_units=4, embedding_size=e, form='full')
+  params = initial(cell, inputs=64)
+  for name, shape in (('w_hz', (32, 32)), ('w_xz', (64, 32))):
+    generated = params[name].sum(0)  # all embeddings start at ones
+    assert generated.shape == shape
+    singular_values = np.linalg.svd(generated, compute_uv=False)
+    assert abs((singular_values**2).mean() - 1) < 0.1
+    if e == 1:
+      np.testing.assert_allclose(singular_values, 1, rtol=1e-5)
+    else:
+      assert np.abs(params[name][0] - params[name][1]).max() > 0.01
+
+
 @BOTH
 @pytest.mark.parametrize('orthogonal', ['whole', 'gate'])
 def test_initial_weights_are_orthogonal(name, orthogonal):
@@ -566,6 +651,13 @@ def test_an_unknown_orthogonal_is_refused(name):
     small_cell(name, orthogonal='rows')
 
 
+def test_an_unknown_form_is_refused():
+  with pytest.raises(ValueError, match="form is 'whole'.*scaled, full"):
+    hyperrnn(form='whole')
+
+
 def test_an_unknown_hyper_state_is_refused():
+  with pytest.raises(ValueError, match="hyper_state is 'next'.*new, old"):
+    hyperrnn(hyper_state='next')
   with pytest.raises(ValueError, match="hyper_state is 'next'.*new, old"):
     hyperlstm(hyper_state='next')
