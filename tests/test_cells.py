@@ -22,7 +22,6 @@ from hyper.cells import (
   draw_mask,
 )
 from hyper.recurrence import Recurrence, unroll
-from hyper.sequence import CharacterModel
 
 BATCH, TIME, INPUTS, UNITS, HYPER_UNITS, EMBEDDING = 2, 4, 6, 5, 4, 3
 RATES = (0.25, 0.4)  # of the main and of the hyper cell
@@ -577,58 +576,6 @@ def test_initial_weights_are_orthogonal(name, orthogonal):
       np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=1e-5)
     gates = np.split(w, 4, -1)
     assert np.abs(gates[0] - gates[1]).max() > 0.01
-
-
-# Parameter counts (tables 2 and 3 and the released configurations).
-
-
-def plain(n, layers=1, **options):
-  return [LSTMCell(n, **options) for _ in range(layers)]
-
-
-def hyper(n, m, e, layers=1, norm=True):
-  return [
-    HyperLSTMCell(
-      n,
-      hyper_units=m,
-      embedding_size=e,
-      layer_norm=norm,
-      hyper_layer_norm=norm,
-    )
-    for _ in range(layers)
-  ]
-
-
-@pytest.mark.parametrize(
-  'vocabulary, cells, count',
-  [
-    (50, plain(1000), 4_254_050),
-    (50, plain(1250), 6_567_550),
-    (50, plain(1000, layers=2), 12_258_050),
-    (50, plain(1000, layer_norm=True), 4_260_050),
-    (50, hyper(1000, 128, 4, norm=False), 4_911_874),
-    (50, hyper(1000, 128, 4), 4_922_642),
-    (50, hyper(1000, 128, 16), 5_085_170),
-    (50, hyper(1000, 128, 16, layers=2), 14_406_690),
-    (205, plain(1800), 14_812_405),
-    (205, plain(2000), 18_058_205),
-    (205, plain(1800, layer_norm=True), 14_823_205),
-    (205, hyper(1800, 256, 64, norm=False), 18_708_213),
-    (205, hyper(1800, 256, 64), 18_727_749),
-    (205, hyper(2048, 512, 64), 26_539_725),
-  ],
-  ids=lambda x: f'{x:_}' if isinstance(x, int) else type(x[0]).__name__,
-)
-def test_parameter_counts(vocabulary, cells, count):
-  cells[0] = cells[0].clone(input_size=vocabulary)
-  model = CharacterModel(tuple(cells), vocabulary)
-
-  def init():
-    symbols = jnp.zeros((1, 1), int)
-    return model.init(jax.random.key(0), model.zeros(1), symbols)
-
-  shapes = jax.tree.leaves(jax.eval_shape(init)['params'])
-  assert sum(x.size for x in shapes) == count
 
 
 # Errors.
