@@ -558,6 +558,18 @@ class HyperLSTMCell(Cell):
     )
 
   @nn.nowrap
+  def scalings(
+    self, weights: Weights, h_hyper: Float[Array, '*t m']
+  ) -> Float[Array, '*t 4 n']:
+    """d_h of the gates: what an hyper state makes of the rows of W_h (eq. 12).
+
+    W_h is held with one column for each unit, so d_h scales columns here.
+    """
+    z = h_hyper @ weights['w_hh'] + rows(weights, 'b_hh')['b_hh']
+    z = z.reshape(*z.shape[:-1], 4, self.embedding_size)
+    return jnp.einsum('...ke,ken->...kn', z, weights['w_hz'])
+
+  @nn.nowrap
   def draw_masks(self, key: Array, shape: tuple[int, ...]) -> Any:
     """Masks of [*shape, n] and [*shape, m], None where nothing is dropped."""
     main, hyper = jax.random.split(key)

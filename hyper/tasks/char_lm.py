@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from hyper.cells import CELLS
 from hyper.configuration import build, splat
 from hyper.data import batches, embedded, enwik8, ptb, vocabulary
+from hyper.decode import Apply
 from hyper.losses import cross_entropy
 from hyper.sequence import CharacterModel, reset_where
 
@@ -148,6 +149,16 @@ class CharLM:
     count = batch['mask'].sum()
     sums = {'nats': nats, 'count': count}
     return nats / jnp.maximum(count, 1), (carry, sums)
+
+  def encode(self, text: str, name: str) -> np.ndarray:
+    """The numbers of the symbols of a text, which errors call by this name."""
+    return self.vocabulary.encode(np.frombuffer(text.encode(), np.uint8), name)
+
+  def reader(self, params: Any) -> Apply:
+    """`apply(carry, symbols) -> (carry, logits)`, without dropout."""
+    return lambda carry, symbols: self.model.apply(
+      {'params': params}, carry, symbols
+    )
 
   def eval_state(self, model_state: Any) -> Any:
     """The carry at the start of all streams of an evaluation."""
