@@ -1,4 +1,4 @@
-"""Sampling from a character model: pure functions, one symbol at a time."""
+"""Sampling and reading, one symbol at a time: pure functions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -40,6 +40,24 @@ def sample_symbols(
   for k in range(length):
     yield int(drawn)
     carry, drawn = step(carry, drawn, jax.random.fold_in(key, k + 1))
+
+
+def read_symbols(
+  apply: Apply, carry: Any, symbols: Int[Array, ' t']
+) -> tuple[Any, Float[Array, 't v']]:
+  """Reads a text: the carries after each symbol, time in front, and logits.
+
+  Args:
+    apply: `apply(carry, symbols) -> (carry, logits)` of one stream.
+    carry: the state before the text.
+    symbols: the text.
+  """
+
+  def step(carry: Any, symbol: Array) -> Any:
+    carry, logits = apply(carry, symbol[None, None])
+    return carry, (carry, logits[0, 0])
+
+  return jax.jit(lambda *args: jax.lax.scan(step, *args)[1])(carry, symbols)
 
 
 def draw(key: Array, logits: Float[Array, ' v'], temperature: float) -> Array:

@@ -13,8 +13,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from hyper import configuration, trained, weights
-from hyper.tasks.classify import Classify
+from hyper import trained, weights
 
 
 def variables(workdir: str, which: str | int, baked: bool) -> Any:
@@ -25,12 +24,7 @@ def variables(workdir: str, which: str | int, baked: bool) -> Any:
       damaged.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  config = configuration.load(workdir)
-  task, _, state = trained.load(config, workdir, '', which)
-  if not isinstance(task, Classify):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; export needs classify.'
-    )
+  task, state = trained.load_classifier(workdir, which)
   if baked or task.hypernetwork is None:
     return task.main_variables({'params': state.params}) | state.model_state
   collections = {k: {'network': x} for k, x in state.model_state.items()}

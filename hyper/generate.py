@@ -5,13 +5,14 @@
 Text is written as it is drawn. The run folder holds all that is needed.
 """
 
+import codecs
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 from absl import app, flags, logging
 
-from hyper import configuration, trained
+from hyper import trained
 from hyper.decode import sample_symbols
 from hyper.tasks.char_lm import CharLM
 
@@ -24,30 +25,34 @@ def text(
   seed: int,
   which: str = 'best',
 ) -> Iterator[str]:
-  """The symbols that a trained character model draws after a prompt.
+  """The text that a trained character model draws after a prompt.
+
+  A character of several bytes comes with the last of them.
 
   Raises:
     ValueError: the run is no character model, or the prompt has a symbol
       that the training text does not have.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  config = configuration.load(workdir)
-  task, _, state = trained.load(config, workdir, '', which)
-  if not isinstance(task, CharLM):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; text needs char_lm.'
-    )
-  symbols = np.frombuffer(prompt.encode(), np.uint8)
-  start = [task.vocabulary.start]
-  numbers = sample_symbols(
-    lambda carry, x: task.model.apply({'params': state.params}, carry, x),
-    task.model.zeros(1),
-    [*start, *task.vocabulary.encode(symbols, 'the prompt')],
-    length,
-    temperature,
-    seed,
+  task, params = trained.load_text_model(workdir, which)
+  decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
+  drawn = draw_numbers(task, params, prompt, length, temperature, seed)
+  return (decoder.decode(task.vocabulary.to_bytes([k])) for k in drawn)
+
+
+def draw_numbers(
+  task: CharLM,
+  params: Any,
+  prompt: str,
+  length: int,
+  temperature: float,
+  seed: int,
+) -> Iterator[int]:
+  """As `text`, by the numbers that the vocabulary gives to symbols."""
+  read = [task.vocabulary.start, *task.encode(prompt, 'the prompt')]
+  return sample_symbols(
+    task.reader(params), task.model.zeros(1), read, length, temperature, seed
   )
-  return (task.vocabulary.decode([number]) for number in numbers)
 
 
 def main(argv: list[str]) -> int:
@@ -77,6 +82,12 @@ def main(argv: list[str]) -> int:
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  define_text_flags()
+  flags.mark_flag_as_required('workdir')
+
+
+def define_text_flags() -> None:
+  """Declares how text is drawn."""
   flags.DEFINE_string('prompt', '', 'Text to go on from.')
   flags.DEFINE_integer('length', 500, 'Symbols to draw.', lower_bound=1)
   flags.DEFINE_float(
@@ -87,7 +98,6 @@ def define_flags() -> None:
   )
   flags.DEFINE_integer('seed', 0, 'Of the draws.')
   flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
-  flags.mark_flag_as_required('workdir')
 
 
 if __name__ == '__main__':

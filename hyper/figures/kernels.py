@@ -9,53 +9,73 @@ import matplotlib
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from hyper import configuration, trained
+from hyper import trained
 from hyper.generated import generated_shapes
-from hyper.tasks.classify import Classify
 
 
 def draw(
-  workdirs: list[str], patterns: list[str], which: str, folder: str
-) -> list[str]:
-  """Draws kernels of runs side by side, one PNG for each; returns the paths.
+  workdirs: list[str], patterns: list[str], which: str, path: str
+) -> None:
+  """Draws kernels as PNG or SVG: a row for each, with a panel for each run.
+
+  Every panel has a grey scale of its own, with zero in the middle.
 
   Args:
-    workdirs: folders of image classification runs, in the order of the panels.
+    workdirs: folders of image classification runs.
     patterns: shell patterns of parameter paths of the plain network; none
-      means all that are generated in one of the runs.
+      means the first of each shape that is generated in one of the runs.
     which: checkpoint, 'best' or 'latest'.
-    folder: of the pictures.
+    path: of the picture.
 
   Raises:
     FileNotFoundError: no run folder, or no checkpoint in it.
     ValueError: a run of another task, or without one of the kernels.
   """
+  matplotlib.use('agg')
+  from matplotlib import pyplot
+
   runs = [Run(workdir, which) for workdir in workdirs]
-  patterns = patterns or [path for run in runs for path in run.generated]
+  names = choose(runs, patterns)
+  rows = [[run.filters(name) for run in runs] for name in names]
+  size = (6 * len(runs), 6.3 * len(names))
+  figure, panels = pyplot.subplots(
+    len(names), len(runs), figsize=size, layout='constrained', squeeze=False
+  )
+  for name, pictures, line in zip(names, rows, panels, strict=True):
+    for axes, run, picture in zip(line, runs, pictures, strict=True):
+      largest = np.nanmax(np.abs(picture)) or 1.0
+      axes.imshow(picture, cmap='gray', vmin=-largest, vmax=largest)
+      kind = 'generated' if name in run.generated else 'free'
+      axes.set_title(f'{run.name}: {name}, {kind}')
+      axes.set_axis_off()
+  figure.savefig(path, dpi=120)
+  pyplot.close(figure)
+
+
+def choose(runs: list['Run'], patterns: list[str]) -> list[str]:
+  """The kernels to draw; ValueError if there are none."""
+  kernels = runs[0].kernels
+  generated = {name for run in runs for name in run.generated}
+  firsts = {x.shape: k for k, x in reversed(kernels.items()) if k in generated}
   names = [
     name
-    for name in runs[0].kernels
+    for name in kernels
     if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    or (not patterns and name in firsts.values())
   ]
   if not names:
     raise ValueError(
-      f'{workdirs[0]} has no kernel to draw; name one with --kernel, of '
-      f'{", ".join(runs[0].kernels)}.'
+      f'{runs[0].workdir} has no such kernel; name one with --kernel, of: '
+      f'{", ".join(kernels)}.'
     )
-  return [draw_one(runs, name, folder) for name in names]
+  return names
 
 
 class Run:
   """The kernels of a trained run, by their paths in the plain network."""
 
   def __init__(self, workdir: str, which: str):
-    config = configuration.load(workdir)
-    task, _, state = trained.load(config, workdir, '', which)
-    if not isinstance(task, Classify):
-      raise ValueError(
-        f'{workdir} is a run of the task {config.task!r}; kernels are drawn '
-        'of classify.'
-      )
+    task, state = trained.load_classifier(workdir, which)
     self.workdir = workdir
     self.name = os.path.basename(os.path.normpath(workdir))
     self.image_shape = task.data.shape
@@ -77,32 +97,6 @@ class Run:
         f'{", ".join(self.kernels)}.'
       )
     return mosaic(self.kernels[name], self.image_shape)
-
-
-def draw_one(runs: list[Run], name: str, folder: str) -> str:
-  """Draws a kernel of all runs, each in its own grey scale around zero."""
-  matplotlib.use('agg')
-  from matplotlib import pyplot
-
-  pictures = [run.filters(name) for run in runs]
-  os.makedirs(folder, exist_ok=True)
-  figure, panels = pyplot.subplots(
-    1,
-    len(runs),
-    figsize=(6 * len(runs), 6.4),
-    layout='constrained',
-    squeeze=False,
-  )
-  for axes, run, picture in zip(panels[0], runs, pictures, strict=True):
-    largest = np.nanmax(np.abs(picture)) or 1.0
-    axes.imshow(picture, cmap='gray', vmin=-largest, vmax=largest)
-    kind = 'generated' if name in run.generated else 'free'
-    axes.set_title(f'{run.name}: {name}, {kind}')
-    axes.axis('off')
-  path = os.path.join(folder, f'{name.replace("/", ".")}.png')
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
-  return path
 
 
 def mosaic(kernel: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
