@@ -114,7 +114,7 @@ def call_with(main: nn.Module, kernels: Kernels, args: Any, kwargs: Any) -> Any:
     return {'params': merge(variables.get('params', {}), kernels)}
 
   def remove(variables: Params) -> Params:
-    every = flatten_dict(variables['params'])
+    every = flatten_dict(variables.get('params', {}))
     free = {path: x for path, x in every.items() if path not in kernels}
     return {'params': unflatten_dict(free)}
 

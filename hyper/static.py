@@ -174,7 +174,7 @@ class StaticHyperNetwork(HyperNetwork):
         f'{(len(scales), e)}, or one such array for each example.'
       )
     else:
-      z = embeddings if notebook else embeddings * scales[:, None]
+      z = embeddings if notebook else scale_rows(embeddings, scales)
     return KernelGenerator(
       self.tile,
       e,
@@ -205,9 +205,14 @@ def he_deviation(shape: Shape) -> float:
 
 def scaled_normal(scales: Float[Array, ' k']) -> Callable[..., Array]:
   """Initialiser of embeddings [k, e]: normal, each of its own deviation."""
-  return lambda key, shape: (
-    scales[:, None] * jax.random.normal(key, shape, scales.dtype)
-  )
+  return lambda key, shape: scale_rows(jax.random.normal(key, shape), scales)
+
+
+def scale_rows(
+  x: Float[Array, '... k e'], scales: Float[Array, ' k']
+) -> Float[Array, '... k e']:
+  """Each embedding times its own number."""
+  return jnp.einsum('...ke,k->...ke', x, scales)
 
 
 def notebook_embedding(key: Array, shape: Shape) -> Array:

@@ -10,7 +10,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from hyper import trained
-from hyper.generated import generated_shapes
 
 
 def draw(
@@ -79,15 +78,14 @@ class Run:
     self.workdir = workdir
     self.name = os.path.basename(os.path.normpath(workdir))
     self.image_shape = task.data.shape
-    self.generated: list[str] = []
-    if task.hypernetwork:
-      image = np.zeros((1, *self.image_shape), np.float32)
-      generate = task.hypernetwork.generate
-      shapes = generated_shapes(task.main, generate, image, False)
-      self.generated = ['/'.join(path) for path in shapes]
     variables = task.main_variables({'params': state.params})
     params = flatten_dict(jax.device_get(variables['params']), sep='/')
     self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
+    free = state.params
+    if task.hypernetwork:
+      free = free.get('network', {})
+    names = flatten_dict(free, sep='/')
+    self.generated = [name for name in self.kernels if name not in names]
 
   def filters(self, name: str) -> np.ndarray:
     """The filters of a kernel as one picture; ValueError if it has none."""
