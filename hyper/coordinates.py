@@ -72,8 +72,12 @@ class CoordinateGenerator(nn.Module):
       -1,
     )
     he = nn.initializers.he_normal()
-    # A coordinate's mean square is about 1/3, which ReLU and he pass on.
-    last = nn.initializers.variance_scaling(6 / len(pixels), 'fan_in', 'normal')
+    # What is fed has this mean square, and so, after `he` and ReLU, has every
+    # hidden layer.
+    fed = mean_square((*input_shape, *output_shape))
+    last = nn.initializers.variance_scaling(
+      2 / (fed * len(pixels)), 'fan_in', 'normal'
+    )
     for k, size in enumerate(self.hidden_sizes, 1):
       x = jax.nn.relu(nn.Dense(size, kernel_init=he, name=f'layer{k}')(x))
     name = f'layer{len(self.hidden_sizes) + 1}'
@@ -84,3 +88,9 @@ def coordinates(shape: tuple[int, int]) -> Float[Array, 'places 2']:
   """x and y, from -1 to 1, of all places of a picture, row by row."""
   y, x = (jnp.linspace(-1, 1, size) for size in shape)
   return jnp.stack(jnp.meshgrid(x, y), -1).reshape(-1, 2)
+
+
+def mean_square(sizes: tuple[int, ...]) -> float:
+  """Of the coordinates along sides of so many places."""
+  squares = [(n + 1) / (3 * n - 3) if n > 1 else 1.0 for n in sizes]
+  return sum(squares) / len(squares)

@@ -474,7 +474,7 @@ def test_eight_embeddings_are_eight_networks_in_one_call(example):
   assert np.ptp(together, 0).max() > 0.01
   np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
   baked = network.bake(variables, images, False, embeddings=z[5])
-  found = main.apply(baked, images[5:6], False)[0]
+  found = jax.jit(main.apply, static_argnums=2)(baked, images[5:6], False)[0]
   np.testing.assert_allclose(together[5], found, rtol=1e-4, atol=1e-5)
 
 
