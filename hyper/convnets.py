@@ -89,10 +89,19 @@ class WideResNet(nn.Module):
   Attributes:
     blocks: N, the blocks in a group; the depth is 6 N + 4.
     width: k.
+
+  Raises:
+    ValueError: one of these is not positive.
   """
 
   blocks: int = 6
   width: int = 1
+
+  def __post_init__(self) -> None:
+    for name in ('blocks', 'width'):
+      if getattr(self, name) < 1:
+        raise ValueError(f'{name} is {getattr(self, name)}; it must be > 0.')
+    super().__post_init__()
 
   @nn.compact
   def __call__(

@@ -14,22 +14,26 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
-COMMANDS = ('hyper.generate', 'hyper.figures')
+COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
 MODELS = ('hyper.sequence', 'hyper.convnets')
-PAPER = ('hyper.cells', 'hyper.recurrence', 'hyper.static')
+STATIC = ('hyper.generated', 'hyper.static', 'hyper.coordinates')
+PAPER = ('hyper.cells', 'hyper.recurrence', *STATIC)
 CONFIGURATION = ('hyper.configuration',)
 
 # Module, or package with all in it: what of hyper it may import.
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
   'hyper.cells': (),
-  'hyper.static': (),
+  'hyper.generated': (),
+  'hyper.static': ('hyper.generated',),
+  'hyper.coordinates': ('hyper.generated',),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
   'hyper.sequence': PAPER,
   'hyper.convnets': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.configuration': (),
+  'hyper.weights': (),
   'hyper.training': CONFIGURATION,
   'hyper.checkpoint': CONFIGURATION,
   'hyper.metrics': CONFIGURATION,
@@ -43,7 +47,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
 }
 # The paper's mathematics: no other package than these and Python's own.
-PURE = ('hyper.cells', 'hyper.recurrence', 'hyper.static', 'hyper.losses')
+PURE = (*PAPER, 'hyper.losses')
 PURE_PACKAGES = {'jax', 'flax', 'jaxtyping'}
 
 

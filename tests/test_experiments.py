@@ -17,7 +17,11 @@ from hyper import configuration, metrics, trained, training
 from hyper.checkpoint import Checkpoints
 from hyper.tasks.char_lm import CharLM
 
-CONFIGS = ('ptb_lstm', 'ptb_hyperlstm', 'mnist_cnn', 'mnist_hyper')
+CONFIGS = (
+  *('ptb_lstm', 'ptb_hyperlstm'),
+  *('mnist_cnn', 'mnist_hyper', 'mnist_mlp', 'mnist_coordinate'),
+  *('cifar10_wrn', 'cifar10_hyper_wrn'),
+)
 TEXT = {
   'data.batch_size': 4,
   'data.window_steps': 8,
