@@ -69,7 +69,7 @@ class HyperNetwork(nn.Module):
   ) -> Params:
     shapes = generated_shapes(self.main, self.generate, *args, **kwargs)
     params = {'params': variables['params']}
-    kernels = self.apply(params, shapes, method='kernels', **given)
+    kernels: Any = self.apply(params, shapes, method='kernels', **given)
     # Copies: whoever donates the baked tree keeps the free parameters.
     free = jax.tree.map(jnp.copy, dict(variables))
     baked = {

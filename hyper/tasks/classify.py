@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ NETWORKS = {
   'perceptron': Perceptron,
   'wide_resnet': WideResNet,
 }
-HYPERNETWORKS = {
+HYPERNETWORKS: dict[str, Callable[..., HyperNetwork | None]] = {
   'none': lambda main: None,
   'static': StaticHyperNetwork,
   'coordinate': CoordinateHyperNetwork,
@@ -216,7 +216,7 @@ def half_squares(params: Any) -> Float[Array, '']:
   kernels = [
     x for path, x in flatten_dict(params).items() if path[-1] == 'kernel'
   ]
-  return 0.5 * sum(jnp.sum(x**2) for x in kernels)
+  return 0.5 * sum((jnp.sum(x**2) for x in kernels), jnp.zeros(()))
 
 
 def random_crop(
