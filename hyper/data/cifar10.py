@@ -12,7 +12,7 @@ import os
 import pickletools
 import tarfile
 import zlib
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -151,7 +151,8 @@ def _parse_pickle(content: bytes, path: str) -> bytes:
   key 'labels', and the bytes after the key 'data'. ValueError, naming `path`,
   if they are not there.
   """
-  labels, pixels, key = [], b'', None
+  labels: list[Any] = []
+  pixels, key = b'', None
   try:
     for operation, value, _ in pickletools.genops(content):
       if value in ('labels', 'data', 'filenames', 'batch_label'):
@@ -159,7 +160,8 @@ def _parse_pickle(content: bytes, path: str) -> bytes:
       elif key == 'labels' and operation.name == 'BININT1':
         labels.append(value)
       elif key == 'data' and operation.name in ('BINSTRING', 'BINBYTES'):
-        pixels = value if isinstance(value, bytes) else value.encode('latin-1')
+        is_text = isinstance(value, str)  # one character for each byte
+        pixels = value.encode('latin-1') if is_text else value
   except ValueError as error:
     raise ValueError(f'{path} is a damaged pickle: {error}') from error
   if not labels or len(pixels) != len(labels) * np.prod(SHAPE):
@@ -168,12 +170,12 @@ def _parse_pickle(content: bytes, path: str) -> bytes:
       f'{len(pixels):,} bytes of pixels'
     )
   images = np.frombuffer(pixels, np.uint8).reshape(len(labels), -1)
-  return np.column_stack([np.uint8(labels), images]).tobytes()
+  return np.column_stack([np.array(labels, np.uint8), images]).tobytes()
 
 
 def _split(records: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-  *train, test = (records[name] for name in FILES)
-  train = np.concatenate(train)
+  *batches, test = (records[name] for name in FILES)
+  train = np.concatenate(batches)
   # RandomState is frozen; a Generator may draw otherwise in a later NumPy.
   order = np.random.RandomState(VALIDATION_SEED).permutation(len(train))
   chosen = np.sort(order[:VALIDATION_SIZE]), np.sort(order[VALIDATION_SIZE:])
