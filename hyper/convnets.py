@@ -61,7 +61,7 @@ class Perceptron(nn.Module):
   def __call__(
     self, images: Float[Array, 'b h w c'], train: bool = False
   ) -> Float[Array, 'b classes']:
-    """The logits of images with values in [0, 1]; `train` changes nothing."""
+    """The logits of standardised images; `train` changes nothing."""
     del train
     x = images.reshape(len(images), -1)
     x = nn.Dense(self.hidden_units, kernel_init=HE_NORMAL, name='hidden')(x)

@@ -23,7 +23,8 @@ class CoordinateHyperNetwork(HyperNetwork):
 
   Deviation: the paper gives neither scale of the coordinates nor
   initialisation. Here weights start after He et al. (2015), the last layer's
-  such that the generated weights have the variance 2 / p in expectation.
+  such that the generated weights have the variance 2 / p in expectation. Since
+  neighbouring weights are alike, feed images of mean zero.
 
   Attributes:
     input_shape: height and width of the input, (28, 28) in the paper.

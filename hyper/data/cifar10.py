@@ -159,9 +159,10 @@ def _parse_pickle(content: bytes, path: str) -> bytes:
         key = value
       elif key == 'labels' and operation.name == 'BININT1':
         labels.append(value)
-      elif key == 'data' and operation.name in ('BINSTRING', 'BINBYTES'):
-        is_text = isinstance(value, str)  # one character for each byte
-        pixels = value.encode('latin-1') if is_text else value
+      elif key == 'data' and operation.name == 'BINBYTES':
+        pixels = value
+      elif key == 'data' and operation.name == 'BINSTRING':
+        pixels = str(value).encode('latin-1')  # a character for each byte
   except ValueError as error:
     raise ValueError(f'{path} is a damaged pickle: {error}') from error
   if not labels or len(pixels) != len(labels) * np.prod(SHAPE):
