@@ -350,12 +350,14 @@ class HyperRNNCell(Cell):
     embedding_size: e, the paper's N_z.
     form: 'scaled' (eqs 7 and 8) or 'full' (eq. 5), of e times the memory.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
+    scaling_noise: of the scaled form, see `scalings_of_a_tenth`.
   """
 
   hyper_units: int = 128
   embedding_size: int = 4
   form: str = 'scaled'
   hyper_state: str = 'new'
+  scaling_noise: float = 0.0
 
   no_masks = None
   has_dropout = False
@@ -493,6 +495,8 @@ class HyperLSTMCell(Cell):
     forget_bias: of both cells, added to f after layer norm.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
     orthogonal: 'whole' or 'gate', see `orthogonal`.
+    scaling_noise: 0 is the paper's initialisation, under which all elements
+      of an embedding z_h or z_x stay alike; see `scalings_of_a_tenth`.
   """
 
   hyper_units: int = 128
@@ -504,6 +508,7 @@ class HyperLSTMCell(Cell):
   forget_bias: float = 1.0
   hyper_state: str = 'new'
   orthogonal: str = 'whole'
+  scaling_noise: float = 0.0
 
   no_masks = (None, None)
 
@@ -612,12 +617,29 @@ def embedding_weights(cell: Any, m: int, width: int) -> Weights:
 
 def scaling_weights(cell: Any, shape: tuple[int, ...]) -> Weights:
   """Declares what turns embeddings into scalings and a bias (eqs 8, 12)."""
-  scale = nn.initializers.constant(0.1 / shape[-2])
+  scale = scalings_of_a_tenth(cell.scaling_noise)
   return {
     'w_hz': cell.param('w_hz', scale, shape),
     'w_xz': cell.param('w_xz', scale, shape),
     'w_bz': cell.param('w_bz', nn.initializers.zeros, shape),
   }
+
+
+def scalings_of_a_tenth(noise: float) -> Callable[..., Array]:
+  """0.1/e, so that an embedding of ones scales by 0.1 (appendix A.2.3).
+
+  With these values all e elements of an embedding get the same gradient, and
+  as they start alike they stay alike: z_h and z_x have one degree of freedom,
+  whatever e is. Noise relative to the values lets them part.
+  """
+
+  def init(key: Array, shape: tuple[int, ...]) -> Array:
+    values = jnp.full(shape, 0.1 / shape[-2])
+    if noise:
+      values = values * (1 + noise * jax.random.normal(key, shape))
+    return values
+
+  return init
 
 
 def basic_matrices(key: Array, shape: tuple[int, int, int]) -> Array:

@@ -578,6 +578,25 @@ def test_initial_weights_are_orthogonal(name, orthogonal):
     assert np.abs(gates[0] - gates[1]).max() > 0.01
 
 
+@pytest.mark.parametrize('noise', [0.0, 0.1])
+def test_elements_of_an_embedding_part_only_where_they_start_apart(noise):
+  """Under A.2.3 their gradients are equal, so training cannot part them."""
+  cell = hyperlstm(scaling_noise=noise)
+  params, carry, x = initial(cell), random_carry(cell), random_inputs()[:, 0]
+
+  def loss(params):
+    return (cell.apply({'params': params}, carry, x)[1] ** 2).sum()
+
+  gradients = fast_jit(jax.grad(loss))(params)
+  for name in ('w_hh', 'w_hx'):
+    by_element = gradients[name].reshape(HYPER_UNITS, 4, EMBEDDING)
+    assert np.abs(by_element).max() > 1e-6
+    spread = np.ptp(by_element, axis=-1).max() / np.abs(by_element).max()
+    assert spread > 0.01 if noise else spread < 1e-6
+  by_element = gradients['w_bz']  # unlike z_b, which starts at random
+  assert np.ptp(by_element, axis=1).max() > 0.01 * np.abs(by_element).max()
+
+
 # Errors.
 
 
