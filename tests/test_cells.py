@@ -308,6 +308,35 @@ def test_a_run_with_dropout_masks_equals_the_equations(variant):
   assert np.abs(without[1] - wanted[1]).max() > 0.01
 
 
+@pytest.mark.parametrize(
+  'variant',
+  ['rnn', 'hyperrnn-full-new', 'lstm-ln', 'hyperlstm-main1-hyper1-new'],
+)
+def test_under_flax_a_sequence_may_end_early(variant):
+  cell = VARIANTS[variant]
+  params, carry, inputs = randomised(cell), random_carry(cell), random_inputs()
+  lengths = jnp.array([TIME, 2])
+
+  @fast_jit
+  def run(params, carry, inputs):
+    return nn.RNN(cell, return_carry=True).apply(
+      {'params': {'cell': params}},
+      inputs,
+      initial_carry=carry,
+      seq_lengths=lengths,
+    )
+
+  last, outputs = run(params, carry, inputs)
+  for k, length in enumerate(lengths):
+    alone = jax.tree.map(lambda x, k=k: x[k : k + 1], (carry, inputs))
+    wanted = expected(cell, params, alone[0], alone[1][:, :length])
+    assert_close(outputs[k, :length], wanted[1][0])
+    for x, y in zip(
+      jax.tree.leaves(last), jax.tree.leaves(wanted[0]), strict=True
+    ):
+      assert_close(x[k], y[0])
+
+
 # Mistakes seen elsewhere.
 
 
