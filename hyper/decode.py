@@ -1,4 +1,4 @@
-"""Sampling from a character model: pure functions, one symbol at a time."""
+"""Sampling from trained models: pure functions, a symbol or step at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from hyper.losses import to_mixture
 
 Apply = Callable[[Any, Int[Array, '1 1']], tuple[Any, Float[Array, '1 1 v']]]
 
@@ -47,3 +49,61 @@ def draw(key: Array, logits: Float[Array, ' v'], temperature: float) -> Array:
   if temperature == 0:
     return logits.argmax(-1).astype(jnp.int32)
   return jax.random.categorical(key, logits / temperature).astype(jnp.int32)
+
+
+def sample_steps(
+  apply: Callable[[Any, Array], tuple[Any, Array]],
+  carry: Any,
+  prime: Float[Array, 'b p 3'],
+  length: int,
+  bias: float,
+  seed: int,
+) -> Float[Array, 'b length 3']:
+  """Pen steps that follow a prime, drawn for all lines of a batch at once.
+
+  Args:
+    apply: `apply(carry, steps) -> (carry, outputs)`, steps [b, t, 3].
+    carry: the state before the prime.
+    prime: steps read first, at least the null step that begins every line.
+    length: how many steps are drawn.
+    bias: 0 samples from the model's density, more is tidier; see
+      `losses.to_mixture`.
+    seed: of the draws.
+  """
+
+  @jax.jit
+  def run(carry: Any, prime: Array) -> Array:
+    carry, outputs = apply(carry, prime)
+
+    def body(state: Any, key: Array) -> tuple[Any, Array]:
+      carry, outputs = state
+      step = draw_step(key, outputs, bias)
+      carry, outputs = apply(carry, step[:, None])
+      return (carry, outputs[:, -1]), step
+
+    keys = jax.random.split(jax.random.key(seed), length)
+    _, steps = jax.lax.scan(body, (carry, outputs[:, -1]), keys)
+    return jnp.swapaxes(steps, 0, 1)
+
+  return run(carry, prime)
+
+
+def draw_step(
+  key: Array, outputs: Float[Array, 'b k'], bias: float
+) -> Float[Array, 'b 3']:
+  """A pen step of each line from the mixture of its outputs, [b, 3]."""
+  mixture = to_mixture(outputs, bias)
+  which, move, pen = jax.random.split(key, 3)
+  chosen = jax.random.categorical(which, mixture.log_pi)
+
+  def of_chosen(x: Array) -> Array:
+    index = chosen.reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.take_along_axis(x, index, 1)[:, 0]
+
+  rho_hat = of_chosen(mixture.rho_hat)
+  a, b = jax.random.normal(move, (2, len(outputs)))
+  # b / cosh is the part of y that x does not share: cosh^-2 = 1 - rho^2.
+  u = jnp.stack([a, jnp.tanh(rho_hat) * a + b / jnp.cosh(rho_hat)], -1)
+  moves = of_chosen(mixture.mu) + jnp.exp(of_chosen(mixture.log_sigma)) * u
+  ends = jax.random.bernoulli(pen, jax.nn.sigmoid(mixture.e_hat))
+  return jnp.concatenate([moves, ends[:, None].astype(moves.dtype)], -1)

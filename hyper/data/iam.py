@@ -78,7 +78,9 @@ def _read(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
       )
     for form in forms[name]:
       lines[split] += _label(form, files[form], texts[form])
-  return {split: _pack_long_lines(lines[split], split) for split in strokes.SPLITS}
+  return {
+    split: _pack_long_lines(lines[split], split) for split in strokes.SPLITS
+  }
 
 
 def _find_all(folders: list[str]) -> dict[str, str]:
