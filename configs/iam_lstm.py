@@ -59,7 +59,7 @@ VARIANTS = {
 }
 EMBEDDED = {
   'data.source': 'embedded',
-  'data.buckets': 4,
+  'data.buckets': 3,
   'model.mixtures': 10,
   'schedule.learning_rate': 0.003,
   'train_steps': 600,

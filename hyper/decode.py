@@ -1,15 +1,15 @@
-"""Sampling from trained models: pure functions, a symbol or step at a time."""
+"""Sampling and reading, a symbol or pen step at a time: pure functions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from hyper.losses import to_mixture
 
-Apply = Callable[[Any, Int[Array, '1 1']], tuple[Any, Float[Array, '1 1 v']]]
+Apply = Callable[[Any, Array], tuple[Any, Float[Array, 'b t v']]]
 
 
 def sample_symbols(
@@ -44,6 +44,24 @@ def sample_symbols(
     carry, drawn = step(carry, drawn, jax.random.fold_in(key, k + 1))
 
 
+def read_symbols(
+  apply: Apply, carry: Any, symbols: Shaped[Array, 't *x']
+) -> tuple[Any, Float[Array, 't v']]:
+  """Reads a text: the carries after each symbol, time in front, and logits.
+
+  Args:
+    apply: `apply(carry, symbols) -> (carry, logits)` of one stream.
+    carry: the state before the text.
+    symbols: the text [t], or the steps [t, 3] of a line of handwriting.
+  """
+
+  def step(carry: Any, symbol: Array) -> Any:
+    carry, logits = apply(carry, symbol[None, None])
+    return carry, (carry, logits[0, 0])
+
+  return jax.jit(lambda *args: jax.lax.scan(step, *args)[1])(carry, symbols)
+
+
 def draw(key: Array, logits: Float[Array, ' v'], temperature: float) -> Array:
   """One symbol of softmax(logits / temperature), int32."""
   if temperature == 0:
@@ -52,7 +70,7 @@ def draw(key: Array, logits: Float[Array, ' v'], temperature: float) -> Array:
 
 
 def sample_steps(
-  apply: Callable[[Any, Array], tuple[Any, Array]],
+  apply: Apply,
   carry: Any,
   prime: Float[Array, 'b p 3'],
   length: int,

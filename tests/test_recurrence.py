@@ -20,13 +20,22 @@ SMALL = {'hyper_units': 8, 'embedding_size': 2}
 
 
 def make(name, **options):
-  if name == 'hyperlstm':
+  if name.startswith('hyper'):
     options = SMALL | options
   return CELLS[name](UNITS, INPUTS, **options)
 
 
 OFF = {'layer_norm': False, 'hyper_layer_norm': False}
+LAYER_NORM = {
+  'rnn': {},
+  'hyperrnn': {},
+  'lstm': {'layer_norm': True},
+  'hyperlstm': {},
+}
 VARIANTS = {
+  'rnn': make('rnn'),
+  'hyperrnn-scaled': make('hyperrnn', form='scaled'),
+  'hyperrnn-full': make('hyperrnn', form='full', hyper_state='old'),
   'lstm': make('lstm'),
   'lstm-ln': make('lstm', layer_norm=True),
   'hyperlstm-old': make('hyperlstm', hyper_state='old', **OFF),
@@ -118,7 +127,7 @@ def test_values_and_gradients_are_those_of_a_plain_scan(variant):
     assert np.abs(gradient).max() > 1e-4
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
   rates = {'dropout_rate': 0.3}
   if name == 'hyperlstm':
@@ -203,7 +212,7 @@ def test_gradients_pass_through_a_stack_of_two():
 
 @pytest.mark.parametrize('name', list(CELLS))
 def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
-  cell = make(name, layer_norm=True)
+  cell = make(name, **LAYER_NORM[name])
   variables, carry = randomised(cell), random_carry(cell)
 
   @fast_jit
@@ -220,7 +229,7 @@ def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
 
 @pytest.mark.parametrize('name', list(CELLS))
 def test_two_windows_with_the_carry_are_one_long_window(name):
-  cell = make(name, layer_norm=True)
+  cell = make(name, **LAYER_NORM[name])
   variables, inputs = randomised(cell), random(1, BATCH, 2 * TIME, INPUTS)
 
   @fast_jit

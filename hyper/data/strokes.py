@@ -149,6 +149,19 @@ class Normalisation:
     moves = steps[..., :2] * self.deviation + self.mean
     return np.concatenate([moves, steps[..., 2:]], -1, dtype=np.float32)
 
+  def fit(self, offsets: np.ndarray) -> np.ndarray:
+    """Offsets [t, 3] of any unit, scaled to the size of the training lines.
+
+    Raises:
+      ValueError: the pen does not move.
+    """
+    size = np.hypot(offsets[:, 0], offsets[:, 1])
+    own = float(np.sqrt((size.astype(np.float64) ** 2).mean()))
+    usual = float(np.sqrt((self.mean**2 + self.deviation**2).sum()))
+    if not own:
+      raise ValueError('the line to go on from is a single point.')
+    return offsets * np.float32([usual / own, usual / own, 1])
+
   def save(self, workdir: str) -> None:
     """Writes normalisation.json into a run folder."""
     os.makedirs(workdir, exist_ok=True)

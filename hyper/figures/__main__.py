@@ -1,31 +1,97 @@
 """Draws figures of trained runs.
 
   python -m hyper.figures curves --workdir=runs/a --workdir=runs/b
+  python -m hyper.figures weight_change --workdir=runs/a --text='the given text'
+  python -m hyper.figures saturation --workdir=runs/a --workdir=runs/b
 
-Without --output the picture goes into the first run folder.
+`curves` shows a metric over the steps of runs (figure 6 of the paper).
+`weight_change` shows how much a HyperLSTM changes its weights at each symbol of
+a text, its own or a given one (figure 4). `saturation` shows how the states
+tanh(c) of runs are distributed (figure 5). Without --output the picture goes
+into the first run folder.
 """
 
 import os
 import sys
 
+import jax
+import numpy as np
 from absl import app, flags
 
-from hyper import configuration
-from hyper.figures import curves
+from hyper import configuration, generate, trained
+from hyper.decode import read_symbols
+from hyper.figures import curves, saturation, weight_change
 from hyper.tasks import TASKS
+from hyper.tasks.char_lm import CharLM
+
+FLAGS = flags.FLAGS
+
+
+def draw_curves(path: str) -> None:
+  """Learning curves of all run folders."""
+  task = configuration.load(FLAGS.workdir[0]).task
+  metric = FLAGS.metric or TASKS[task].selection[0]
+  curves.draw(FLAGS.workdir, metric, path)
+
+
+def draw_weight_change(path: str) -> None:
+  """The weight changes of the topmost HyperLSTM of the first run."""
+  task, params, text, carries = read(FLAGS.workdir[0])
+  layer = len(task.model.cells) - 1
+  cell, weights = task.model.cells[layer], params[f'cells_{layer}']
+  start = task.model.zeros(1)[layer]
+  rows = weight_change.intensities(cell, weights, carries[layer], start)
+  symbols = [
+    task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
+  ]
+  weight_change.draw_text(symbols, rows, path)
+
+
+def draw_saturation(path: str) -> None:
+  """A histogram for the topmost cell of each run."""
+  values = {}
+  for workdir in FLAGS.workdir:
+    carries = read(workdir)[-1]
+    c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
+    values[os.path.basename(os.path.normpath(workdir))] = np.tanh(c)
+  saturation.draw(values, path)
+
+
+def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
+  """Task, parameters, a text in numbers, and the carries after its symbols.
+
+  The text is the one given, or what the run generates.
+  """
+  task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
+  if FLAGS.text:
+    text = task.encode(FLAGS.text, 'the text')
+  else:
+    drawn = generate.draw_numbers(
+      *(task, params, FLAGS.prompt),
+      *(FLAGS.length, FLAGS.temperature, FLAGS.seed),
+    )
+    text = np.array([*task.encode(FLAGS.prompt, 'the prompt'), *drawn])
+  carries, _ = read_symbols(task.reader(params), task.model.zeros(1), text)
+  return task, params, text, carries
+
+
+DRAW = {  # by name: what draws it, and the extension by default
+  'curves': (draw_curves, 'png'),
+  'weight_change': (draw_weight_change, 'html'),
+  'saturation': (draw_saturation, 'png'),
+}
 
 
 def main(argv: list[str]) -> int:
   """Draws what the first argument names."""
-  if argv[1:] != ['curves']:
-    raise app.UsageError(f'say what to draw: curves (not {argv[1:]})')
-  path = flags.FLAGS.output or os.path.join(
-    flags.FLAGS.workdir[0], 'curves.png'
+  if len(argv) != 2 or argv[1] not in DRAW:
+    raise app.UsageError(f'say what to draw: {", ".join(DRAW)}.')
+  draw, extension = DRAW[argv[1]]
+  path = FLAGS.output or os.path.join(
+    FLAGS.workdir[0], f'{argv[1]}.{extension}'
   )
   try:
-    task = configuration.load(flags.FLAGS.workdir[0]).task
-    metric = flags.FLAGS.metric or TASKS[task].selection[0]
-    curves.draw(flags.FLAGS.workdir, metric, path)
+    draw(path)
   except (ValueError, FileNotFoundError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
@@ -37,9 +103,15 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_multi_string('workdir', None, 'Folders of runs.')
   flags.DEFINE_string(
-    'metric', '', 'What is drawn; by default what the best checkpoint is of.'
+    'metric', '', 'Of curves; by default what the best checkpoint is of.'
   )
-  flags.DEFINE_string('output', '', 'The picture, .png or .svg.')
+  flags.DEFINE_string(
+    'text', '', 'What is read; by default what the run itself generates.'
+  )
+  generate.define_text_flags()
+  flags.DEFINE_string(
+    'output', '', 'The picture, .png or .svg; weight_change also .html.'
+  )
   flags.mark_flag_as_required('workdir')
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from hyper.data.strokes import Normalisation, to_strokes
+from hyper.figures.weight_change import COLORS, GATES
 
 INK, PRIMED = 'black', 'tab:blue'
+FAINT = np.array([0.85, 0.85, 0.85])  # where no weight changes
 WIDTH = 7.0  # inches of a column
 GAP = 0.35  # between lines, of the median height of a line
 
@@ -90,6 +92,46 @@ def draw_density(
     interpolation='nearest',
   )
   below.set(xlabel='step', ylabel='component', yticks=[])
+  return _save(figure, path)
+
+
+def draw_weight_change(
+  line: np.ndarray, rows: np.ndarray, path: str
+) -> list[str]:
+  """Draws a line once for each gate, coloured by its weight changes (fig. 7).
+
+  Args:
+    line: offsets [t, 3].
+    rows: intensities [t, 4] of gates i, g, f, o as the network reads each step,
+      in [0, 1]; see `weight_change.intensities`.
+    path: of the pictures, without an ending.
+
+  Returns:
+    The paths of the SVG and of the PNG.
+  """
+  from matplotlib.collections import LineCollection
+  from matplotlib.colors import to_rgb
+
+  placed = _stack([line] * len(GATES))
+  box = _box(placed)
+  figure = _figure(box[1] - box[0])
+  axes = figure.add_subplot()
+  # A step draws if the one before did not end a stroke; the first one does.
+  draws = np.concatenate([[True], line[:-1, 2] < 0.5])
+  for k, (_, place) in enumerate(placed):
+    ends = np.cumsum(line[:, :2], 0) * (1, -1) + place
+    begins = np.concatenate([place[None], ends[:-1]])
+    x = rows[:, k, None]
+    colours = (1 - x) * FAINT + x * np.array(to_rgb(COLORS[k]))
+    pieces = np.stack([begins, ends], 1)[draws]
+    axes.add_collection(
+      LineCollection(
+        pieces, colors=colours[draws], linewidths=1.5, capstyle='round'
+      )
+    )
+    axes.text(box[0, 0], place[1], f'{GATES[k]}  ', ha='right', va='center')
+  axes.set(xlim=box[:, 0], ylim=box[:, 1], aspect='equal')
+  axes.axis('off')
   return _save(figure, path)
 
 

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from hyper.cells import CELLS
 from hyper.configuration import build, splat
 from hyper.data import buckets, embedded, iam, pen, strokes
-from hyper.decode import sample_steps
+from hyper.decode import read_symbols, sample_steps
 from hyper.figures import handwriting as figures
 from hyper.handwriting import HandwritingModel, shifted
 from hyper.losses import mixture_density
@@ -209,16 +209,34 @@ class Handwriting:
     )
     return list(self.normalisation.invert(np.asarray(steps)))
 
-  def predict(self, params: Any, offsets: np.ndarray) -> np.ndarray:
-    """The outputs [t, 6 m + 1] for each step of one line, before it is seen."""
-    steps = jnp.asarray(self.normalisation.apply(offsets))[None]
+  def read(self, params: Any, offsets: np.ndarray) -> tuple[Any, Array]:
+    """Reads the null step and then a line of offsets [t, 3], step by step.
 
-    @jax.jit
-    def run(params: Any, steps: Array) -> Array:
-      zeros = self.model.zeros(1)
-      return self.model.apply({'params': params}, zeros, shifted(steps))[1][0]
+    Returns:
+      The carries after each step, with time in front, and the outputs
+      [t + 1, 6 m + 1], each of the step that follows.
+    """
+    steps = self.normalisation.apply(offsets)
+    return read_symbols(
+      lambda carry, x: self.model.apply({'params': params}, carry, x),
+      self.model.zeros(1),
+      jnp.concatenate([jnp.zeros((1, 3)), steps]),
+    )
 
-    return np.asarray(run(params, steps))
+  def find(self, name: str) -> strokes.Line:
+    """The line of such a name, of either part.
+
+    Raises:
+      ValueError: there is none.
+    """
+    every = [line for split in strokes.SPLITS for line in self.lines(split)]
+    for line in every:
+      if line.name == name:
+        return line
+    raise ValueError(
+      f'{self.data.source} has no line {name!r} (short ones are left out); '
+      f'there are for example {every[0].name} and {every[-1].name}.'
+    )
 
   @functools.cache  # noqa: B019 (one task a process)
   def lines(self, split: str) -> list[strokes.Line]:
