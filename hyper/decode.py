@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from hyper.losses import to_mixture
 
@@ -45,7 +45,7 @@ def sample_symbols(
 
 
 def read_symbols(
-  apply: Apply, carry: Any, symbols: Shaped[Array, 't *x']
+  apply: Apply, carry: Any, symbols: Shaped[Array, 't ...']
 ) -> tuple[Any, Float[Array, 't v']]:
   """Reads a text: the carries after each symbol, time in front, and logits.
 
