@@ -71,7 +71,7 @@ def draw_density(
   low, high = _box([(line, np.zeros(2))])
   margin = 0.05 * (high - low).max()
   low, high = low - margin, high + margin
-  places, density = density_map(mixture, normalisation, line, low, high)
+  density = density_map(mixture, normalisation, line, low, high)
   figure = _figure(high - low, panel=1.2)
   above, below = figure.subplots(
     2, height_ratios=[1, 0.3], gridspec_kw={'hspace': 0.15}
@@ -83,7 +83,6 @@ def draw_density(
     cmap='inferno',
     vmax=0.6,
   )
-  above.plot(*places.T, ',', color='white', alpha=0.5)
   above.axis('off')
   below.imshow(
     np.exp(mixture['log_pi']).T,
@@ -99,6 +98,8 @@ def draw_weight_change(
   line: np.ndarray, rows: np.ndarray, path: str
 ) -> list[str]:
   """Draws a line once for each gate, coloured by its weight changes (fig. 7).
+
+  Moves of the lifted pen, where much may change, are thin lines.
 
   Args:
     line: offsets [t, 3].
@@ -116,17 +117,18 @@ def draw_weight_change(
   box = _box(placed)
   figure = _figure(box[1] - box[0])
   axes = figure.add_subplot()
-  # A step draws if the one before did not end a stroke; the first one does.
-  draws = np.concatenate([[True], line[:-1, 2] < 0.5])
+  # A step is ink if the one before it did not end a stroke.
+  is_ink = np.concatenate([[True], line[:-1, 2] < 0.5])
   for k, (_, place) in enumerate(placed):
     ends = np.cumsum(line[:, :2], 0) * (1, -1) + place
     begins = np.concatenate([place[None], ends[:-1]])
     x = rows[:, k, None]
-    colours = (1 - x) * FAINT + x * np.array(to_rgb(COLORS[k]))
-    pieces = np.stack([begins, ends], 1)[draws]
     axes.add_collection(
       LineCollection(
-        pieces, colors=colours[draws], linewidths=1.5, capstyle='round'
+        list(np.stack([begins, ends], 1)),
+        colors=(1 - x) * FAINT + x * np.array(to_rgb(COLORS[k])),
+        linewidths=np.where(is_ink, 1.6, 0.5),
+        capstyle='round',
       )
     )
     axes.text(box[0, 0], place[1], f'{GATES[k]}  ', ha='right', va='center')
@@ -142,8 +144,8 @@ def density_map(
   low: np.ndarray,
   high: np.ndarray,
   width: int = 900,
-) -> tuple[np.ndarray, np.ndarray]:
-  """The places of a line's pen, and the sum of their densities on a grid.
+) -> np.ndarray:
+  """The densities of the pen's next place, summed over a line, on a grid.
 
   A component narrower than a pixel is widened to about one, so that none
   falls between the pixels.
@@ -157,8 +159,7 @@ def density_map(
     width: pixels of the grid from left to right.
 
   Returns:
-    The place before each step [t, 2], and the sum over all steps, per unit of
-    area, [height, width].
+    The density per unit of area, [height, width], lowest row first.
   """
   size = (high[0] - low[0]) / width
   height = max(1, round((high[1] - low[1]) / size))
@@ -185,7 +186,7 @@ def density_map(
     form = u[None] ** 2 + v[:, None] ** 2 - 2 * rho * u[None] * v[:, None]
     norm = 2 * np.pi * sigma.prod() * np.sqrt(rest)
     density[y0:y1, x0:x1] += weights[t, k] * np.exp(-form / (2 * rest)) / norm
-  return places, density
+  return density
 
 
 Placed = list[tuple[np.ndarray, np.ndarray]]
