@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 # e^-7 and e^7, correlations within +-tanh(4), which is 0.9993.
 LOG_SIGMA_BOUND = 7.0
 RHO_HAT_BOUND = 4.0
+FAR = 100.0  # deviations from a mean
 
 
 def cross_entropy(
@@ -75,6 +76,9 @@ def mixture_density(
   Gaussians for dx and dy, and a Bernoulli for the pen bit. A density may be
   above 1, so these nats may be negative; they depend on the unit of dx and dy.
 
+  Deviation: more than FAR deviations from its mean, where a Gaussian has a
+  probability of e^-5000, it falls more slowly, see `half_square`.
+
   Args:
     outputs: of the network, see `to_mixture`.
     steps: dx, dy, and 1 where the step ends a stroke, else 0.
@@ -87,7 +91,7 @@ def mixture_density(
   across = u_x * cosh - u_y * jnp.sinh(mixture.rho_hat)
   log_components = (
     mixture.log_pi
-    - (across * across + u_y * u_y) / 2
+    - half_square(across * across + u_y * u_y)
     - mixture.log_sigma.sum(-1)
     + jnp.log(cosh)
     - jnp.log(2 * jnp.pi)
@@ -95,3 +99,14 @@ def mixture_density(
   log_move = jax.nn.logsumexp(log_components, axis=-1)
   sign = 2 * steps[..., 2] - 1
   return -log_move - jax.nn.log_sigmoid(sign * mixture.e_hat)
+
+
+def half_square(squares: Float[Array, '...']) -> Float[Array, '...']:
+  """Half of squares up to FAR^2, and beyond it a logarithm, joined smoothly.
+
+  Numbers of 1e9 and more would leave nothing of their differences in float32,
+  and their gradients would drown all others.
+  """
+  limit = FAR * FAR
+  beyond = limit * (1 + jnp.log(jnp.maximum(squares, limit) / limit))
+  return jnp.where(squares < limit, squares, beyond) / 2

@@ -99,7 +99,9 @@ def draw_weight_change(
 ) -> list[str]:
   """Draws a line once for each gate, coloured by its weight changes (fig. 7).
 
-  Moves of the lifted pen, where much may change, are thin lines.
+  Moves of the lifted pen, where much may change, are thin lines. The colour is
+  full from the 99th percentile of a gate on, since the first steps, from a
+  state of zeros, change the weights most.
 
   Args:
     line: offsets [t, 3].
@@ -122,7 +124,8 @@ def draw_weight_change(
   for k, (_, place) in enumerate(placed):
     ends = np.cumsum(line[:, :2], 0) * (1, -1) + place
     begins = np.concatenate([place[None], ends[:-1]])
-    x = rows[:, k, None]
+    full = max(np.percentile(rows[:, k], 99), np.finfo(np.float32).tiny)
+    x = (rows[:, k, None] / full).clip(0, 1)
     axes.add_collection(
       LineCollection(
         list(np.stack([begins, ends], 1)),
