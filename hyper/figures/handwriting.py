@@ -237,7 +237,7 @@ def _draw_line(
     np.concatenate([stroke, stroke[-1:]]) * (1, -1) + place
     for stroke in strokes
   ]
-  colours = [PRIMED if begin < primed else INK for begin in begins]
+  colours = [PRIMED if 0 < primed >= begin else INK for begin in begins]
   axes.add_collection(
     LineCollection(pieces, colors=colours, linewidths=1.0, capstyle='round')
   )
