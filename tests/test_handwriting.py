@@ -75,8 +75,7 @@ M, UNITS = 3, 5
 @pytest.fixture(scope='module')
 def model():
   """A model of two layers, and parameters away from the initial ones."""
-  cells = [LSTMCell(UNITS), LSTMCell(UNITS, dropout_rate=0.5)]
-  model = HandwritingModel(cells, M, output_dropout_rate=0.5)
+  model = HandwritingModel([LSTMCell(UNITS), LSTMCell(UNITS)], M)
   params = model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1, 3)))
   leaves, tree = jax.tree.flatten(params)
   rng = np.random.default_rng(0)
@@ -113,8 +112,15 @@ def test_the_layers_stand_on_each_other_without_skips(model):
   assert params['params']['mixture']['kernel'].shape == (UNITS, 6 * M + 1)
 
 
-def test_only_training_drops_out(model):
+@pytest.mark.parametrize('where', ['output', 'recurrent'])
+def test_only_training_drops_out(model, where):
   model, params = model
+  rates = {'output': 0.0, 'recurrent': 0.0} | {where: 0.5}
+  model = HandwritingModel(
+    [LSTMCell(UNITS, dropout_rate=rates['recurrent']) for _ in range(2)],
+    M,
+    rates['output'],
+  )
   steps = random_steps(2, 2, 4)
 
   @jax.jit
@@ -301,10 +307,10 @@ def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
     generate.read_prime(task, str(tmp_path / 'nothing.csv'))
 
 
-def test_a_run_of_another_task_draws_no_strokes(data_dir, tmp_path):
-  config = get('mnist_cnn', 'embedded')
-  configuration.save(config, str(tmp_path))
-  with pytest.raises((ValueError, FileNotFoundError)):
+def test_a_run_of_another_task_draws_no_strokes(tmp_path, monkeypatch):
+  configuration.save(get('mnist_cnn', 'embedded'), str(tmp_path))
+  monkeypatch.setattr(trained, 'load', lambda *args: (object(), 4, None))
+  with pytest.raises(ValueError, match="'classify'; strokes needs handwriting"):
     generate.strokes(str(tmp_path), 1, 1, 0.0, 0)
 
 

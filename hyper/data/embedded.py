@@ -172,7 +172,7 @@ def _trace(font: str, letter: str) -> tuple[list[np.ndarray], float]:
   outline = textpath.TextPath((0, 0), letter, size=EM, prop=face)
   contours = []
   for polygon in outline.to_polygons(closed_only=True):
-    contour = polygon[:-1] * (1, -1)
+    contour = np.asarray(polygon)[:-1] * (1, -1)
     contour = np.roll(contour, -int(contour[:, 0].argmin()), axis=0)
     contours.append(_resample(np.concatenate([contour, contour[:1]])))
   contours.sort(key=lambda contour: contour[0, 0])

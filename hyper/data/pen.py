@@ -116,13 +116,14 @@ def _of_json(file: Any) -> list[Any]:
 
 def _of_csv(file: Any) -> list[Any]:
   rows = csv.DictReader(file)
-  absent = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+  named = rows.fieldnames or ()
+  absent = [name for name in COLUMNS if name not in named]
   if absent:
     raise ValueError(
       f'the first row must name the columns {", ".join(COLUMNS)} and may name '
       f'seconds; {", ".join(absent)} are not there.'
     )
-  columns = ['x', 'y', *(['seconds'] if 'seconds' in rows.fieldnames else [])]
+  columns = ['x', 'y', *(['seconds'] if 'seconds' in named else [])]
   lines: list[Any] = []
   for _, line in itertools.groupby(rows, lambda row: row['line']):
     groups = itertools.groupby(line, lambda row: row['stroke'])

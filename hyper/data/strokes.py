@@ -119,12 +119,12 @@ def unpack(arrays: Arrays) -> list[Line]:
   """The lines that `pack` was given."""
   ends = np.cumsum(arrays['length'])[:-1]
   labels = arrays['label'].tobytes().decode().split('\n')[:-1]
-  return [
-    Line(*label.split('\t'), offsets)
-    for label, offsets in zip(
-      labels, np.split(arrays['offsets'], ends), strict=True
-    )
-  ]
+  every = np.split(arrays['offsets'], ends)
+  lines = []
+  for label, offsets in zip(labels, every, strict=True):
+    name, text = label.split('\t')
+    lines.append(Line(name, text, offsets))
+  return lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Normalisation:
     usual = float(np.sqrt((self.mean**2 + self.deviation**2).sum()))
     if not own:
       raise ValueError('the line to go on from is a single point.')
-    return offsets * np.float32([usual / own, usual / own, 1])
+    return offsets * np.array([usual / own, usual / own, 1], np.float32)
 
   def save(self, workdir: str) -> None:
     """Writes normalisation.json into a run folder."""
