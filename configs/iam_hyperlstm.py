@@ -40,6 +40,7 @@ def get_config(variant: str = '') -> ConfigDict:
     'hyper_dropout_rate': 0.0,
     'forget_bias': 1.0,
     'hyper_state': 'new',
+    'scaling_noise': 0.0,
     'orthogonal': 'whole',
     'dtype': 'float32',
   }
