@@ -1,26 +1,24 @@
 """What generated kernels cost: wide residual networks, hyper beside plain.
 
-  PYTHONPATH=. python benchmarks/static.py --variant=40_1 --rounds=5 --steps=3
+  python -m benchmarks.static --variant=40_1 --output=FILE.json
 
 Times a training step of the shipped configs on random images (so no data are
 needed), and an evaluation step of the plain network, the hypernetwork, and
-the hypernetwork after `bake`. The contenders take turns, round by round, so
-that other work on the machine meets all; speeds are those of the best round,
-ratios the median over rounds of the ratio within a round.
-Memory is what XLA plans for a training step, its arguments included. Prints
-lines of JSON.
+the hypernetwork after `bake`. A ratio is the median, over rounds, of the
+ratio to plain within the round. Memory is what XLA plans for a training step
+besides its arguments.
 """
 
 import json
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from absl import app, flags
 
+from benchmarks import measure
 from configs import cifar10_hyper_wrn, cifar10_wrn
 from hyper import training
 from hyper.tasks.classify import Classify
@@ -38,113 +36,92 @@ def make_batch(size: int) -> dict[str, np.ndarray]:
   }
 
 
-def prepare(name: str, variant: str, batch_size: int) -> dict[str, Any]:
-  """Compiled steps of a config, and what they are called with."""
-  config = CONFIGS[name].get_config(variant)
-  task = Classify(config, '', '')
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
-  state = training.init_state(task.init, optimizer, config.seed)
-  batch = jax.device_put(make_batch(batch_size))
-  train_step = training.make_train_step(task.loss, optimizer, schedule)
-  eval_step = training.make_eval_step(task.loss)
+class Network:
+  """A config's task, its state, and its evaluation, on one batch."""
+
+  def __init__(self, name: str, variant: str, batch_size: int):
+    config = CONFIGS[name].get_config(variant)
+    self.task = Classify(config, '', '')
+    self.batch = jax.device_put(make_batch(batch_size))
+    schedule = training.make_schedule(config.schedule)
+    optimizer = training.make_optimizer(config.optimizer, schedule)
+    self.state = training.init_state(self.task.init, optimizer, config.seed)
+    self._train_step = training.make_train_step(
+      self.task.loss, optimizer, schedule
+    )
+
+  def train(self) -> measure.Contender:
+    """A training step, which goes on from the one before."""
+    began = time.perf_counter()
+    step = self._train_step.lower(self.state, self.batch).compile()
+    seconds = time.perf_counter() - began
+
+    def call() -> None:
+      self.state, report = step(self.state, self.batch)
+      jax.block_until_ready((self.state, report))
+
+    memory = step.memory_analysis()
+    size = getattr(memory, 'temp_size_in_bytes', None)
+    return measure.Contender(call, seconds, size)
+
+  def evaluate(self, params: Any) -> measure.Contender:
+    """An evaluation step with these parameters."""
+    return measure.compiled(
+      training.make_eval_step(self.task.loss),
+      *(params, self.state.model_state, self.batch),
+    )
+
+
+def figures(
+  contenders: dict[str, measure.Contender], rounds: int, images: int
+) -> dict[str, dict[str, float | int | None]]:
+  """Runs the contenders; what is reported of each."""
+  measure.run(contenders, rounds)
+  plain = contenders['plain'].seconds
   return {
-    'task': task,
-    'state': state,
-    'batch': batch,
-    'train': train_step.lower(state, batch).compile(),
-    'eval': eval_step.lower(state.params, state.model_state, batch).compile(),
+    name: {
+      'images_per_second': round(images / min(x.seconds), 1),
+      'time_over_plain': round(
+        statistics.median(s / p for s, p in zip(x.seconds, plain, strict=True)),
+        3,
+      ),
+      'temporary_bytes': x.temporary_bytes,
+      'compile_seconds': round(x.compile_seconds, 1),
+    }
+    for name, x in contenders.items()
   }
-
-
-def bake(hyper: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-  """The plain network's evaluation, on the hypernetwork's kernels."""
-  state = hyper['state']
-  baked = hyper['task'].main_variables({'params': state.params})
-  return {**plain, 'state': state.replace(params=baked['params'])}
-
-
-def train(contender: dict[str, Any], steps: int) -> None:
-  """Some training steps, to the end."""
-  for _ in range(steps):
-    contender['state'], report = contender['train'](
-      contender['state'], contender['batch']
-    )
-  jax.block_until_ready((contender['state'], report))
-
-
-def evaluate(contender: dict[str, Any], steps: int) -> None:
-  """Some evaluation steps, to the end."""
-  state = contender['state']
-  for _ in range(steps):
-    _, sums = contender['eval'](
-      state.params, state.model_state, contender['batch']
-    )
-  jax.block_until_ready(sums)
-
-
-def measure(
-  run: Callable[[dict[str, Any], int], None],
-  contenders: dict[str, dict[str, Any]],
-  rounds: int,
-  steps: int,
-) -> dict[str, list[float]]:
-  """Seconds of a step in each round, for each contender."""
-  seconds: dict[str, list[float]] = {name: [] for name in contenders}
-  for k in range(rounds + 1):
-    for name, contender in contenders.items():
-      began = time.perf_counter()
-      run(contender, steps)
-      if k:  # the first round warms up
-        seconds[name].append((time.perf_counter() - began) / steps)
-  return seconds
-
-
-def megabytes(contender: dict[str, Any]) -> float:
-  """Memory of a training step: arguments and temporaries."""
-  planned = contender['train'].memory_analysis()
-  size = planned.temp_size_in_bytes + planned.argument_size_in_bytes
-  return round(size / 1e6, 1)
-
-
-def report(
-  what: str, seconds: dict[str, list[float]], images: int, **more: Any
-) -> None:
-  """Prints a line of JSON."""
-  ratios = {
-    name: [s / p for s, p in zip(times, seconds['plain'], strict=True)]
-    for name, times in seconds.items()
-  }
-  line = {
-    'what': what,
-    'device': jax.devices()[0].device_kind,
-    'images_per_s': {k: round(images / min(s), 1) for k, s in seconds.items()},
-    'over_plain': {
-      k: round(statistics.median(r), 3) for k, r in ratios.items()
-    },
-  }
-  print(json.dumps(line | more), flush=True)
 
 
 def main(argv: list[str]) -> None:
-  """Measures and prints."""
+  """Measures and prints, and writes a file where one is named."""
   del argv
   args = flags.FLAGS
-  contenders = {
-    name: prepare(name, args.variant, args.batch_size) for name in CONFIGS
+  size = args.batch_size
+  networks = {name: Network(name, args.variant, size) for name in CONFIGS}
+  training_steps = {name: x.train() for name, x in networks.items()}
+  result = {'variant': args.variant, 'batch_size': size}
+  result['train'] = figures(training_steps, args.rounds, size)
+  plain, hyper = networks['plain'], networks['hyper']
+  baked = hyper.task.main_variables({'params': hyper.state.params})['params']
+  evaluations = {
+    'plain': plain.evaluate(plain.state.params),
+    'hyper': hyper.evaluate(hyper.state.params),
+    'baked': plain.evaluate(baked),
   }
-  common = {'variant': args.variant, 'batch_size': args.batch_size}
-  memory = {name: megabytes(x) for name, x in contenders.items()}
-  seconds = measure(train, contenders, args.rounds, args.steps)
-  report('train', seconds, args.batch_size, megabytes=memory, **common)
-  contenders['baked'] = bake(contenders['hyper'], contenders['plain'])
-  seconds = measure(evaluate, contenders, args.rounds, args.steps)
-  report('evaluate', seconds, args.batch_size, **common)
+  result['evaluate'] = figures(evaluations, args.rounds, size)
+  print(json.dumps(result, indent=2))
+  if args.output:
+    measure.write(args.output, result)
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_enum('variant', '40_1', ['40_1', '40_2'], 'Size of the network.')
+  flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 10, 'Calls of each.', lower_bound=1)
+  flags.DEFINE_string('output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':
-  flags.DEFINE_enum('variant', '40_1', ['40_1', '40_2', 'embedded'], 'Size.')
-  flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
-  flags.DEFINE_integer('rounds', 5, 'Turns of each contender.', lower_bound=1)
-  flags.DEFINE_integer('steps', 3, 'Steps in a turn.', lower_bound=1)
+  define_flags()
   app.run(main)

@@ -82,6 +82,7 @@ def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
         'layers': 1,
         'input_dropout_rate': 0.1,
         'output_dropout_rate': 0.1,
+        'remat_steps': 0,
       },
       'optimizer': {
         'name': 'adam',

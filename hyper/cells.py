@@ -106,7 +106,7 @@ def weighted_sum(
 
 
 def lstm_state(
-  gates: list[Float[Array, 'b n']],
+  gates: Float[Array, 'b 4 n'],
   c: Float[Array, 'b n'],
   small: Weights,
   mask: Bool[Array, 'b n'] | None,
@@ -122,11 +122,8 @@ def lstm_state(
   it inside the sigmoid, after layer norm.
   """
   if 'gamma' in small:
-    gates = [
-      layer_norm(y, small['gamma'][k], small['beta'][k])
-      for k, y in enumerate(gates)
-    ]
-  i, g, f, o = gates
+    gates = layer_norm(gates, small['gamma'], small['beta'])
+  i, g, f, o = (gates[:, k] for k in range(4))
   g = drop(jnp.tanh(g), mask, dropout_rate)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g
   visible = c
@@ -149,9 +146,8 @@ def lstm(
   y = product('h', h) + x
   if 'b' in small:
     y = y + small['b']
-  c, h = lstm_state(
-    jnp.split(y, 4, -1), c, small, masks, dropout_rate, forget_bias
-  )
+  y = y.reshape(len(y), 4, -1)
+  c, h = lstm_state(y, c, small, masks, dropout_rate, forget_bias)
   return (c, h), h
 
 
@@ -175,7 +171,7 @@ def hyperlstm(
   the one just computed. `'old'` is the printed equation.
   """
   (c, h), (c_hyper, h_hyper) = carry
-  n = c.shape[-1]
+  b, n = c.shape
   from_h, hyper_from_h = jnp.split(product('h', h), [4 * n], -1)
   from_x, hyper_from_x = jnp.split(x, [4 * n], -1)
 
@@ -185,26 +181,28 @@ def hyperlstm(
     y_hyper = y_hyper + hyper['b']
   h_hyper_old = h_hyper
   c_hyper, h_hyper = lstm_state(
-    jnp.split(y_hyper, 4, -1),
-    c_hyper,
-    hyper,
-    masks[1],
-    dropout_rates[1],
-    forget_bias,
+    *(y_hyper.reshape(b, 4, -1), c_hyper, hyper, masks[1]),
+    *(dropout_rates[1], forget_bias),
   )
 
   source = h_hyper if hyper_state == 'new' else h_hyper_old
-  z = jnp.split(product('z', source) + small['b_z'], 12, -1)
-  gates = [
-    (z[k] @ small['w_hz'][k]) * w_h_h
-    + (z[4 + k] @ small['w_xz'][k]) * w_x_x
-    + (z[8 + k] @ small['w_bz'][k] + small['b'][k])
-    for k, (w_h_h, w_x_x) in enumerate(
-      zip(jnp.split(from_h, 4, -1), jnp.split(from_x, 4, -1), strict=True)
-    )
-  ]
+  z = product('z', source) + small['b_z']
+  z_h, z_x, z_b = jnp.split(z.reshape(b, 12, -1), 3, 1)
+  gates = (
+    project(z_h, small['w_hz']) * from_h.reshape(b, 4, n)
+    + project(z_x, small['w_xz']) * from_x.reshape(b, 4, n)
+    + project(z_b, small['w_bz'])
+    + small['b']
+  )
   c, h = lstm_state(gates, c, small, masks[0], dropout_rates[0], forget_bias)
   return ((c, h), (c_hyper, h_hyper)), h
+
+
+def project(
+  z: Float[Array, 'b 4 e'], w: Float[Array, '4 e n']
+) -> Float[Array, 'b 4 n']:
+  """The embedding of each gate, by the weights of that gate."""
+  return jnp.stack([z[:, k] @ w[k] for k in range(4)], 1)
 
 
 def orthogonal(per_gate: bool) -> Callable[..., Array]:
@@ -225,8 +223,8 @@ def orthogonal(per_gate: bool) -> Callable[..., Array]:
 
 
 def rows(weights: Weights, *names: str) -> Weights:
-  """The named vectors that exist, with an axis of 1 before the last."""
-  return {k: weights[k][..., None, :] for k in names if k in weights}
+  """The named vectors that exist, with an axis of 1 for the batch."""
+  return {k: weights[k][None] for k in names if k in weights}
 
 
 class Cell(nn.RNNCellBase):
@@ -352,12 +350,14 @@ class HyperRNNCell(Cell):
     embedding_size: e, the paper's N_z.
     form: 'scaled' (eqs 7 and 8) or 'full' (eq. 5), of e times the memory.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
+    scaling_noise: of the scaled form, see `scalings_of_a_tenth`.
   """
 
   hyper_units: int = 128
   embedding_size: int = 4
   form: str = 'scaled'
   hyper_state: str = 'new'
+  scaling_noise: float = 0.0
 
   no_masks = None
   has_dropout = False
@@ -495,6 +495,8 @@ class HyperLSTMCell(Cell):
     forget_bias: of both cells, added to f after layer norm.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
     orthogonal: 'whole' or 'gate', see `orthogonal`.
+    scaling_noise: 0 is the paper's initialisation, under which all elements
+      of an embedding z_h or z_x stay alike; see `scalings_of_a_tenth`.
   """
 
   hyper_units: int = 128
@@ -506,6 +508,7 @@ class HyperLSTMCell(Cell):
   forget_bias: float = 1.0
   hyper_state: str = 'new'
   orthogonal: str = 'whole'
+  scaling_noise: float = 0.0
 
   no_masks = (None, None)
 
@@ -565,7 +568,8 @@ class HyperLSTMCell(Cell):
 
     W_h is held with one column for each unit, so d_h scales columns here.
     """
-    z = h_hyper @ weights['w_hh'] + rows(weights, 'b_hh')['b_hh']
+    z = h_hyper @ weights['w_hh']
+    z = z + weights['b_hh'].reshape(*(1,) * (z.ndim - 1), -1)
     z = z.reshape(*z.shape[:-1], 4, self.embedding_size)
     return jnp.einsum('...ke,ken->...kn', z, weights['w_hz'])
 
@@ -613,12 +617,29 @@ def embedding_weights(cell: Any, m: int, width: int) -> Weights:
 
 def scaling_weights(cell: Any, shape: tuple[int, ...]) -> Weights:
   """Declares what turns embeddings into scalings and a bias (eqs 8, 12)."""
-  scale = nn.initializers.constant(0.1 / shape[-2])
+  scale = scalings_of_a_tenth(cell.scaling_noise)
   return {
     'w_hz': cell.param('w_hz', scale, shape),
     'w_xz': cell.param('w_xz', scale, shape),
     'w_bz': cell.param('w_bz', nn.initializers.zeros, shape),
   }
+
+
+def scalings_of_a_tenth(noise: float) -> Callable[..., Array]:
+  """0.1/e, so that an embedding of ones scales by 0.1 (appendix A.2.3).
+
+  With these values all e elements of an embedding get the same gradient, and
+  as they start alike they stay alike: z_h and z_x have one degree of freedom,
+  whatever e is. Noise relative to the values lets them part.
+  """
+
+  def init(key: Array, shape: tuple[int, ...]) -> Array:
+    values = jnp.full(shape, 0.1 / shape[-2])
+    if noise:
+      values = values * (1 + noise * jax.random.normal(key, shape))
+    return values
+
+  return init
 
 
 def basic_matrices(key: Array, shape: tuple[int, int, int]) -> Array:

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
 COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
-MODELS = ('hyper.sequence', 'hyper.convnets')
+MODELS = ('hyper.sequence', 'hyper.handwriting', 'hyper.convnets')
 STATIC = ('hyper.generated', 'hyper.static', 'hyper.coordinates')
 PAPER = ('hyper.cells', 'hyper.recurrence', *STATIC)
 CONFIGURATION = ('hyper.configuration',)
@@ -30,6 +30,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
   'hyper.sequence': PAPER,
+  'hyper.handwriting': PAPER,
   'hyper.convnets': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.configuration': (),
@@ -41,9 +42,14 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.tasks', 'hyper.training', 'hyper.checkpoint', *CONFIGURATION),
   ),
   'hyper.data': ('hyper.data',),
+  # Pictures that a task's report draws know no task.
+  'hyper.figures.handwriting': (
+    *('hyper.data', 'hyper.figures.weight_change'),
+  ),
+  'hyper.figures.weight_change': ('hyper.cells',),
   'hyper.tasks': (
     *('hyper.tasks', 'hyper.data', 'hyper.losses', 'hyper.decode'),
-    *(*PAPER, *MODELS, *CONFIGURATION),
+    *(*PAPER, *MODELS, *CONFIGURATION, 'hyper.figures.handwriting'),
   ),
 }
 # The paper's mathematics: no other package than these and Python's own.

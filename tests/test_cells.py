@@ -308,6 +308,35 @@ def test_a_run_with_dropout_masks_equals_the_equations(variant):
   assert np.abs(without[1] - wanted[1]).max() > 0.01
 
 
+@pytest.mark.parametrize(
+  'variant',
+  ['rnn', 'hyperrnn-full-new', 'lstm-ln', 'hyperlstm-main1-hyper1-new'],
+)
+def test_under_flax_a_sequence_may_end_early(variant):
+  cell = VARIANTS[variant]
+  params, carry, inputs = randomised(cell), random_carry(cell), random_inputs()
+  lengths = jnp.array([TIME, 2])
+
+  @fast_jit
+  def run(params, carry, inputs):
+    return nn.RNN(cell, return_carry=True).apply(
+      {'params': {'cell': params}},
+      inputs,
+      initial_carry=carry,
+      seq_lengths=lengths,
+    )
+
+  last, outputs = run(params, carry, inputs)
+  for k, length in enumerate(lengths):
+    alone = jax.tree.map(lambda x, k=k: x[k : k + 1], (carry, inputs))
+    wanted = expected(cell, params, alone[0], alone[1][:, :length])
+    assert_close(outputs[k, :length], wanted[1][0])
+    for x, y in zip(
+      jax.tree.leaves(last), jax.tree.leaves(wanted[0]), strict=True
+    ):
+      assert_close(x[k], y[0])
+
+
 # Mistakes seen elsewhere.
 
 
@@ -576,6 +605,25 @@ def test_initial_weights_are_orthogonal(name, orthogonal):
       np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=1e-5)
     gates = np.split(w, 4, -1)
     assert np.abs(gates[0] - gates[1]).max() > 0.01
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.1])
+def test_elements_of_an_embedding_part_only_where_they_start_apart(noise):
+  """Under A.2.3 their gradients are equal, so training cannot part them."""
+  cell = hyperlstm(scaling_noise=noise)
+  params, carry, x = initial(cell), random_carry(cell), random_inputs()[:, 0]
+
+  def loss(params):
+    return (cell.apply({'params': params}, carry, x)[1] ** 2).sum()
+
+  gradients = fast_jit(jax.grad(loss))(params)
+  for name in ('w_hh', 'w_hx'):
+    by_element = gradients[name].reshape(HYPER_UNITS, 4, EMBEDDING)
+    assert np.abs(by_element).max() > 1e-6
+    spread = np.ptp(by_element, axis=-1).max() / np.abs(by_element).max()
+    assert spread > 0.01 if noise else spread < 1e-6
+  by_element = gradients['w_bz']  # unlike z_b, which starts at random
+  assert np.ptp(by_element, axis=1).max() > 0.01 * np.abs(by_element).max()
 
 
 # Errors.

@@ -219,7 +219,10 @@ def test_training_lowers_the_loss_below_the_unigram_entropy(tmp_path, data_dir):
   [
     (['--config=configs/ptb_lstm.py:nothing'], "no variant 'nothing'"),
     (['--config=configs/nothing.py'], 'nothing.py'),
-    (['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'], 'unit'),
+    (
+      ['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'],
+      'no such field: \'unit\' Did you mean "units"',
+    ),
     (['--config=configs/ptb_lstm.py', '--config.train_steps=x'], 'train_steps'),
     (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
   ],

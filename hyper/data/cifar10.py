@@ -160,7 +160,7 @@ def _parse_pickle(content: bytes, path: str) -> bytes:
       elif key == 'labels' and operation.name == 'BININT1':
         labels.append(value)
       elif key == 'data' and operation.name == 'BINBYTES':
-        pixels = value
+        pixels = bytes(value or b'')
       elif key == 'data' and operation.name == 'BINSTRING':
         pixels = str(value).encode('latin-1')  # a character for each byte
   except ValueError as error:

@@ -1,21 +1,28 @@
 """Data that every installation carries: no download, no raw file.
 
 Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
-the fonts in matplotlib, each distorted in its own way. They make every config
-runnable anywhere as ':embedded'; no published result belongs to them.
+the fonts in matplotlib, each distorted in its own way; handwriting follows the
+outlines of letters of the same fonts. They make every config runnable anywhere
+as ':embedded'; no published result belongs to them.
 """
 
 import hashlib
 import os
 import pydoc_data.topics
+import string
 
 import numpy as np
 
-from hyper.data import prepared
+from hyper.data import prepared, strokes
 
 DIGIT_SHAPE = (28, 28, 1)
 # Digits in each split.
 SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
+# Lines of handwriting in each split.
+LINES = {'train': 2_000, 'validation': 200}
+LETTERS = string.ascii_letters
+LINE_LETTERS = 5
+EM, PEN_STEP = 100.0, 12.0  # the size of the fonts, and of a step of the pen
 SEED = 1609_09106
 # The fonts of matplotlib with digits in them; the others hold symbols only.
 FONTS = (
@@ -62,6 +69,21 @@ def load_digits(data_dir: str, split: str) -> dict[str, np.ndarray]:
     ValueError: no such split.
   """
   return prepared.load(_DIGITS, data_dir, split)
+
+
+def load_strokes(data_dir: str, split: str) -> dict[str, np.ndarray]:
+  """Returns the lines of a split as `strokes.pack` packs them.
+
+  2,000 lines (train) or 200 (validation) of five letters of one font, whose
+  outlines a pen follows with steps of about equal length: each contour is a
+  stroke. Slant and width differ from line to line, and the pen trembles.
+
+  Raises:
+    OSError: data_dir cannot be written.
+    ValueError: no such split.
+  """
+  strokes.check_split(split, 'embedded handwriting')
+  return prepared.load(_STROKES, data_dir, split)
 
 
 def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:
@@ -120,6 +142,73 @@ def _distort(picture, rng: np.random.Generator) -> np.ndarray:
   return noisy.clip(0, 255).astype(np.uint8)
 
 
+def _write_lines(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
+  del data_dir  # nothing to read
+  rng = np.random.default_rng(SEED)
+  glyphs = {font: [_trace(font, x) for x in LETTERS] for font in FONTS}
+  splits = {}
+  for split, n in LINES.items():
+    lines = []
+    for k in range(n):
+      written = glyphs[FONTS[rng.integers(len(FONTS))]]
+      letters = rng.integers(len(LETTERS), size=LINE_LETTERS)
+      text = ''.join(LETTERS[letter] for letter in letters)
+      offsets = _write([written[letter] for letter in letters], rng)
+      lines.append(strokes.Line(f'{split}-{k:04d}', text, offsets))
+    splits[split] = strokes.pack(lines)
+  return splits
+
+
+def _trace(font: str, letter: str) -> tuple[list[np.ndarray], float]:
+  """The contours of a letter as pen strokes [n, 2], and the letter's width.
+
+  Contours are drawn from left to right, each from its leftmost point on and
+  back to it; y goes downwards.
+  """
+  import matplotlib  # for its fonts; slow, and only drawing needs them
+  from matplotlib import font_manager, textpath
+
+  path = os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{font}.ttf')
+  face = font_manager.FontProperties(fname=path)
+  outline = textpath.TextPath((0, 0), letter, size=EM, prop=face)
+  contours = []
+  for polygon in outline.to_polygons(closed_only=True):
+    contour = np.asarray(polygon)[:-1] * (1, -1)
+    contour = np.roll(contour, -int(contour[:, 0].argmin()), axis=0)
+    contours.append(_resample(np.concatenate([contour, contour[:1]])))
+  contours.sort(key=lambda contour: contour[0, 0])
+  return contours, max(contour[:, 0].max() for contour in contours)
+
+
+def _resample(curve: np.ndarray) -> np.ndarray:
+  """Points on a curve of straight pieces [n, 2], about PEN_STEP apart."""
+  pieces = np.hypot(*np.diff(curve, axis=0).T)
+  length = np.concatenate([[0], np.cumsum(pieces)])
+  places = np.linspace(0, length[-1], max(3, round(length[-1] / PEN_STEP)))
+  return np.column_stack([np.interp(places, length, axis) for axis in curve.T])
+
+
+def _write(
+  letters: list[tuple[list[np.ndarray], float]], rng: np.random.Generator
+) -> np.ndarray:
+  """Offsets [t, 3] of letters side by side, in a hand of their own."""
+  slant, width = rng.uniform(-0.3, 0.1), rng.uniform(0.85, 1.15)
+  hand = np.array([[width, 0], [slant, 1]])
+  line, left = [], 0.0
+  for contours, advance in letters:
+    for contour in contours:
+      tremble = rng.normal(0, 0.6, contour.shape)
+      line.append((contour + (left, 0)) @ hand + tremble)
+    left += advance + 0.12 * EM
+  return strokes.to_offsets(line)
+
+
+_STROKES = prepared.Source(
+  name='hyper_embedded_strokes',
+  version='1.0.0',
+  read=_write_lines,
+  description="Outlines of letters of matplotlib's fonts, as pen offsets.",
+)
 _DIGITS = prepared.Source(
   name='hyper_embedded_digits',
   version='1.0.0',

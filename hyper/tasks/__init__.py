@@ -23,8 +23,13 @@ from ml_collections import ConfigDict
 
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
+from hyper.tasks.handwriting import Handwriting
 
-TASKS = {'char_lm': CharLM, 'classify': Classify}
+TASKS = {
+  'char_lm': CharLM,
+  'classify': Classify,
+  'handwriting': Handwriting,
+}
 
 
 def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Any:

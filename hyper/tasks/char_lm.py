@@ -196,6 +196,7 @@ def make_model(
   layers: int,
   input_dropout_rate: float,
   output_dropout_rate: float,
+  remat_steps: int,
   vocabulary_size: int,
 ) -> CharacterModel:
   """The model of the section config.model: `layers` cells of one kind."""
@@ -204,5 +205,9 @@ def make_model(
     for _ in range(layers)
   ]
   return CharacterModel(
-    cells, vocabulary_size, input_dropout_rate, output_dropout_rate
+    cells,
+    vocabulary_size,
+    input_dropout_rate,
+    output_dropout_rate,
+    remat_steps,
   )
