@@ -1,8 +1,9 @@
 """Data that every installation carries: no download, no raw file.
 
 Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
-the fonts in matplotlib, each distorted in its own way. They make every config
-runnable anywhere as ':embedded'; no published result belongs to them.
+the fonts in matplotlib, each distorted in its own way; sentence pairs are the
+names of numbers. They make every config runnable anywhere as ':embedded'; no
+published result belongs to them.
 """
 
 import hashlib
@@ -12,9 +13,12 @@ import pydoc_data.topics
 import numpy as np
 
 from hyper.data import prepared
+from hyper.data.parallel_text import Pairs
 
 # Digits in each split.
 SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
+# Numbers named in each split; no number is in two of them.
+NUMBERS = {'train': 12_000, 'validation': 500, 'test': 500}
 SEED = 1609_09106
 # The fonts of matplotlib with digits in them; the others hold symbols only.
 FONTS = (
@@ -61,6 +65,88 @@ def load_digits(data_dir: str, split: str) -> dict[str, np.ndarray]:
     ValueError: no such split.
   """
   return prepared.load(_DIGITS, data_dir, split)
+
+
+def load_number_names(data_dir: str, split: str) -> Pairs:
+  """Returns the names of numbers below a million, in English and in French.
+
+  They are 12,000 (train), 500 (validation) or 500 (test) numbers of one to six
+  digits, nearly all of those below a thousand among them.
+
+  Raises:
+    ValueError: no such split.
+  """
+  del data_dir  # nothing to read, and too little to prepare
+  if split not in NUMBERS:
+    allowed = ', '.join(map(repr, NUMBERS))
+    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  rng = np.random.default_rng(SEED)
+  digits = rng.integers(1, 7, size=10 * sum(NUMBERS.values()))
+  drawn = dict.fromkeys(rng.integers(10 ** (digits - 1), 10**digits).tolist())
+  shuffled = rng.permutation(list(drawn)[: sum(NUMBERS.values())])
+  stops = np.cumsum(list(NUMBERS.values()))[:-1]
+  part = dict(zip(NUMBERS, np.split(shuffled, stops), strict=True))[split]
+  return Pairs([(english(n), french(n)) for n in part.tolist()])
+
+
+def english(n: int) -> str:
+  """The name of a number from 1 to 999,999: 'forty-two thousand seven'."""
+  thousands, rest = divmod(n, 1000)
+  head = [_english_below_1000(thousands), 'thousand'] if thousands else []
+  return ' '.join([*head, *([_english_below_1000(rest)] if rest else [])])
+
+
+def _english_below_1000(n: int) -> str:
+  hundreds, rest = divmod(n, 100)
+  words = [_ENGLISH[hundreds], 'hundred'] if hundreds else []
+  if rest:
+    tens, ones = divmod(rest, 10)
+    if rest < 20:
+      words.append(_ENGLISH[rest])
+    else:
+      words.append(
+        '-'.join([_ENGLISH_TENS[tens], _ENGLISH[ones]][: 1 + bool(ones)])
+      )
+  return ' '.join(words)
+
+
+def french(n: int) -> str:
+  """The name of a number from 1 to 999,999, hyphens as before 1990.
+
+  The plural's s of 'cents' and 'quatre-vingts' is there only at the end of the
+  whole name, and one thousand is 'mille' alone.
+  """
+  thousands, rest = divmod(n, 1000)
+  words = [_french_below_1000(thousands, False)] if thousands > 1 else []
+  words += ['mille'] if thousands else []
+  words += [_french_below_1000(rest, True)] if rest else []
+  return ' '.join(words)
+
+
+def _french_below_1000(n: int, is_last: bool) -> str:
+  hundreds, rest = divmod(n, 100)
+  words = [_FRENCH[hundreds]] if hundreds > 1 else []
+  if hundreds:
+    words.append('cents' if hundreds > 1 and not rest and is_last else 'cent')
+  if rest == 80 and is_last:
+    words.append('quatre-vingts')
+  elif rest:
+    words.append(_french_below_100(rest))
+  return ' '.join(words)
+
+
+def _french_below_100(n: int) -> str:
+  if n < 17:
+    return _FRENCH[n]
+  tens, ones = divmod(n, 10)
+  if tens in (7, 9):  # counted on from sixty and from eighty
+    tens, ones = tens - 1, ones + 10
+  name = _FRENCH_TENS[tens]
+  if not ones:
+    return name
+  if ones in (1, 11) and 2 <= tens <= 6:
+    return f'{name} et {_FRENCH[ones]}'
+  return f'{name}-{_french_below_100(ones)}'
 
 
 def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:
@@ -119,6 +205,23 @@ def _distort(picture, rng: np.random.Generator) -> np.ndarray:
   return noisy.clip(0, 255).astype(np.uint8)
 
 
+_ENGLISH = (
+  *('', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'),
+  *('ten', 'eleven', 'twelve', 'thirteen', 'fourteen', 'fifteen', 'sixteen'),
+  *('seventeen', 'eighteen', 'nineteen'),
+)
+_ENGLISH_TENS = (
+  *('', 'ten', 'twenty', 'thirty', 'forty', 'fifty', 'sixty', 'seventy'),
+  *('eighty', 'ninety'),
+)
+_FRENCH = (
+  *('', 'un', 'deux', 'trois', 'quatre', 'cinq', 'six', 'sept', 'huit', 'neuf'),
+  *('dix', 'onze', 'douze', 'treize', 'quatorze', 'quinze', 'seize'),
+)
+_FRENCH_TENS = {
+  **{1: 'dix', 2: 'vingt', 3: 'trente', 4: 'quarante', 5: 'cinquante'},
+  **{6: 'soixante', 8: 'quatre-vingt'},
+}
 _DIGITS = prepared.Source(
   name='hyper_embedded_digits',
   version='1.0.0',

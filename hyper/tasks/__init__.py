@@ -23,8 +23,9 @@ from ml_collections import ConfigDict
 
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
+from hyper.tasks.translate import Translate
 
-TASKS = {'char_lm': CharLM, 'classify': Classify}
+TASKS = {'char_lm': CharLM, 'classify': Classify, 'translate': Translate}
 
 
 def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Any:
