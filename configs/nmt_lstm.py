@@ -43,16 +43,16 @@ FILES = {
 }
 EMBEDDED = {
   'data.vocabulary_size': 120,
-  'data.bucket_lengths': (12, 24),
+  'data.bucket_lengths': (10, 14, 24),
   'data.batch_size': 64,
   'data.batch_tokens': 1024,
   'model.layers': 2,
   'model.cell.units': 96,
   'decoding.beam_size': 4,
   'schedule.learning_rate': 0.003,
-  'train_steps': 1500,
-  'eval_every_steps': 250,
-  'save_every_steps': 250,
+  'train_steps': 800,
+  'eval_every_steps': 200,
+  'save_every_steps': 200,
 }
 
 

@@ -137,8 +137,9 @@ def beam_search(
     carry, logits, attention = step(beam.carry, before.reshape(-1))
     log_p = jax.nn.log_softmax(logits).reshape(b, beam_size, -1)
     v = log_p.shape[-1]
-    must_end = (t + 1 >= limits)[:, None, None] & (jnp.arange(v) != end)
-    log_p = jnp.where(must_end, -jnp.inf, log_p) + beam.log_p[:, :, None]
+    must_end = (t + 1 >= limits)[:, None] & (jnp.arange(v) != end)[None]
+    log_p = jnp.where(must_end[:, None], -jnp.inf, log_p)
+    log_p = log_p + beam.log_p[:, :, None]
     log_p, chosen = jax.lax.top_k(log_p.reshape(b, -1), beam_size)
     parent, piece = chosen // v, chosen % v
 

@@ -144,7 +144,7 @@ def _write_records(
   The builder's own way of writing, used for a `Source`, holds a split in
   memory, and needs TensorFlow for one of more than a gigabyte.
   """
-  os.makedirs(os.path.join(root, source.name), exist_ok=True)
+  os.makedirs(root, exist_ok=True)
   elsewhere = tempfile.mkdtemp(prefix='incomplete.', dir=root)
   try:
     with _quiet_tfds() as tfds:
@@ -161,6 +161,7 @@ def _write_records(
         while chunk := list(itertools.islice(records, CHUNK_RECORDS)):
           writer.add_examples({split: chunk})
       writer.close_all()
+      os.makedirs(os.path.join(root, source.name), exist_ok=True)
       os.rename(
         builder.info.data_dir, os.path.join(root, source.name, source.version)
       )

@@ -197,7 +197,7 @@ class Translate:
     }
 
   def translate(self, params: Any, sentences: Sequence[str]) -> list[str]:
-    """The translation of each sentence, by beam search."""
+    """The translation of each sentence, by beam search; of nothing, nothing."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
     shapes = Buckets(
@@ -211,7 +211,8 @@ class Translate:
       batch = buckets.fill(sources, sources, length, rows)
       pieces, _ = self._search(params, batch['source'])
       for k, row in zip(numbers, np.asarray(pieces), strict=False):
-        found[k] = self.pieces.decode(row)
+        if len(encoded[k]) > 1:
+          found[k] = self.pieces.decode(row)
     return found
 
   @functools.cached_property
@@ -266,6 +267,12 @@ class Translate:
     s, t = map(len, sides)
     labels = [[self.pieces.pieces[k] for k in side] for side in sides]
     return labels[0], labels[1], np.asarray(weights[0, :t, :s])
+
+  def examples(self, split: str, count: int) -> list[tuple[str, str]]:
+    """At most `count` sentence pairs of a split, taken evenly from it."""
+    pairs = self._pairs(split)
+    places = np.linspace(0, len(pairs) - 1, min(count, len(pairs)))
+    return pairs.take(places.astype(int))
 
   def describe(self) -> list[str]:
     """Sizes of the splits and of the batches of training."""
