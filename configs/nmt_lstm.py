@@ -24,7 +24,7 @@ VARIANTS = {
 }
 SMALL = {
   'data.vocabulary_size': 8000,
-  'data.bucket_lengths': (8, 12, 16, 24, 40, 64),
+  'data.bucket_lengths': (10, 14, 20, 32),
   'data.batch_size': 128,
   'data.batch_tokens': 2048,
   'model.layers': 2,

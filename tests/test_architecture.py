@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
 COMMANDS = ('hyper.generate', 'hyper.figures')
-MODELS = ('hyper.sequence', 'hyper.convnets')
+MODELS = ('hyper.sequence', 'hyper.convnets', 'hyper.translation')
 PAPER = ('hyper.cells', 'hyper.recurrence', 'hyper.static')
 CONFIGURATION = ('hyper.configuration',)
 
@@ -28,6 +28,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.recurrence': ('hyper.cells',),
   'hyper.sequence': PAPER,
   'hyper.convnets': PAPER,
+  'hyper.translation': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.configuration': (),
   'hyper.training': CONFIGURATION,

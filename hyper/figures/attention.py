@@ -83,15 +83,11 @@ def write_examples(
   runs = [(_name(x), *load(x, data_dir, which)) for x in workdirs]
   pairs = runs[0][1].examples(split, count)
   sources, references = zip(*pairs, strict=True)
-  columns = {'source': sources, 'reference': references}
-  for name, task, params in runs:
-    columns[name] = task.translate(params, sources)
+  rows = [('source', sources), ('reference', references)]
+  rows += [(name, task.translate(x, sources)) for name, task, x in runs]
   lines = ['| | |', '| --- | --- |']
-  for texts in zip(*columns.values(), strict=True):
-    lines += [
-      f'| {label} | {_cell(text)} |'
-      for label, text in zip(columns, texts, strict=True)
-    ]
+  for k in range(len(pairs)):
+    lines += [f'| {label} | {_cell(texts[k])} |' for label, texts in rows]
     lines.append('| | |')
   with open(path, 'w', encoding='utf-8') as file:
     file.write('\n'.join(lines) + '\n')

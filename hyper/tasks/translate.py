@@ -37,7 +37,7 @@ class TranslationData:
   """The section config.data.
 
   Attributes:
-    text: the sentence pairs: `name`, of TEXTS, and what that needs to know.
+    text: the sentence pairs: `name`, of TEXTS, and what that needs.
     vocabulary_size: the most word pieces, of both languages together.
     vocabulary_pairs: the most training pairs that the pieces are learned from,
       taken evenly from all of them.
@@ -258,15 +258,22 @@ class Translate:
     """
     sides = [self.pieces.encode([text])[0] for text in (source, target)]
     batch = buckets.fill(*([x] for x in sides), max(map(len, sides)), 1)
-    apply = functools.partial(self.model.apply, {'params': params})
-    mask = batch['source'] != PAD
-    memory = apply(batch['source'], mask, False, method='encode')
-    _, _, weights = apply(
-      self.model.zeros(1), memory, batch['inputs'], method='decode'
-    )
+    weights = self._look(params, batch['source'], batch['inputs'])
     s, t = map(len, sides)
     labels = [[self.pieces.pieces[k] for k in side] for side in sides]
     return labels[0], labels[1], np.asarray(weights[0, :t, :s])
+
+  @functools.cached_property
+  def _look(self) -> Any:
+    """From parameters, sources and targets to the attention [b, t, s]."""
+
+    def look(params: Any, source: Array, inputs: Array) -> Array:
+      apply = functools.partial(self.model.apply, {'params': params})
+      memory = apply(source, source != PAD, False, method='encode')
+      carries = self.model.zeros(len(source))
+      return apply(carries, memory, inputs, method='decode')[2]
+
+    return jax.jit(look)
 
   def examples(self, split: str, count: int) -> list[tuple[str, str]]:
     """At most `count` sentence pairs of a split, taken evenly from it."""
