@@ -151,18 +151,8 @@ class Translate:
     self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
   ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
     """Mean nats per piece of the target; no state; the sums."""
-    logits = self.model.apply(
-      {'params': params},
-      batch['source'],
-      batch['source'] != PAD,
-      batch['inputs'],
-      train,
-      rngs={'dropout': key},
-    )
-    mask = batch['targets'] != PAD
-    nats = jnp.where(mask, cross_entropy(logits, batch['targets']), 0.0).sum()
-    sums = {'nats': nats, 'count': mask.sum()}
-    return nats / jnp.maximum(sums['count'], 1), (model_state, sums)
+    loss, sums = mean_nats(self.model, params, batch, key, train)
+    return loss, (model_state, sums)
 
   def eval_state(self, model_state: Any) -> Any:
     """There is none."""
@@ -317,6 +307,22 @@ class Translate:
   def _order(self, split: str) -> Order:
     lengths = buckets.measure(self._pairs(split), self.pieces, split)
     return Order(lengths, self.buckets, keep_all=split != 'train')
+
+
+def mean_nats(
+  model: Translator, params: Any, batch: Any, key: Array, train: bool
+) -> tuple[Array, dict[str, Array]]:
+  """Cross entropy per piece of a batch of `buckets.fill`, and its sums."""
+  source, targets = batch['source'], batch['targets']
+  logits = model.apply(
+    {'params': params},
+    *(source, source != PAD, batch['inputs'], train),
+    rngs={'dropout': key},
+  )
+  mask = targets != PAD
+  nats = jnp.where(mask, cross_entropy(logits, targets), 0.0).sum()
+  sums = {'nats': nats, 'count': mask.sum()}
+  return nats / jnp.maximum(sums['count'], 1), sums
 
 
 def make_model(
