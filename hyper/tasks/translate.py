@@ -329,6 +329,7 @@ def make_model(
   cell: Mapping[str, Any],
   layers: int,
   dropout_rate: float,
+  start_limit: float,
   uniform_cells: bool,
   remat: bool,
   vocabulary_size: int,
@@ -346,6 +347,7 @@ def make_model(
     cells[layers + 1 :],
     vocabulary_size,
     dropout_rate,
+    start_limit,
     uniform_cells,
     remat,
   )
