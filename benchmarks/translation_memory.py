@@ -21,7 +21,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from hyper import training
-from hyper.data.buckets import Buckets
+from hyper.data.pair_batches import Buckets
 from hyper.tasks.translate import make_model, mean_nats
 
 

@@ -14,7 +14,7 @@ import sacrebleu
 import evaluate
 import train
 from hyper import configuration, generate, metrics, trained, training
-from hyper.data import buckets, embedded, word_pieces
+from hyper.data import embedded, pair_batches, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import attention
 from hyper.tasks.translate import Translate
@@ -214,7 +214,7 @@ def test_a_wide_beam_finds_the_best_of_all_translations(run, params):
     return model.apply(variables, carries, memory, inputs, method='decode')[1:]
 
   for sentence in ('ten', 'eighty-one'):
-    source = buckets.fill(task.pieces.encode([sentence]), [rows[0]], 20, 1)
+    source = pair_batches.fill(task.pieces.encode([sentence]), [rows[0]], 20, 1)
     source = source['source']
     tiled = np.repeat(source, len(every), 0)
     logits, weights = map(np.asarray, apply(tiled, inputs))

@@ -16,8 +16,14 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
 from hyper.configuration import build, splat
-from hyper.data import buckets, embedded, parallel_text, wmt, word_pieces
-from hyper.data.buckets import Buckets, Order
+from hyper.data import (
+  embedded,
+  pair_batches,
+  parallel_text,
+  wmt,
+  word_pieces,
+)
+from hyper.data.pair_batches import Buckets, Order
 from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, WordPieces
 from hyper.decode import beam_search
@@ -138,12 +144,12 @@ class Translate:
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of `buckets.fill`: endless for 'train', else the split once."""
+    """Batches of `pair_batches.fill`: endless for 'train', else the split once."""
     order, pairs = self._order(split), self._pairs(split)
     chosen = order.epochs(seed, start) if split == 'train' else order.once()
     for length, rows, numbers in chosen:
       sources, targets = zip(*pairs.take(numbers), strict=True)
-      yield buckets.fill(
+      yield pair_batches.fill(
         self.pieces.encode(sources), self.pieces.encode(targets), length, rows
       )
 
@@ -198,7 +204,7 @@ class Translate:
     found = [''] * len(encoded)
     for length, rows, numbers in Order(lengths, shapes, keep_all=True).once():
       sources = [encoded[k] for k in numbers]
-      batch = buckets.fill(sources, sources, length, rows)
+      batch = pair_batches.fill(sources, sources, length, rows)
       pieces, _ = self._search(params, batch['source'])
       for k, row in zip(numbers, np.asarray(pieces), strict=False):
         if len(encoded[k]) > 1:
@@ -247,7 +253,7 @@ class Translate:
       piece the weights of the source pieces, [t, s].
     """
     sides = [self.pieces.encode([text])[0] for text in (source, target)]
-    batch = buckets.fill(*([x] for x in sides), max(map(len, sides)), 1)
+    batch = pair_batches.fill(*([x] for x in sides), max(map(len, sides)), 1)
     weights = self._look(params, batch['source'], batch['inputs'])
     s, t = map(len, sides)
     labels = [[self.pieces.pieces[k] for k in side] for side in sides]
@@ -305,14 +311,14 @@ class Translate:
 
   @functools.cache  # noqa: B019 (one task a process)
   def _order(self, split: str) -> Order:
-    lengths = buckets.measure(self._pairs(split), self.pieces, split)
+    lengths = pair_batches.measure(self._pairs(split), self.pieces, split)
     return Order(lengths, self.buckets, keep_all=split != 'train')
 
 
 def mean_nats(
   model: Translator, params: Any, batch: Any, key: Array, train: bool
 ) -> tuple[Array, dict[str, Array]]:
-  """Cross entropy per piece of a batch of `buckets.fill`, and its sums."""
+  """Cross entropy per piece of a batch of `pair_batches.fill`, and its sums."""
   source, targets = batch['source'], batch['targets']
   logits = model.apply(
     {'params': params},

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from hyper.data import buckets, word_pieces
-from hyper.data.buckets import Buckets, Order, fill
+from hyper.data import pair_batches, word_pieces
+from hyper.data.pair_batches import Buckets, Order, fill
 from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START
 
@@ -118,7 +118,7 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   sentences = [('aa bb', 'cc'), ('', 'b c a'), ('c', '')] * 5
   pieces = word_pieces.train([x for pair in sentences for x in pair], 20)
   pairs = Folder(sentences, None)
-  plain = buckets.measure(pairs, pieces, 'train')
+  plain = pair_batches.measure(pairs, pieces, 'train')
   wanted = [
     [len(pieces.encode([side])[0]) for side in pair] for pair in sentences
   ]
@@ -126,11 +126,11 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   pairs.folder, pairs.reads = str(tmp_path), 0
   for _ in range(2):
     np.testing.assert_array_equal(
-      buckets.measure(pairs, pieces, 'train'), wanted
+      pair_batches.measure(pairs, pieces, 'train'), wanted
     )
     assert pairs.reads == 1
   other = word_pieces.train(['aa bb cc'] * 3, 12)
-  buckets.measure(pairs, other, 'train')
+  pair_batches.measure(pairs, other, 'train')
   assert pairs.reads == 2 and len(list(tmp_path.iterdir())) == 2
 
 
