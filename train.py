@@ -259,8 +259,11 @@ def parse_flags(argv: list[str]) -> list[str]:
     flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
     return rest
   except Exception as error:
-    lines = str(error).strip().splitlines() or [repr(error)]
-    sys.exit(f'error: {lines[-1]} (--help explains the flags)')
+    message = (str(error).strip() or repr(error)).splitlines()[-1]
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, KeyError):  # how a field that is not there is said
+      message = f'no such field: {" ".join(str(cause.args[0]).split())}'
+    sys.exit(f'error: {message} (--help explains the flags)')
 
 
 def define_flags() -> None:

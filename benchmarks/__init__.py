@@ -1,1 +1,1 @@
-"""Speed and memory, measured by commands."""
+"""Speed and memory, side by side with the alternatives."""

@@ -27,5 +27,6 @@ def get_config(variant: str = '') -> ConfigDict:
     'tile': (7, 7, 16, 16),
     'embedding_size': 4,
     'hidden_size': 4,
+    'initialisation': 'notebook',
   }
   return recipe(hypernetwork, paper, variant == 'embedded')

@@ -42,6 +42,7 @@ def get_config(variant: str = '') -> ConfigDict:
     'forget_bias': 1.0,
     'hyper_state': 'new',
     'orthogonal': 'whole',
+    'scaling_noise': 0.0,
     'dtype': 'float32',
   }
   return recipe(cell, fields, paper, variant)

@@ -52,7 +52,7 @@ EMBEDDED = {
   'model.start_limit': 0.2,
   'decoding.beam_size': 4,
   'schedule.learning_rate': 0.003,
-  'train_steps': 1000,
+  'train_steps': 1200,
   'eval_every_steps': 200,
   'save_every_steps': 200,
 }

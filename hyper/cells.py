@@ -1,4 +1,4 @@
-"""Recurrent cells: LSTM and HyperLSTM, with and without layer norm.
+"""Recurrent cells: RNN, LSTM, and each of them with a hypernetwork.
 
 A cell is a pure function in the paper's letters and a thin Flax module that
 owns its parameters. The module is an `nn.RNNCellBase`: it runs under flax's
@@ -16,7 +16,7 @@ with a name in `matrices`, and is handed `x`, the product of its input with
 `matrices['x']`. Who runs the cell thereby decides how products are computed,
 saved and differentiated, and whether the input is a vector or a symbol.
 
-Shapes: b batch, v input size, n units, m hyper units, e embedding size.
+Shapes: b batch, v input size, n units, m hyper units, e embedding size (N_z).
 Gates are in the order i, g, f, o, side by side in the last axis.
 """
 
@@ -50,8 +50,63 @@ def drop(x: Array, mask: Array | None, rate: float) -> Array:
   return jnp.where(mask, x / (1 - rate), jnp.zeros_like(x))
 
 
+def rnn(
+  product: Product,
+  small: Weights,
+  h: Float[Array, 'b n'],
+  x: Float[Array, 'b n'],
+) -> tuple[Float[Array, 'b n'], Float[Array, 'b n']]:
+  """One step of the basic RNN (eq. 4)."""
+  h = jnp.tanh(product('h', h) + x + small['b'])
+  return h, h
+
+
+def hyperrnn(
+  product: Product,
+  small: Weights,
+  carry: Any,
+  x: Float[Array, 'b k+m'],
+  form: str,
+  hyper_state: str,
+) -> tuple[Any, Float[Array, 'b n']]:
+  """One step of the HyperRNN (eqs 5 to 8).
+
+  In the scaled form k is n: the products W_h h and W_x x are scaled element by
+  element. In the full form k is e*n: each matrix is a sum of e basic ones,
+  weighted by the embedding, so that its product is the same sum of e products.
+
+  Deviation: eq. 6 makes the embeddings from the hyper state of the step
+  before; see `hyperlstm`.
+  """
+  h, h_hyper_old = carry
+  k = x.shape[-1] - h_hyper_old.shape[-1]
+  from_h, hyper_from_h = jnp.split(product('h', h), [k], -1)
+  from_x, hyper_from_x = jnp.split(x, [k], -1)
+  y_hyper = product('hyper_h', h_hyper_old) + hyper_from_h + hyper_from_x
+  h_hyper = jnp.tanh(y_hyper + small['hyper_b'])
+
+  source = h_hyper if hyper_state == 'new' else h_hyper_old
+  z_h, z_x, z_b = jnp.split(product('z', source) + small['b_z'], 3, -1)
+  if form == 'scaled':
+    h_term = (z_h @ small['w_hz']) * from_h
+    x_term = (z_x @ small['w_xz']) * from_x
+  else:
+    h_term = weighted_sum(z_h, from_h)
+    x_term = weighted_sum(z_x, from_x)
+  h = jnp.tanh(h_term + x_term + z_b @ small['w_bz'] + small['b'])
+  return (h, h_hyper), h
+
+
+def weighted_sum(
+  z: Float[Array, 'b e'], products: Float[Array, 'b e*n']
+) -> Float[Array, 'b n']:
+  """The e products that lie side by side, weighted and added up."""
+  batch, e = z.shape
+  return (z[..., None] * products.reshape(batch, e, -1)).sum(1)
+
+
 def lstm_state(
-  gates: list[Float[Array, 'b n']],
+  gates: Float[Array, 'b 4 n'],
   c: Float[Array, 'b n'],
   small: Weights,
   mask: Bool[Array, 'b n'] | None,
@@ -67,11 +122,8 @@ def lstm_state(
   it inside the sigmoid, after layer norm.
   """
   if 'gamma' in small:
-    gates = [
-      layer_norm(y, small['gamma'][k], small['beta'][k])
-      for k, y in enumerate(gates)
-    ]
-  i, g, f, o = gates
+    gates = layer_norm(gates, small['gamma'], small['beta'])
+  i, g, f, o = (gates[:, k] for k in range(4))
   g = drop(jnp.tanh(g), mask, dropout_rate)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g
   visible = c
@@ -94,9 +146,8 @@ def lstm(
   y = product('h', h) + x
   if 'b' in small:
     y = y + small['b']
-  c, h = lstm_state(
-    jnp.split(y, 4, -1), c, small, masks, dropout_rate, forget_bias
-  )
+  y = y.reshape(len(y), 4, -1)
+  c, h = lstm_state(y, c, small, masks, dropout_rate, forget_bias)
   return (c, h), h
 
 
@@ -120,7 +171,7 @@ def hyperlstm(
   the one just computed. `'old'` is the printed equation.
   """
   (c, h), (c_hyper, h_hyper) = carry
-  n = c.shape[-1]
+  b, n = c.shape
   from_h, hyper_from_h = jnp.split(product('h', h), [4 * n], -1)
   from_x, hyper_from_x = jnp.split(x, [4 * n], -1)
 
@@ -130,26 +181,28 @@ def hyperlstm(
     y_hyper = y_hyper + hyper['b']
   h_hyper_old = h_hyper
   c_hyper, h_hyper = lstm_state(
-    jnp.split(y_hyper, 4, -1),
-    c_hyper,
-    hyper,
-    masks[1],
-    dropout_rates[1],
-    forget_bias,
+    *(y_hyper.reshape(b, 4, -1), c_hyper, hyper, masks[1]),
+    *(dropout_rates[1], forget_bias),
   )
 
   source = h_hyper if hyper_state == 'new' else h_hyper_old
-  z = jnp.split(product('z', source) + small['b_z'], 12, -1)
-  gates = [
-    (z[k] @ small['w_hz'][k]) * w_h_h
-    + (z[4 + k] @ small['w_xz'][k]) * w_x_x
-    + (z[8 + k] @ small['w_bz'][k] + small['b'][k])
-    for k, (w_h_h, w_x_x) in enumerate(
-      zip(jnp.split(from_h, 4, -1), jnp.split(from_x, 4, -1), strict=True)
-    )
-  ]
+  z = product('z', source) + small['b_z']
+  z_h, z_x, z_b = jnp.split(z.reshape(b, 12, -1), 3, 1)
+  gates = (
+    project(z_h, small['w_hz']) * from_h.reshape(b, 4, n)
+    + project(z_x, small['w_xz']) * from_x.reshape(b, 4, n)
+    + project(z_b, small['w_bz'])
+    + small['b']
+  )
   c, h = lstm_state(gates, c, small, masks[0], dropout_rates[0], forget_bias)
   return ((c, h), (c_hyper, h_hyper)), h
+
+
+def project(
+  z: Float[Array, 'b 4 e'], w: Float[Array, '4 e n']
+) -> Float[Array, 'b 4 n']:
+  """The embedding of each gate, by the weights of that gate."""
+  return jnp.stack([z[:, k] @ w[k] for k in range(4)], 1)
 
 
 def orthogonal(per_gate: bool) -> Callable[..., Array]:
@@ -170,8 +223,8 @@ def orthogonal(per_gate: bool) -> Callable[..., Array]:
 
 
 def rows(weights: Weights, *names: str) -> Weights:
-  """The named vectors that exist, with an axis of 1 before the last."""
-  return {k: weights[k][..., None, :] for k in names if k in weights}
+  """The named vectors that exist, with an axis of 1 for the batch."""
+  return {k: weights[k][None] for k in names if k in weights}
 
 
 class Cell(nn.RNNCellBase):
@@ -241,6 +294,123 @@ def make_multiply(matrices: Weights, dtype: Any) -> Product:
     )
 
   return multiply
+
+
+class RNNCell(Cell):
+  """The basic RNN (eq. 4).
+
+  The carry is h [b, n]. Parameters: w_h [n, n] and w_x [v, n], orthogonal, and
+  b [n], zero.
+  """
+
+  no_masks = None
+  has_dropout = False
+
+  @nn.compact
+  def weights(self, input_size: int) -> Weights:
+    """The parameters, float32."""
+    return rnn_weights(self, '', self.units, (self.units, input_size))
+
+  @nn.nowrap
+  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
+    """Matrices 'h' [n, n] and 'x' [v, n]; the bias."""
+    return {'h': weights['w_h'], 'x': weights['w_x']}, rows(weights, 'b')
+
+  @nn.nowrap
+  def step(
+    self, product: Product, small: Weights, carry: Any, x: Array, masks: None
+  ) -> tuple[Any, Array]:
+    """One step, see `rnn`."""
+    del masks
+    return rnn(product, small, carry, x)
+
+  @nn.nowrap
+  def zeros(self, batch: tuple[int, ...]) -> Any:
+    """h at a stream's start."""
+    return jnp.zeros((*batch, self.units))
+
+
+class HyperRNNCell(Cell):
+  """HyperRNN (eqs 5 to 8): a small RNN makes the weights of the main RNN.
+
+  The carry is (h, h_hyper), [b, n] and [b, m]. Parameters: the hyper RNN's with
+  the prefix `hyper_`, its input being [h; x]; w_hh, w_hx, w_hb [m, e] with
+  biases b_hh, b_hx [e], which make the embeddings; w_bz [e, n] and b [n]. The
+  scaled form has w_h [n, n] and w_x [v, n] and their scalings w_hz, w_xz
+  [e, n]; the full form has instead the e basic matrices w_hz [e, n, n] and
+  w_xz [e, v, n].
+
+  Deviation: the paper gives initial values for the HyperLSTM only (A.2.3).
+  They are used here too; in the full form, where nothing is scaled, the basic
+  matrices are independent orthogonal ones over the square root of e, so that
+  their initial sum has the scale of one orthogonal matrix.
+
+  Attributes:
+    hyper_units: m.
+    embedding_size: e, the paper's N_z.
+    form: 'scaled' (eqs 7 and 8) or 'full' (eq. 5), of e times the memory.
+    hyper_state: 'new' or 'old', which hyper state makes the embeddings.
+    scaling_noise: of the scaled form, see `scalings_of_a_tenth`.
+  """
+
+  hyper_units: int = 128
+  embedding_size: int = 4
+  form: str = 'scaled'
+  hyper_state: str = 'new'
+  scaling_noise: float = 0.0
+
+  no_masks = None
+  has_dropout = False
+
+  def __post_init__(self) -> None:
+    check_choice('form', self.form, ('scaled', 'full'))
+    check_choice('hyper_state', self.hyper_state, ('new', 'old'))
+    super().__post_init__()
+
+  @nn.compact
+  def weights(self, input_size: int) -> Weights:
+    """The parameters, float32."""
+    n, m, e = self.units, self.hyper_units, self.embedding_size
+    result = rnn_weights(self, 'hyper_', m, (m, n + input_size))
+    result |= embedding_weights(self, m, e)
+    if self.form == 'scaled':
+      result |= rnn_weights(self, '', n, (n, input_size))
+      result |= scaling_weights(self, (e, n))
+      return result
+    zeros = nn.initializers.zeros
+    result['w_hz'] = self.param('w_hz', basic_matrices, (e, n, n))
+    result['w_xz'] = self.param('w_xz', basic_matrices, (e, input_size, n))
+    result['w_bz'] = self.param('w_bz', zeros, (e, n))
+    result['b'] = self.param('b', zeros, (n,))
+    return result
+
+  @nn.nowrap
+  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
+    """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
+    if self.form == 'scaled':
+      main = weights['w_h'], weights['w_x']
+    else:
+      main = tuple(side_by_side(weights[k]) for k in ('w_hz', 'w_xz'))
+    matrices, small = pack_hyper(weights, *main, self.units)
+    small |= rows(weights, 'b', 'hyper_b')
+    names = ('w_hz', 'w_xz', 'w_bz') if self.form == 'scaled' else ('w_bz',)
+    return matrices, small | {k: weights[k] for k in names}
+
+  @nn.nowrap
+  def step(
+    self, product: Product, small: Weights, carry: Any, x: Array, masks: None
+  ) -> tuple[Any, Array]:
+    """One step, see `hyperrnn`."""
+    del masks
+    return hyperrnn(product, small, carry, x, self.form, self.hyper_state)
+
+  @nn.nowrap
+  def zeros(self, batch: tuple[int, ...]) -> Any:
+    """The states of both cells at a stream's start."""
+    return (
+      jnp.zeros((*batch, self.units)),
+      jnp.zeros((*batch, self.hyper_units)),
+    )
 
 
 class LSTMCell(Cell):
@@ -325,6 +495,8 @@ class HyperLSTMCell(Cell):
     forget_bias: of both cells, added to f after layer norm.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
     orthogonal: 'whole' or 'gate', see `orthogonal`.
+    scaling_noise: 0 is the paper's initialisation, under which all elements
+      of an embedding z_h or z_x stay alike; see `scalings_of_a_tenth`.
   """
 
   hyper_units: int = 128
@@ -336,6 +508,7 @@ class HyperLSTMCell(Cell):
   forget_bias: float = 1.0
   hyper_state: str = 'new'
   orthogonal: str = 'whole'
+  scaling_noise: float = 0.0
 
   no_masks = (None, None)
 
@@ -353,43 +526,22 @@ class HyperLSTMCell(Cell):
   def weights(self, input_size: int) -> Weights:
     """The parameters, float32."""
     n, m, e = self.units, self.hyper_units, self.embedding_size
-    zeros, ones = nn.initializers.zeros, nn.initializers.ones
-    normal = nn.initializers.normal(0.01)
-    scale = nn.initializers.constant(0.1 / e)
+    zeros = nn.initializers.zeros
     result = lstm_weights(self, '', n, (n, input_size))
     result |= lstm_weights(self, 'hyper_', m, (m, n + input_size))
-    for name, init, shape in (
-      ('w_hh', zeros, (m, 4 * e)),
-      ('w_hx', zeros, (m, 4 * e)),
-      ('w_hb', normal, (m, 4 * e)),
-      ('b_hh', ones, (4 * e,)),
-      ('b_hx', ones, (4 * e,)),
-      ('w_hz', scale, (4, e, n)),
-      ('w_xz', scale, (4, e, n)),
-      ('w_bz', zeros, (4, e, n)),
-      ('b', zeros, (4, n)),
-    ):
-      result[name] = self.param(name, init, shape)
+    result |= embedding_weights(self, m, 4 * e)
+    result |= scaling_weights(self, (4, e, n))
+    result['b'] = self.param('b', zeros, (4, n))
     return result
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
     """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
-    n = self.units
-    hyper_from_h, hyper_from_x = jnp.split(weights['hyper_w_x'], [n])
-    matrices = {
-      'h': jnp.concatenate([weights['w_h'], hyper_from_h], -1),
-      'x': jnp.concatenate([weights['w_x'], hyper_from_x], -1),
-      'hyper_h': weights['hyper_w_h'],
-      'z': jnp.concatenate([weights[k] for k in ('w_hh', 'w_hx', 'w_hb')], -1),
-    }
-    b_hb = jnp.zeros_like(weights['b_hh'])
-    b_z = jnp.concatenate([weights['b_hh'], weights['b_hx'], b_hb])
-    small = rows(weights, 'b', 'gamma', 'beta', 'gamma_c', 'beta_c')
+    main = weights['w_h'], weights['w_x']
+    matrices, small = pack_hyper(weights, *main, self.units)
     names = ('b', 'gamma', 'beta', 'gamma_c', 'beta_c')
-    small |= rows(weights, *(f'hyper_{k}' for k in names))
-    small |= {k: weights[k] for k in ('w_hz', 'w_xz', 'w_bz')}
-    return matrices, small | {'b_z': b_z[None]}
+    small |= rows(weights, *names, *(f'hyper_{k}' for k in names))
+    return matrices, small | {k: weights[k] for k in ('w_hz', 'w_xz', 'w_bz')}
 
   @nn.nowrap
   def step(
@@ -409,6 +561,19 @@ class HyperLSTMCell(Cell):
     )
 
   @nn.nowrap
+  def scalings(
+    self, weights: Weights, h_hyper: Float[Array, '*t m']
+  ) -> Float[Array, '*t 4 n']:
+    """d_h of the gates: what an hyper state makes of the rows of W_h (eq. 12).
+
+    W_h is held with one column for each unit, so d_h scales columns here.
+    """
+    z = h_hyper @ weights['w_hh']
+    z = z + weights['b_hh'].reshape(*(1,) * (z.ndim - 1), -1)
+    z = z.reshape(*z.shape[:-1], 4, self.embedding_size)
+    return jnp.einsum('...ke,ken->...kn', z, weights['w_hz'])
+
+  @nn.nowrap
   def draw_masks(self, key: Array, shape: tuple[int, ...]) -> Any:
     """Masks of [*shape, n] and [*shape, m], None where nothing is dropped."""
     main, hyper = jax.random.split(key)
@@ -422,6 +587,90 @@ class HyperLSTMCell(Cell):
     """The states of both cells at a stream's start."""
     main, hyper = (*batch, self.units), (*batch, self.hyper_units)
     return ((jnp.zeros(main),) * 2, (jnp.zeros(hyper),) * 2)
+
+
+def rnn_weights(
+  cell: Any, prefix: str, n: int, inputs: tuple[int, int]
+) -> Weights:
+  """Declares an RNN's w_h, w_x and b."""
+  kernel = nn.initializers.orthogonal()
+  zeros = nn.initializers.zeros
+  return {
+    prefix + 'w_h': cell.param(prefix + 'w_h', kernel, (inputs[0], n)),
+    prefix + 'w_x': cell.param(prefix + 'w_x', kernel, (inputs[1], n)),
+    prefix + 'b': cell.param(prefix + 'b', zeros, (n,)),
+  }
+
+
+def embedding_weights(cell: Any, m: int, width: int) -> Weights:
+  """Declares what makes the embeddings of a hyper state (eqs 6 and 11)."""
+  zeros, ones = nn.initializers.zeros, nn.initializers.ones
+  normal = nn.initializers.normal(0.01)
+  return {
+    'w_hh': cell.param('w_hh', zeros, (m, width)),
+    'w_hx': cell.param('w_hx', zeros, (m, width)),
+    'w_hb': cell.param('w_hb', normal, (m, width)),
+    'b_hh': cell.param('b_hh', ones, (width,)),
+    'b_hx': cell.param('b_hx', ones, (width,)),
+  }
+
+
+def scaling_weights(cell: Any, shape: tuple[int, ...]) -> Weights:
+  """Declares what turns embeddings into scalings and a bias (eqs 8, 12)."""
+  scale = scalings_of_a_tenth(cell.scaling_noise)
+  return {
+    'w_hz': cell.param('w_hz', scale, shape),
+    'w_xz': cell.param('w_xz', scale, shape),
+    'w_bz': cell.param('w_bz', nn.initializers.zeros, shape),
+  }
+
+
+def scalings_of_a_tenth(noise: float) -> Callable[..., Array]:
+  """0.1/e, so that an embedding of ones scales by 0.1 (appendix A.2.3).
+
+  With these values all e elements of an embedding get the same gradient, and
+  as they start alike they stay alike: z_h and z_x have one degree of freedom,
+  whatever e is. Noise relative to the values lets them part.
+  """
+
+  def init(key: Array, shape: tuple[int, ...]) -> Array:
+    values = jnp.full(shape, 0.1 / shape[-2])
+    if noise:
+      values = values * (1 + noise * jax.random.normal(key, shape))
+    return values
+
+  return init
+
+
+def basic_matrices(key: Array, shape: tuple[int, int, int]) -> Array:
+  """Independent orthogonal matrices whose sum has the scale of one."""
+  kernel = nn.initializers.orthogonal(shape[0] ** -0.5)
+  keys = jax.random.split(key, shape[0])
+  return jnp.stack([kernel(k, shape[1:]) for k in keys])
+
+
+def side_by_side(w: Float[Array, 'e k n']) -> Float[Array, 'k e*n']:
+  """The e matrices next to each other."""
+  return jnp.swapaxes(w, 0, 1).reshape(w.shape[1], -1)
+
+
+def pack_hyper(
+  weights: Weights, w_h: Array, w_x: Array, n: int
+) -> tuple[Weights, Weights]:
+  """The matrices of a main and its hyper cell, and the embeddings' bias.
+
+  Both cells read h and x, so their weights on each lie side by side.
+  """
+  hyper_w_h, hyper_w_x = jnp.split(weights['hyper_w_x'], [n])
+  matrices = {
+    'h': jnp.concatenate([w_h, hyper_w_h], -1),
+    'x': jnp.concatenate([w_x, hyper_w_x], -1),
+    'hyper_h': weights['hyper_w_h'],
+    'z': jnp.concatenate([weights[k] for k in ('w_hh', 'w_hx', 'w_hb')], -1),
+  }
+  b_hb = jnp.zeros_like(weights['b_hh'])
+  b_z = jnp.concatenate([weights['b_hh'], weights['b_hx'], b_hb])
+  return matrices, {'b_z': b_z[None]}
 
 
 def lstm_weights(
@@ -472,4 +721,9 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     raise ValueError(f'{name} is {value!r}; allowed: {", ".join(allowed)}.')
 
 
-CELLS = {'lstm': LSTMCell, 'hyperlstm': HyperLSTMCell}
+CELLS = {
+  'rnn': RNNCell,
+  'hyperrnn': HyperRNNCell,
+  'lstm': LSTMCell,
+  'hyperlstm': HyperLSTMCell,
+}

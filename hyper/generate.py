@@ -1,22 +1,36 @@
 """Generates from a trained run.
 
   python -m hyper.generate text --workdir=runs/ptb_hyper --prompt='the '
+  python -m hyper.generate strokes --workdir=runs/iam_hyper --bias=0.5
   python -m hyper.generate translate --workdir=runs/nmt_hyper --input=FILE
 
-Text is written as it is drawn; sentences to translate are read one a line, from
-standard input or from a file. The run folder holds all that is needed.
+Text is written as it is drawn, handwriting as pictures. Sentences to translate
+are read one a line, from standard input or from a file. The run folder holds
+all that is needed, but for a line of the data to go on from.
 """
 
+import codecs
+import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 from absl import app, flags, logging
 
 from hyper import configuration, trained
+from hyper.cells import HyperLSTMCell
+from hyper.data import pen
 from hyper.decode import sample_symbols
+from hyper.figures import handwriting as figures
+from hyper.figures import weight_change
+from hyper.losses import to_mixture
 from hyper.tasks.char_lm import CharLM
-from hyper.tasks.translate import Translate
+from hyper.tasks.handwriting import Handwriting
+
+FLAGS = flags.FLAGS
 
 
 def text(
@@ -27,30 +41,111 @@ def text(
   seed: int,
   which: str = 'best',
 ) -> Iterator[str]:
-  """The symbols that a trained character model draws after a prompt.
+  """The text that a trained character model draws after a prompt.
+
+  A character of several bytes comes with the last of them.
 
   Raises:
     ValueError: the run is no character model, or the prompt has a symbol
       that the training text does not have.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  config = configuration.load(workdir)
-  task, _, state = trained.load(config, workdir, '', which)
-  if not isinstance(task, CharLM):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; text needs char_lm.'
-    )
-  symbols = np.frombuffer(prompt.encode(), np.uint8)
-  start = [task.vocabulary.start]
-  numbers = sample_symbols(
-    lambda carry, x: task.model.apply({'params': state.params}, carry, x),
-    task.model.zeros(1),
-    [*start, *task.vocabulary.encode(symbols, 'the prompt')],
-    length,
-    temperature,
-    seed,
+  task, params = trained.load_text_model(workdir, which)
+  decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
+  drawn = draw_numbers(task, params, prompt, length, temperature, seed)
+  return (decoder.decode(task.vocabulary.to_bytes([k])) for k in drawn)
+
+
+def draw_numbers(
+  task: CharLM,
+  params: Any,
+  prompt: str,
+  length: int,
+  temperature: float,
+  seed: int,
+) -> Iterator[int]:
+  """As `text`, by the numbers that the vocabulary gives to symbols."""
+  read = [task.vocabulary.start, *task.encode(prompt, 'the prompt')]
+  return sample_symbols(
+    task.reader(params), task.model.zeros(1), read, length, temperature, seed
   )
-  return (task.vocabulary.decode([number]) for number in numbers)
+
+
+def strokes(
+  workdir: str,
+  count: int,
+  length: int,
+  bias: float,
+  seed: int,
+  prime: str = '',
+  data_dir: str = 'data',
+  output: str = '',
+  which: str = 'best',
+) -> list[str]:
+  """Draws lines that a trained model writes, and how it came to the first.
+
+  Three pictures, each as SVG and PNG: the lines; the densities from which the
+  first was drawn; and, of a HyperLSTM, its weight changes (figure 7).
+
+  Args:
+    workdir: the run folder.
+    count: how many lines.
+    length: steps of each.
+    bias: 0 samples from the model's density, more is tidier.
+    seed: of the draws.
+    prime: what all lines go on from: a JSON or CSV file of your own pen, whose
+      first line is scaled to the size of the training lines, or the name of a
+      line of the run's data, such as a01-000u-01.
+    data_dir: of that data.
+    output: of the pictures, without an ending; WORKDIR/strokes by default.
+    which: 'best' or 'latest' checkpoint.
+
+  Returns:
+    The paths of the pictures.
+
+  Raises:
+    ValueError: the run is of another task, or there is no such line.
+    FileNotFoundError: it is no run folder, has no checkpoint, or the data or
+      the file of the prime are missing.
+  """
+  config = configuration.load(workdir)
+  task, step, state = trained.load(config, workdir, data_dir, which)
+  if not isinstance(task, Handwriting):
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; strokes needs '
+      'handwriting.'
+    )
+  first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
+  drawn = task.sample(state.params, count, length, bias, seed, first)
+  lines = [np.concatenate([first, line]) for line in drawn]
+  path = output or os.path.join(workdir, 'strokes')
+  title = f'samples at step {step:,}, bias {bias:g}'
+  paths = figures.draw_page({title: lines}, path, len(first))
+  carries, outputs = task.read(state.params, lines[0])
+  mixture = jax.device_get(to_mixture(outputs[:-1]))._asdict()
+  paths += figures.draw_density(
+    mixture, task.normalisation, lines[0], f'{path}_density'
+  )
+  layer = len(task.model.cells) - 1
+  cell = task.model.cells[layer]
+  if isinstance(cell, HyperLSTMCell):
+    rows = weight_change.intensities(
+      cell,
+      state.params[f'cells_{layer}'],
+      carries[layer],
+      task.model.zeros(1)[layer],
+    )
+    paths += figures.draw_weight_change(
+      lines[0], rows[1:], f'{path}_weight_change'
+    )
+  return paths
+
+
+def read_prime(task: Handwriting, prime: str) -> np.ndarray:
+  """The offsets of a line in a file, or of one that the data name so."""
+  if prime.endswith(pen.KINDS):
+    return task.normalisation.fit(pen.read(prime)[0].offsets)
+  return task.find(prime).offsets
 
 
 def translate(
@@ -65,15 +160,10 @@ def translate(
     ValueError: the run does not translate.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  config = configuration.load(workdir)
-  if beam_size and config.task == 'translate':
-    config.decoding.beam_size = beam_size
-  task, _, state = trained.load(config, workdir, '', which)
-  if not isinstance(task, Translate):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; it does not translate.'
-    )
-  return task.translate(state.params, sentences)
+  task, params = trained.load_translator(workdir, which)
+  if beam_size:
+    task.decoding = dataclasses.replace(task.decoding, beam_size=beam_size)
+  return task.translate(params, sentences)
 
 
 def read_sentences(path: str) -> list[str]:
@@ -97,44 +187,62 @@ def read_sentences(path: str) -> list[str]:
 
 
 def write_text() -> None:
-  """Writes the prompt and what follows it."""
+  """Writes the prompt and what follows it, as it is drawn."""
   symbols = text(
-    flags.FLAGS.workdir,
-    flags.FLAGS.prompt,
-    flags.FLAGS.length,
-    flags.FLAGS.temperature,
-    flags.FLAGS.seed,
-    flags.FLAGS.checkpoint,
+    FLAGS.workdir,
+    FLAGS.prompt,
+    FLAGS.length,
+    FLAGS.temperature,
+    FLAGS.seed,
+    FLAGS.checkpoint,
   )
-  print(flags.FLAGS.prompt, end='', flush=True)
+  print(FLAGS.prompt, end='', flush=True)
   for symbol in symbols:
     print(symbol, end='', flush=True)
   print()
 
 
+def draw_strokes() -> None:
+  """Draws handwriting, and writes where it is."""
+  paths = strokes(
+    FLAGS.workdir,
+    FLAGS.count,
+    FLAGS.length,
+    FLAGS.bias,
+    FLAGS.seed,
+    FLAGS.prime,
+    FLAGS.data_dir,
+    FLAGS.output,
+    FLAGS.checkpoint,
+  )
+  print(*paths, sep='\n')
+
+
 def write_translations() -> None:
   """Writes a line for each line of the input."""
-  sentences = read_sentences(flags.FLAGS.input)
+  sentences = read_sentences(FLAGS.input)
   for line in translate(
-    flags.FLAGS.workdir,
+    FLAGS.workdir,
     sentences,
-    flags.FLAGS.checkpoint,
-    flags.FLAGS.beam_size,
+    FLAGS.checkpoint,
+    FLAGS.beam_size,
   ):
     print(line)
 
 
-WRITERS = {'text': write_text, 'translate': write_translations}
+GENERATE = {
+  'text': write_text,
+  'strokes': draw_strokes,
+  'translate': write_translations,
+}
 
 
 def main(argv: list[str]) -> int:
-  """Writes what the first argument names."""
-  if len(argv) != 2 or argv[1] not in WRITERS:
-    raise app.UsageError(
-      f'say what to generate: {" or ".join(WRITERS)} (not {argv[1:]})'
-    )
+  """Generates what the first argument names."""
+  if len(argv) != 2 or argv[1] not in GENERATE:
+    raise app.UsageError(f'say what to generate: {", ".join(GENERATE)}.')
   try:
-    WRITERS[argv[1]]()
+    GENERATE[argv[1]]()
   except (ValueError, FileNotFoundError) as error:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
@@ -145,15 +253,27 @@ def main(argv: list[str]) -> int:
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-  flags.DEFINE_string('prompt', '', 'Text to go on from.')
-  flags.DEFINE_integer('length', 500, 'Symbols to draw.', lower_bound=1)
+  define_text_flags()
+  flags.DEFINE_integer('count', 8, 'Lines of handwriting.', lower_bound=1)
   flags.DEFINE_float(
-    'temperature',
-    1.0,
-    'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
+    'bias',
+    0.0,
+    'Makes handwriting tidier: 0 samples from the model as it is, 1 or 2 is '
+    'tidy.',
     lower_bound=0.0,
   )
-  flags.DEFINE_integer('seed', 0, 'Of the draws.')
+  flags.DEFINE_string(
+    'prime',
+    '',
+    'A line of handwriting to go on from: a .json or .csv file of your own '
+    "pen, or the name of a line of the run's data.",
+  )
+  flags.DEFINE_string(
+    'data_dir', 'data', 'Folder of the data sets; for --prime=NAME only.'
+  )
+  flags.DEFINE_string(
+    'output', '', 'Pictures of handwriting, without an ending.'
+  )
   flags.DEFINE_string(
     'input', '', 'File of sentences to translate; otherwise standard input.'
   )
@@ -163,8 +283,23 @@ def define_flags() -> None:
     "Hypotheses of a translation, if not the config's number; 1 is greedy.",
     lower_bound=1,
   )
-  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
   flags.mark_flag_as_required('workdir')
+
+
+def define_text_flags() -> None:
+  """Declares how text is drawn."""
+  flags.DEFINE_string('prompt', '', 'Text to go on from.')
+  flags.DEFINE_integer(
+    'length', 500, 'Symbols, or pen steps of each line.', lower_bound=1
+  )
+  flags.DEFINE_float(
+    'temperature',
+    1.0,
+    'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
+    lower_bound=0.0,
+  )
+  flags.DEFINE_integer('seed', 0, 'Of the draws.')
+  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
 
 
 if __name__ == '__main__':

@@ -9,13 +9,14 @@ Values and gradients are those of the plain scan.
 Shapes: b batch, t time, n units, v input size.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hyper.cells import Product, make_multiply
 
@@ -27,9 +28,14 @@ class Recurrence(nn.Module):
 
   Attributes:
     cell: one of `hyper.cells`.
+    remat_steps: 0 keeps what the gradient needs of every step. Otherwise only
+      the carry at every so many steps is kept, and what lies between is
+      computed again, which costs a third more time: the memory of a long
+      window is then that of so many steps. Divides the window.
   """
 
   cell: nn.RNNCellBase
+  remat_steps: int = 0
 
   def __call__(
     self,
@@ -37,6 +43,8 @@ class Recurrence(nn.Module):
     inputs: Shaped[Array, 'b t *v'],
     scale: Float[Array, 'b t'] | None = None,
     train: bool = False,
+    lengths: Int[Array, ' b'] | None = None,
+    reset: Bool[Array, 'b t'] | None = None,
   ) -> tuple[Any, Float[Array, 'b t n']]:
     """Runs the window from a carry to the carry after it.
 
@@ -47,6 +55,12 @@ class Recurrence(nn.Module):
       scale: a factor for each symbol's one-hot vector (input dropout).
       train: whether the cell's recurrent dropout is on, with a new mask for
         every example and step from the 'dropout' random stream.
+      lengths: where each sequence ends; from there on its outputs are zeros,
+        and its carry stays as it is. None means that all fill the window.
+      reset: where a sequence starts anew, from the zero carry.
+
+    Raises:
+      ValueError: `remat_steps` does not divide the window.
     """
     cell = self.cell
     matrices, small = cell.pack(cell.weights(cell.width(inputs)))
@@ -58,10 +72,68 @@ class Recurrence(nn.Module):
     scale = None if scale is None else jnp.swapaxes(scale, 0, 1)
     if not jnp.issubdtype(inputs.dtype, jnp.integer):
       xs = make_multiply(matrices, cell.dtype)('x', xs)
-    carry, outputs = unroll(
-      cell.step, matrices, small, carry, (xs, scale, masks), cell.dtype
+    step = cell.step
+    if lengths is not None or reset is not None:
+      step, masks = with_ends(cell, masks, inputs.shape[:2], lengths, reset)
+    run = functools.partial(unroll, step, matrices, small, dtype=cell.dtype)
+    carry, outputs = in_segments(
+      run, self.remat_steps, carry, (xs, scale, masks)
     )
     return carry, jnp.swapaxes(outputs, 0, 1)
+
+
+def with_ends(
+  cell: Any,
+  masks: Any,
+  shape: tuple[int, int],
+  lengths: Int[Array, ' b'] | None,
+  reset: Bool[Array, 'b t'] | None,
+) -> tuple[Step, Any]:
+  """A cell's step and masks, for sequences that end or start anew in [b, t]."""
+  is_live, starts = jnp.ones(shape[::-1], bool), jnp.zeros(shape[::-1], bool)
+  if lengths is not None:
+    is_live = jnp.arange(shape[1])[:, None] < lengths[None]
+  if reset is not None:
+    starts = reset.T
+
+  def step(product, small, carry, x, controls):
+    is_live, starts, masks = controls
+    carry = choose(starts, jax.tree.map(jnp.zeros_like, carry), carry)
+    after, output = cell.step(product, small, carry, x, masks)
+    output = choose(is_live, output, jnp.zeros_like(output))
+    return choose(is_live, after, carry), output
+
+  return step, (is_live, starts, masks)
+
+
+def choose(is_first: Bool[Array, ' b'], first: Any, second: Any) -> Any:
+  """Of two trees of [b, k], the rows of the first where it is said so."""
+  return jax.tree.map(
+    lambda x, y: jnp.where(is_first[:, None], x, y), first, second
+  )
+
+
+def in_segments(
+  run: Callable[..., Any], steps: int, carry: Any, inputs: Any
+) -> tuple[Any, Float[Array, 't b n']]:
+  """Runs over time at once or, to save memory, in segments of so many steps.
+
+  The gradient runs each segment again from the carry before it, which is all
+  that is kept of it.
+  """
+  if not steps:
+    return run(carry, inputs)
+  time = len(jax.tree.leaves(inputs)[0])
+  if time % steps:
+    raise ValueError(
+      f'remat_steps is {steps}, which does not divide the window of {time} '
+      'steps; give a divisor of it, or 0 to keep everything.'
+    )
+  segments = jax.tree.map(
+    lambda x: x.reshape(time // steps, steps, *x.shape[1:]), inputs
+  )
+  carry, outputs = jax.lax.scan(jax.checkpoint(run), carry, segments)
+  return carry, outputs.reshape(time, *outputs.shape[2:])
 
 
 def unroll(
@@ -81,7 +153,8 @@ def unroll(
     small: the other weights; their gradients are summed in the backward scan.
     carry: the state before the first step.
     inputs: with time in front, the inputs (products with `matrices['x']`, or
-      symbols), the symbols' factors or None, and the dropout masks.
+      symbols), the symbols' factors or None, and the dropout masks. There is
+      no gradient for factors and masks.
     dtype: the precision of the products.
 
   Returns:

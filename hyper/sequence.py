@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from hyper.recurrence import Recurrence
+from hyper.recurrence import Recurrence, choose
 
 
 class CharacterModel(nn.Module):
@@ -22,6 +22,7 @@ class CharacterModel(nn.Module):
     vocabulary_size: v.
     input_dropout_rate: on the input of every cell.
     output_dropout_rate: on the input of the softmax layer.
+    remat_steps: saves memory in training, see `Recurrence`.
 
   Deviation: the paper does not say where a stack of two layers has its input
   dropout; here the layer below counts as the input of the layer above.
@@ -31,10 +32,11 @@ class CharacterModel(nn.Module):
   vocabulary_size: int
   input_dropout_rate: float = 0.0
   output_dropout_rate: float = 0.0
+  remat_steps: int = 0
 
   def setup(self) -> None:
     """One recurrence per cell, then the softmax layer."""
-    self.layers = [Recurrence(cell) for cell in self.cells]
+    self.layers = [Recurrence(cell, self.remat_steps) for cell in self.cells]
     self.input_dropout = nn.Dropout(self.input_dropout_rate)
     self.output_dropout = nn.Dropout(self.output_dropout_rate)
     self.softmax = nn.Dense(
@@ -68,8 +70,4 @@ class CharacterModel(nn.Module):
 
 def reset_where(reset: Array, carry: Any) -> Any:
   """The carry with zeros in the streams that start anew (`reset` [b])."""
-
-  def clear(x: Array) -> Array:
-    return jnp.where(reset[:, None], jnp.zeros_like(x), x)
-
-  return jax.tree.map(clear, carry)
+  return choose(reset, jax.tree.map(jnp.zeros_like, carry), carry)

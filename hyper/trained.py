@@ -6,9 +6,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from hyper import training
+from hyper import configuration, training
 from hyper.checkpoint import Checkpoints
 from hyper.tasks import make_task
+from hyper.tasks.char_lm import CharLM
+from hyper.tasks.classify import Classify
+from hyper.tasks.translate import Translate
 from hyper.training import TrainState
 
 
@@ -37,3 +40,56 @@ def load(
   folder = os.path.join(workdir, 'checkpoints')
   step, state = Checkpoints(folder, task.selection).restore(like, which)
   return task, step, state
+
+
+def load_text_model(workdir: str, which: str | int) -> tuple[CharLM, Any]:
+  """The task and parameters of a run of a character model.
+
+  Raises:
+    ValueError: the run is of another task, or its checkpoint is damaged.
+    FileNotFoundError: it is no run folder, or has no such checkpoint.
+  """
+  config = configuration.load(workdir)
+  task, _, state = load(config, workdir, '', which)
+  if not isinstance(task, CharLM):
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; text needs char_lm.'
+    )
+  return task, state.params
+
+
+def load_classifier(
+  workdir: str, which: str | int
+) -> tuple[Classify, TrainState]:
+  """The task and state of a run of image classification; needs no data.
+
+  Raises:
+    ValueError: the run is of another task, or its checkpoint is damaged.
+    FileNotFoundError: it is no run folder, or has no such checkpoint.
+  """
+  config = configuration.load(workdir)
+  task, _, state = load(config, workdir, '', which)
+  if not isinstance(task, Classify):
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; networks for images '
+      'are those of classify.'
+    )
+  return task, state
+
+
+def load_translator(
+  workdir: str, which: str | int, data_dir: str = ''
+) -> tuple[Translate, Any]:
+  """The task and parameters of a run of translation.
+
+  Raises:
+    ValueError: the run is of another task, or its checkpoint is damaged.
+    FileNotFoundError: it is no run folder, or has no such checkpoint.
+  """
+  config = configuration.load(workdir)
+  if config.task != 'translate':
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; it does not translate.'
+    )
+  task, _, state = load(config, workdir, data_dir, which)
+  return task, state.params

@@ -345,6 +345,54 @@ def coordinate_network(weights, image_shape, hidden_shape, scale):
   return matrix
 
 
+# Wide residual networks.
+
+
+def convolution(x, kernel, bias, stride):
+  """A 3x3 convolution of one image [h, w, c], edges padded by one zero.
+
+  kernel [3, 3, c, o], bias [o]; the kernel's middle meets every stride-th
+  pixel. Not turned round, as everywhere in neural networks.
+  """
+  h, w, _ = x.shape
+  padded = np.zeros((h + 2, w + 2, x.shape[2]))
+  padded[1:-1, 1:-1] = x
+  y = np.zeros((-(-h // stride), -(-w // stride), kernel.shape[3]))
+  for row, column in np.ndindex(y.shape[:2]):
+    top, left = row * stride, column * stride
+    for o in range(kernel.shape[3]):
+      window = padded[top : top + 3, left : left + 3]
+      y[row, column, o] = np.sum(window * kernel[..., o]) + bias[o]
+  return y
+
+
+def normalised(x, scale, bias, mean, variance, epsilon=1e-5):
+  """Batch norm with given statistics, one of each for a channel."""
+  return (x - mean) / np.sqrt(variance + epsilon) * scale + bias
+
+
+def wide_resnet(image, conv1, norm1, blocks, norm, softmax):
+  """Section 4.2 with shortcuts that have no parameters; logits of one image.
+
+  conv1 is (kernel, bias), norm1 and norm (scale, bias, mean, variance),
+  softmax (W [10, c], b); blocks is a list of dicts of norm1, conv1, norm2,
+  conv2 and stride.
+  """
+  x = normalised(convolution(image, *conv1, 1), *norm1)
+  for block in blocks:
+    stride = block['stride']
+    y = np.maximum(normalised(x, *block['norm1']), 0)
+    y = convolution(y, *block['conv1'], stride)
+    y = np.maximum(normalised(y, *block['norm2']), 0)
+    y = convolution(y, *block['conv2'], 1)
+    shortcut = np.zeros_like(y)
+    shortcut[..., : x.shape[2]] = x[::stride, ::stride]
+    x = y + shortcut
+  x = np.maximum(normalised(x, *norm), 0)
+  W, b = softmax
+  return W @ x.mean((0, 1)) + b
+
+
 # Translation: GNMT (arXiv 1609.08144), as descriptions of it have it. A layer
 # is (step, weights, options); sentences come one at a time, without padding.
 

@@ -14,23 +14,31 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
-COMMANDS = ('hyper.generate', 'hyper.figures')
-MODELS = ('hyper.sequence', 'hyper.convnets', 'hyper.translation')
-PAPER = ('hyper.cells', 'hyper.recurrence', 'hyper.static')
+COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
+MODELS = (
+  *('hyper.sequence', 'hyper.handwriting', 'hyper.convnets'),
+  'hyper.translation',
+)
+STATIC = ('hyper.generated', 'hyper.static', 'hyper.coordinates')
+PAPER = ('hyper.cells', 'hyper.recurrence', *STATIC)
 CONFIGURATION = ('hyper.configuration',)
 
 # Module, or package with all in it: what of hyper it may import.
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
   'hyper.cells': (),
-  'hyper.static': (),
+  'hyper.generated': (),
+  'hyper.static': ('hyper.generated',),
+  'hyper.coordinates': ('hyper.generated',),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
   'hyper.sequence': PAPER,
+  'hyper.handwriting': PAPER,
   'hyper.convnets': PAPER,
   'hyper.translation': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.configuration': (),
+  'hyper.weights': (),
   'hyper.training': CONFIGURATION,
   'hyper.checkpoint': CONFIGURATION,
   'hyper.metrics': CONFIGURATION,
@@ -38,13 +46,18 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.tasks', 'hyper.training', 'hyper.checkpoint', *CONFIGURATION),
   ),
   'hyper.data': ('hyper.data',),
+  # Pictures that a task's report draws know no task.
+  'hyper.figures.handwriting': (
+    *('hyper.data', 'hyper.figures.weight_change'),
+  ),
+  'hyper.figures.weight_change': ('hyper.cells',),
   'hyper.tasks': (
     *('hyper.tasks', 'hyper.data', 'hyper.losses', 'hyper.decode'),
-    *(*PAPER, *MODELS, *CONFIGURATION),
+    *(*PAPER, *MODELS, *CONFIGURATION, 'hyper.figures.handwriting'),
   ),
 }
 # The paper's mathematics: no other package than these and Python's own.
-PURE = ('hyper.cells', 'hyper.recurrence', 'hyper.static', 'hyper.losses')
+PURE = (*PAPER, 'hyper.losses')
 PURE_PACKAGES = {'jax', 'flax', 'jaxtyping'}
 
 

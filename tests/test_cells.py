@@ -14,9 +14,14 @@ import pytest
 import reference
 from flax import linen as nn
 
-from hyper.cells import CELLS, HyperLSTMCell, LSTMCell, draw_mask
+from hyper.cells import (
+  HyperLSTMCell,
+  HyperRNNCell,
+  LSTMCell,
+  RNNCell,
+  draw_mask,
+)
 from hyper.recurrence import Recurrence, unroll
-from hyper.sequence import CharacterModel
 
 BATCH, TIME, INPUTS, UNITS, HYPER_UNITS, EMBEDDING = 2, 4, 6, 5, 4, 3
 RATES = (0.25, 0.4)  # of the main and of the hyper cell
@@ -43,7 +48,22 @@ def hyperlstm(**options):
   )
 
 
+def hyperrnn(**options):
+  return HyperRNNCell(
+    UNITS,
+    INPUTS,
+    hyper_units=HYPER_UNITS,
+    embedding_size=EMBEDDING,
+    **options,
+  )
+
+
 VARIANTS = {
+  'rnn': RNNCell(UNITS, INPUTS),
+  'hyperrnn-scaled-new': hyperrnn(),
+  'hyperrnn-scaled-old': hyperrnn(hyper_state='old'),
+  'hyperrnn-full-new': hyperrnn(form='full'),
+  'hyperrnn-full-old': hyperrnn(form='full', hyper_state='old'),
   'lstm': lstm(),
   'lstm-ln': lstm(layer_norm=True),
 } | {
@@ -54,7 +74,7 @@ VARIANTS = {
   for inner in (False, True)
   for state in ('new', 'old')
 }
-BOTH = pytest.mark.parametrize('name', list(CELLS))
+BOTH = pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 
 
 def small_cell(name, **options):
@@ -140,7 +160,28 @@ def lstm_weights(params, prefix=''):
   return weights
 
 
+def rnn_weights(params, prefix=''):
+  weights = {'b': params[prefix + 'b']}
+  for name in ('h', 'x'):
+    if f'{prefix}w_{name}' in params:  # the full form has none
+      weights['W_' + name] = params[f'{prefix}w_{name}'].T
+  return weights
+
+
+def hyperrnn_weights(params):
+  """[e, inputs, n] -> [n, inputs, e], and [e, n] -> [n, e]."""
+  weights = rnn_weights(params) | {'hyper': rnn_weights(params, 'hyper_')}
+  weights['b_0'] = weights.pop('b')
+  for name in ('hh', 'hx', 'hb', 'hz', 'xz', 'bz'):
+    weights['W_' + name] = params['w_' + name].T
+  return weights | {name: params[name] for name in ('b_hh', 'b_hx')}
+
+
 def reference_weights(cell, params):
+  if isinstance(cell, RNNCell):
+    return rnn_weights(params)
+  if isinstance(cell, HyperRNNCell):
+    return hyperrnn_weights(params)
   weights = lstm_weights(params)
   if isinstance(cell, LSTMCell):
     return weights
@@ -156,14 +197,21 @@ def reference_weights(cell, params):
 
 
 def flat(carry):
-  """((c, h), (c_hyper, h_hyper)) or (c, h) -> one tuple of arrays."""
-  return tuple(jax.tree.leaves(carry))
+  """A carry as the reference has it: one array, or one tuple of them."""
+  leaves = tuple(jax.tree.leaves(carry))
+  return leaves if len(leaves) > 1 else leaves[0]
 
 
 def expected(cell, params, carry, inputs, masks=None):
   """The reference's final carry and outputs [b, t, n]."""
-  options = {'forget_bias': cell.forget_bias}
-  if isinstance(cell, LSTMCell):
+  options = {'forget_bias': getattr(cell, 'forget_bias', None)}
+  if isinstance(cell, RNNCell):
+    step, options = reference.rnn_step, {}
+  elif isinstance(cell, HyperRNNCell):
+    is_full = cell.form == 'full'
+    step = reference.hyperrnn_full_step if is_full else reference.hyperrnn_step
+    options = {'new_hyper_state': cell.hyper_state == 'new'}
+  elif isinstance(cell, LSTMCell):
     step = reference.lstm_step
     if cell.layer_norm:
       step = reference.layer_norm_lstm_step
@@ -193,8 +241,7 @@ def expected(cell, params, carry, inputs, masks=None):
 def assert_run_close(actual, wanted):
   last, outputs = actual
   assert_close(outputs, wanted[1])
-  for x, y in zip(flat(last), wanted[0], strict=True):
-    assert_close(x, y)
+  jax.tree.map(assert_close, flat(last), wanted[0])
 
 
 def one_step(cell, params, carry, x=None):
@@ -259,6 +306,35 @@ def test_a_run_with_dropout_masks_equals_the_equations(variant):
   assert_run_close((last, outputs.swapaxes(0, 1)), wanted)
   without = expected(cell, params, carry, inputs)
   assert np.abs(without[1] - wanted[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+  'variant',
+  ['rnn', 'hyperrnn-full-new', 'lstm-ln', 'hyperlstm-main1-hyper1-new'],
+)
+def test_under_flax_a_sequence_may_end_early(variant):
+  cell = VARIANTS[variant]
+  params, carry, inputs = randomised(cell), random_carry(cell), random_inputs()
+  lengths = jnp.array([TIME, 2])
+
+  @fast_jit
+  def run(params, carry, inputs):
+    return nn.RNN(cell, return_carry=True).apply(
+      {'params': {'cell': params}},
+      inputs,
+      initial_carry=carry,
+      seq_lengths=lengths,
+    )
+
+  last, outputs = run(params, carry, inputs)
+  for k, length in enumerate(lengths):
+    alone = jax.tree.map(lambda x, k=k: x[k : k + 1], (carry, inputs))
+    wanted = expected(cell, params, alone[0], alone[1][:, :length])
+    assert_close(outputs[k, :length], wanted[1][0])
+    for x, y in zip(
+      jax.tree.leaves(last), jax.tree.leaves(wanted[0]), strict=True
+    ):
+      assert_close(x[k], y[0])
 
 
 # Mistakes seen elsewhere.
@@ -476,6 +552,43 @@ def test_initial_scalings_are_a_tenth_whatever_the_hyper_state():
   np.testing.assert_allclose(h, wanted, rtol=0, atol=1e-6)
 
 
+def test_initial_hyperrnn_parameters():
+  params = initial(hyperrnn())
+  for name, value in {
+    'b_hh': 1,
+    'b_hx': 1,
+    'w_hh': 0,
+    'w_hx': 0,
+    'w_bz': 0,
+    'w_hz': np.float32(0.1 / EMBEDDING),
+    'w_xz': np.float32(0.1 / EMBEDDING),
+    'b': 0,
+    'hyper_b': 0,
+  }.items():
+    np.testing.assert_array_equal(params[name], value)
+  scaled = {'w_h': 0.1 * params['w_h'], 'w_x': 0.1 * params['w_x']}
+  scaled['b'] = np.zeros(UNITS, 'f')
+  carry = random_carry(hyperrnn())
+  _, h = one_step(hyperrnn(), params, carry)
+  _, wanted = one_step(RNNCell(UNITS, INPUTS), scaled, carry[0])
+  np.testing.assert_allclose(h, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('e', [1, 4, 32])
+def test_initial_generated_weights_have_the_scale_of_an_orthogonal_matrix(e):
+  cell = HyperRNNCell(32, hyper_units=4, embedding_size=e, form='full')
+  params = initial(cell, inputs=64)
+  for name, shape in (('w_hz', (32, 32)), ('w_xz', (64, 32))):
+    generated = params[name].sum(0)  # all embeddings start at ones
+    assert generated.shape == shape
+    singular_values = np.linalg.svd(generated, compute_uv=False)
+    assert abs((singular_values**2).mean() - 1) < 0.1
+    if e == 1:
+      np.testing.assert_allclose(singular_values, 1, rtol=1e-5)
+    else:
+      assert np.abs(params[name][0] - params[name][1]).max() > 0.01
+
+
 @BOTH
 @pytest.mark.parametrize('orthogonal', ['whole', 'gate'])
 def test_initial_weights_are_orthogonal(name, orthogonal):
@@ -494,56 +607,23 @@ def test_initial_weights_are_orthogonal(name, orthogonal):
     assert np.abs(gates[0] - gates[1]).max() > 0.01
 
 
-# Parameter counts (tables 2 and 3 and the released configurations).
+@pytest.mark.parametrize('noise', [0.0, 0.1])
+def test_elements_of_an_embedding_part_only_where_they_start_apart(noise):
+  """Under A.2.3 their gradients are equal, so training cannot part them."""
+  cell = hyperlstm(scaling_noise=noise)
+  params, carry, x = initial(cell), random_carry(cell), random_inputs()[:, 0]
 
+  def loss(params):
+    return (cell.apply({'params': params}, carry, x)[1] ** 2).sum()
 
-def plain(n, layers=1, **options):
-  return [LSTMCell(n, **options) for _ in range(layers)]
-
-
-def hyper(n, m, e, layers=1, norm=True):
-  return [
-    HyperLSTMCell(
-      n,
-      hyper_units=m,
-      embedding_size=e,
-      layer_norm=norm,
-      hyper_layer_norm=norm,
-    )
-    for _ in range(layers)
-  ]
-
-
-@pytest.mark.parametrize(
-  'vocabulary, cells, count',
-  [
-    (50, plain(1000), 4_254_050),
-    (50, plain(1250), 6_567_550),
-    (50, plain(1000, layers=2), 12_258_050),
-    (50, plain(1000, layer_norm=True), 4_260_050),
-    (50, hyper(1000, 128, 4, norm=False), 4_911_874),
-    (50, hyper(1000, 128, 4), 4_922_642),
-    (50, hyper(1000, 128, 16), 5_085_170),
-    (50, hyper(1000, 128, 16, layers=2), 14_406_690),
-    (205, plain(1800), 14_812_405),
-    (205, plain(2000), 18_058_205),
-    (205, plain(1800, layer_norm=True), 14_823_205),
-    (205, hyper(1800, 256, 64, norm=False), 18_708_213),
-    (205, hyper(1800, 256, 64), 18_727_749),
-    (205, hyper(2048, 512, 64), 26_539_725),
-  ],
-  ids=lambda x: f'{x:_}' if isinstance(x, int) else type(x[0]).__name__,
-)
-def test_parameter_counts(vocabulary, cells, count):
-  cells[0] = cells[0].clone(input_size=vocabulary)
-  model = CharacterModel(tuple(cells), vocabulary)
-
-  def init():
-    symbols = jnp.zeros((1, 1), int)
-    return model.init(jax.random.key(0), model.zeros(1), symbols)
-
-  shapes = jax.tree.leaves(jax.eval_shape(init)['params'])
-  assert sum(x.size for x in shapes) == count
+  gradients = fast_jit(jax.grad(loss))(params)
+  for name in ('w_hh', 'w_hx'):
+    by_element = gradients[name].reshape(HYPER_UNITS, 4, EMBEDDING)
+    assert np.abs(by_element).max() > 1e-6
+    spread = np.ptp(by_element, axis=-1).max() / np.abs(by_element).max()
+    assert spread > 0.01 if noise else spread < 1e-6
+  by_element = gradients['w_bz']  # unlike z_b, which starts at random
+  assert np.ptp(by_element, axis=1).max() > 0.01 * np.abs(by_element).max()
 
 
 # Errors.
@@ -566,6 +646,13 @@ def test_an_unknown_orthogonal_is_refused(name):
     small_cell(name, orthogonal='rows')
 
 
+def test_an_unknown_form_is_refused():
+  with pytest.raises(ValueError, match="form is 'whole'.*scaled, full"):
+    hyperrnn(form='whole')
+
+
 def test_an_unknown_hyper_state_is_refused():
+  with pytest.raises(ValueError, match="hyper_state is 'next'.*new, old"):
+    hyperrnn(hyper_state='next')
   with pytest.raises(ValueError, match="hyper_state is 'next'.*new, old"):
     hyperlstm(hyper_state='next')

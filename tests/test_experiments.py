@@ -17,7 +17,11 @@ from hyper import configuration, metrics, trained, training
 from hyper.checkpoint import Checkpoints
 from hyper.tasks.char_lm import CharLM
 
-CONFIGS = ('ptb_lstm', 'ptb_hyperlstm', 'mnist_cnn', 'mnist_hyper')
+CONFIGS = (
+  *('ptb_lstm', 'ptb_hyperlstm'),
+  *('mnist_cnn', 'mnist_hyper', 'mnist_mlp', 'mnist_coordinate'),
+  *('cifar10_wrn', 'cifar10_hyper_wrn'),
+)
 TEXT = {
   'data.batch_size': 4,
   'data.window_steps': 8,
@@ -215,7 +219,10 @@ def test_training_lowers_the_loss_below_the_unigram_entropy(tmp_path, data_dir):
   [
     (['--config=configs/ptb_lstm.py:nothing'], "no variant 'nothing'"),
     (['--config=configs/nothing.py'], 'nothing.py'),
-    (['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'], 'unit'),
+    (
+      ['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'],
+      'no such field: \'unit\' Did you mean "units"',
+    ),
     (['--config=configs/ptb_lstm.py', '--config.train_steps=x'], 'train_steps'),
     (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
   ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from hyper.cells import CELLS, make_multiply
+from hyper.cells import CELLS, LSTMCell, make_multiply
 from hyper.recurrence import Recurrence, unroll
 
 BATCH, TIME, INPUTS, UNITS = 3, 4, 6, 7
@@ -20,13 +20,22 @@ SMALL = {'hyper_units': 8, 'embedding_size': 2}
 
 
 def make(name, **options):
-  if name == 'hyperlstm':
+  if name.startswith('hyper'):
     options = SMALL | options
   return CELLS[name](UNITS, INPUTS, **options)
 
 
 OFF = {'layer_norm': False, 'hyper_layer_norm': False}
+LAYER_NORM = {
+  'rnn': {},
+  'hyperrnn': {},
+  'lstm': {'layer_norm': True},
+  'hyperlstm': {},
+}
 VARIANTS = {
+  'rnn': make('rnn'),
+  'hyperrnn-scaled': make('hyperrnn', form='scaled'),
+  'hyperrnn-full': make('hyperrnn', form='full', hyper_state='old'),
   'lstm': make('lstm'),
   'lstm-ln': make('lstm', layer_norm=True),
   'hyperlstm-old': make('hyperlstm', hyper_state='old', **OFF),
@@ -118,7 +127,7 @@ def test_values_and_gradients_are_those_of_a_plain_scan(variant):
     assert np.abs(gradient).max() > 1e-4
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
   rates = {'dropout_rate': 0.3}
   if name == 'hyperlstm':
@@ -203,7 +212,7 @@ def test_gradients_pass_through_a_stack_of_two():
 
 @pytest.mark.parametrize('name', list(CELLS))
 def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
-  cell = make(name, layer_norm=True)
+  cell = make(name, **LAYER_NORM[name])
   variables, carry = randomised(cell), random_carry(cell)
 
   @fast_jit
@@ -220,7 +229,7 @@ def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
 
 @pytest.mark.parametrize('name', list(CELLS))
 def test_two_windows_with_the_carry_are_one_long_window(name):
-  cell = make(name, layer_norm=True)
+  cell = make(name, **LAYER_NORM[name])
   variables, inputs = randomised(cell), random(1, BATCH, 2 * TIME, INPUTS)
 
   @fast_jit
@@ -234,6 +243,88 @@ def test_two_windows_with_the_carry_are_one_long_window(name):
   assert_trees_close((carry, outputs), run(start, inputs))
   _, forgetful = run(cell.zeros((BATCH,)), inputs[:, TIME:])
   assert np.abs(forgetful - second).max() > 1e-3
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_sequences_that_end_and_start_anew(name):
+  cell = make(name, **LAYER_NORM[name])
+  variables, carry = randomised(cell), random_carry(cell)
+  inputs, lengths = random(1, BATCH, TIME, INPUTS), jnp.array([TIME, 1, 3])
+  reset = np.zeros((BATCH, TIME), bool)
+  reset[0, 2] = reset[2, 0] = True
+
+  def ours(variables, carry, inputs):
+    return Recurrence(cell).apply(
+      variables, carry, inputs, lengths=lengths, reset=reset
+    )
+
+  def one_by_one(variables, carry, inputs):
+    """Each example alone, cut where it ends or starts anew."""
+    carries, rows = [], []
+    for k, pieces in enumerate(([(0, 2), (2, 4)], [(0, 1)], [(0, 3)])):
+      state = jax.tree.map(lambda x, k=k: x[k : k + 1], carry)
+      outputs = jnp.zeros((1, TIME, UNITS))
+      for begin, end in pieces:
+        if reset[k, begin]:
+          state = cell.zeros((1,))
+        state, part = by_flax(
+          cell, variables, state, inputs[k : k + 1, begin:end]
+        )
+        outputs = outputs.at[:, begin:end].set(part)
+      carries.append(state)
+      rows.append(outputs)
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *carries), (
+      jnp.concatenate(rows)
+    )
+
+  arguments = variables, carry, inputs
+  assert_trees_close(
+    value_and_gradients(ours, *arguments),
+    value_and_gradients(one_by_one, *arguments),
+  )
+
+
+@pytest.mark.parametrize('is_symbols', [False, True])
+def test_segments_change_nothing_but_memory(is_symbols):
+  cell = VARIANTS['hyperlstm-ln']
+  inputs = random(1, BATCH, TIME, INPUTS)
+  if is_symbols:
+    inputs = inputs.argmax(-1)
+
+  def run(remat_steps):
+    def apply(variables, carry):
+      recurrence = Recurrence(cell, remat_steps)
+      return recurrence.apply(variables, carry, inputs)
+
+    return value_and_gradients(apply, randomised(cell), random_carry(cell))
+
+  assert_trees_close(run(2), run(0))
+
+
+def test_segments_need_less_memory():
+  cell = LSTMCell(32, 8)
+  variables = randomised(cell, 8)
+
+  def temporary_bytes(remat_steps):
+    def loss(variables):
+      recurrence = Recurrence(cell, remat_steps)
+      inputs = jnp.zeros((16, 256), int)
+      return recurrence.apply(variables, cell.zeros((16,)), inputs)[1].sum()
+
+    compiled = fast_jit(jax.grad(loss)).lower(variables).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  assert temporary_bytes(16) < 0.2 * temporary_bytes(0)
+
+
+def test_segments_that_do_not_fit_are_refused():
+  recurrence = Recurrence(VARIANTS['lstm'], 3)
+  with pytest.raises(ValueError, match='3, which does not divide .* 4 steps'):
+    recurrence.apply(
+      randomised(VARIANTS['lstm']),
+      random_carry(VARIANTS['lstm']),
+      random(1, BATCH, TIME, INPUTS),
+    )
 
 
 def test_bfloat16_is_close_and_keeps_float32_state():

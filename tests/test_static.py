@@ -14,7 +14,8 @@ import pytest
 import reference
 from flax import linen as nn
 
-from hyper.convnets import MnistConvnet
+from hyper import weights
+from hyper.convnets import MnistConvnet, WideResNet
 from hyper.static import (
   KernelGenerator,
   StaticHyperNetwork,
@@ -231,9 +232,9 @@ def test_batch_norm_works_in_a_main_network():
 
 def test_initial_deviations_are_the_notebooks():
   e, tile = 40, (F, F, 20, 20)
-  network = around(
-    {'kernel': (F, F, 200, 200)}, tile=tile, embedding_size=e, hidden_size=e
-  )
+  sizes = {'tile': tile, 'embedding_size': e, 'hidden_size': e}
+  shapes = {'kernel': (F, F, 200, 200)}
+  network = around(shapes, initialisation='notebook', **sizes)
   params = jax.jit(network.init)(jax.random.key(0))['params']
   z = params['z']
   assert z.shape == (100, e)
@@ -251,7 +252,8 @@ def test_initial_deviations_are_the_notebooks():
 
 def test_a_mean_embedding_would_be_seen():
   # The mean of 0.01 is below the noise of few embeddings: take many.
-  network = around({'kernel': (400, 400)}, tile=(1, 1), embedding_size=1)
+  options = {'tile': (1, 1), 'embedding_size': 1, 'initialisation': 'notebook'}
+  network = around({'kernel': (400, 400)}, **options)
   z = jax.jit(network.init)(jax.random.key(1))['params']['z']
   assert abs(z.mean() - 0.01) < 0.006
 
@@ -276,14 +278,230 @@ def test_patterns_match_whole_paths():
   assert shapes_of(around(shapes, ('a*',)))['params']['z'].shape == (2, E)
 
 
-@pytest.mark.parametrize('shape', [(5, 5, I, O), (I, O), (O,)])
-def test_a_kernel_of_another_window_is_an_error(shape):
-  with pytest.raises(ValueError, match='cannot be made of tiles'):
-    grid(shape, TILE)
-  with pytest.raises(ValueError, match='cannot be made of tiles'):
-    shapes_of(around({'kernel': shape}))
+@pytest.mark.parametrize(
+  'shape, tile, across',
+  [
+    ((5, 4, I, O), TILE, (2, 2, 1, 1)),  # a larger window
+    ((1, 2, I, O), TILE, (1, 1, 1, 1)),  # a smaller one
+    ((5, 2 * O), TILE, (1, 1, 3, 2)),  # a dense layer of tiles with a window
+    ((5, 3, I, O), (I, O), (5, 3, 1, 1)),  # a convolution of tiles without
+    ((3 * O,), TILE, (1, 1, 1, 3)),  # a bias
+  ],
+)
+def test_a_parameter_of_any_shape_is_covered_from_its_corner(
+  shape, tile, across
+):
+  assert grid(shape, tile) == across
+  tiles = np.arange(np.prod(across) * np.prod(tile)).reshape(-1, *tile)
+  rank = len(across)
+  whole = tiles.reshape(*across, *(1,) * (rank - len(tile)), *tile)
+  made = assemble(jnp.asarray(tiles), shape)
+  assert made.shape == shape
+  aligned = made.reshape(*(1,) * (rank - len(shape)), *shape)
+  size = whole.shape[rank:]
+  for place in np.ndindex(*aligned.shape):
+    block = [k // n for k, n in zip(place, size, strict=True)]
+    inside = [k % n for k, n in zip(place, size, strict=True)]
+    assert aligned[place] == whole[(*block, *inside)]
 
 
 def test_a_grid_is_as_small_as_covers_the_kernel():
-  assert grid((F, F, I, O), TILE) == (1, 1)
-  assert grid((F, F, I + 1, 2 * O), TILE) == (2, 2)
+  assert grid((F, F, I, O), TILE) == (1, 1, 1, 1)
+  assert grid((F, F, I + 1, 2 * O), TILE) == (1, 1, 2, 2)
+
+
+def test_he_initialisation_gives_every_kernel_he_variance():
+  # In expectation, so over many seeds: a single tile of one seed varies.
+  shapes = {
+    'conv': (3, 3, 16, 16),
+    'wide': (3, 3, 64, 64),
+    'uneven': (3, 3, 24, 40),
+    'dense': (40, 30),
+  }
+  network = StaticHyperNetwork(Parameters(shapes), ('*',), (3, 3, 16, 16), 64)
+  keys = jax.random.split(jax.random.key(0), 24)
+  kernels = jax.jit(jax.vmap(lambda key: network.init_with_output(key)[0]))(
+    keys
+  )
+  for name, shape in shapes.items():
+    fan_in = np.prod(shape[:-1])
+    squares = np.square(kernels[name]).mean(tuple(range(1, len(shape) + 1)))
+    assert abs(squares.mean() * fan_in / 2 - 1) < 0.15, name
+    assert squares.min() * fan_in / 2 > 0.4 and squares.max() * fan_in / 2 < 2
+    assert abs(kernels[name].mean()) < 0.05 * np.sqrt(2 / fan_in), name
+
+
+def test_the_notebook_initialisation_would_not_reach_he_variance():
+  network = StaticHyperNetwork(
+    Parameters({'a': (3, 3, 16, 16)}),
+    ('a',),
+    (3, 3, 16, 16),
+    64,
+    initialisation='notebook',
+  )
+  kernel = network.init_with_output(jax.random.key(0))[0]['a']
+  assert kernel.std() < 0.1 * np.sqrt(2 / 144)
+
+
+@pytest.mark.parametrize(
+  'options, message',
+  [
+    ({'initialisation': 'xavier'}, "'xavier'; allowed: he, notebook"),
+    ({'tile': (16,)}, r'tile is \(16,\)'),
+    ({'tile': (3, 3, 0, 16)}, 'all positive'),
+  ],
+)
+def test_bad_options_are_errors(options, message):
+  with pytest.raises(ValueError, match=message):
+    around({'kernel': TILE}, **options)
+
+
+class VisionTransformer(nn.Module):
+  """Small, with attention written out: dense layers, norms, dropout."""
+
+  @nn.compact
+  def __call__(self, images, train):
+    x = nn.Conv(8, (4, 4), 4, name='patches')(images)
+    x = x.reshape(len(x), -1, 8)
+    y = nn.LayerNorm()(x)
+    q, k, v = (nn.Dense(8, name=name)(y) for name in 'qkv')
+    y = jax.nn.softmax(q @ k.mT / 8**0.5) @ v
+    x = x + nn.Dropout(0.5, deterministic=not train)(y)
+    x = x + nn.Dense(8, name='down')(
+      jax.nn.gelu(nn.Dense(20, name='up')(nn.LayerNorm()(x)))
+    )
+    return nn.Dense(10, name='out')(x.mean(1))
+
+
+NETWORKS = {
+  'convnet': (MnistConvnet(), ('conv2/kernel',), (7, 7, 16, 16), 28),
+  'wide_resnet': (WideResNet(1, 2), ('conv[234]_*/kernel',), (3, 3, 16, 16), 8),
+  'transformer': (VisionTransformer(), ('*/kernel',), (8, 8), 8),
+}
+
+
+@pytest.fixture(scope='module', params=NETWORKS)
+def example(request):
+  """A main network, its hypernetwork, randomised variables and images."""
+  main, generate, tile, size = NETWORKS[request.param]
+  network = StaticHyperNetwork(main, generate, tile, embedding_size=3)
+  rng = np.random.default_rng(0)
+  images = rng.normal(size=(3, size, size, 1)).astype('f')
+  init = jax.jit(network.init, static_argnums=2)
+  variables = init(jax.random.key(0), images, False)
+  variables = jax.tree.map(
+    lambda x: x + 0.1 * rng.uniform(size=x.shape).astype('f'), variables
+  )
+  return main, network, variables, images
+
+
+def bake(network, variables, images):
+  return jax.jit(lambda variables: network.bake(variables, images, False))(
+    variables
+  )
+
+
+def test_a_baked_network_is_the_plain_one_with_the_same_outputs(example):
+  main, network, variables, images = example
+  baked = bake(network, variables, images)
+  plain = jax.eval_shape(lambda: main.init(jax.random.key(0), images, False))
+  assert jax.tree.map(jnp.shape, baked) == jax.tree.map(jnp.shape, plain)
+  wanted = jax.jit(network.apply, static_argnums=2)(variables, images, False)
+  found = jax.jit(main.apply, static_argnums=2)(baked, images, False)
+  assert np.ptp(wanted) > 0.01
+  np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_baked_tree_may_be_donated():
+  network = around({'kernel': TILE})
+  variables = jax.tree.map(jnp.asarray, randomised(network))
+  for x in jax.tree.leaves(network.bake(variables)):
+    x.delete()  # as donation would
+  assert not any(x.is_deleted() for x in jax.tree.leaves(variables))
+
+
+def test_safetensors_keep_a_hypernetwork_and_its_baked_form(example, tmp_path):
+  main, network, variables, images = example
+  baked = bake(network, variables, images)
+  for name, tree in {'trained': variables, 'baked': baked}.items():
+    path = str(tmp_path / 'new' / f'{name}.safetensors')
+    weights.save(tree, path)
+    again = weights.load(path, like=tree)
+    assert jax.tree.structure(again) == jax.tree.structure(dict(tree))
+    for x, y in zip(jax.tree.leaves(again), jax.tree.leaves(tree), strict=True):
+      assert x.dtype == y.dtype
+      np.testing.assert_array_equal(x, y)
+  with pytest.raises(ValueError, match='of another network(.|\n)*params/'):
+    weights.load(path, like=variables)
+
+
+def test_every_generated_parameter_gets_a_gradient(example):
+  _, network, variables, images = example
+
+  @jax.jit
+  @jax.grad
+  def gradient(params):
+    rest = {k: x for k, x in variables.items() if k != 'params'}
+    logits, _ = network.apply(
+      {'params': params} | rest,
+      images,
+      True,
+      mutable=list(rest),
+      rngs={'dropout': jax.random.key(1)},
+    )
+    return jnp.sum(logits**2)
+
+  gradients = gradient(variables['params'])
+  assert np.all(np.abs(gradients['z']).max(-1) > 0)
+  for x in jax.tree.leaves(gradients['generator']):
+    assert np.abs(x).max() > 0
+
+
+def test_eight_embeddings_are_eight_networks_in_one_call(example):
+  main, network, variables, images = example
+  k = network.tile_count(images, False)
+  assert variables['params']['z'].shape == (k, 3)
+  rng = np.random.default_rng(2)
+  z = rng.normal(size=(8, k, 3)).astype('f')
+  images = rng.normal(size=(8, *images.shape[1:])).astype('f')
+
+  @jax.jit
+  def call(z, images):
+    return network.apply(variables, images, False, embeddings=z)
+
+  together = call(z, images)
+  one_by_one = [call(z[n], images[n : n + 1])[0] for n in range(8)]
+  assert np.ptp(together, 0).max() > 0.01
+  np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
+  baked = network.bake(variables, images, False, embeddings=z[5])
+  found = jax.jit(main.apply, static_argnums=2)(baked, images[5:6], False)[0]
+  np.testing.assert_allclose(together[5], found, rtol=1e-4, atol=1e-5)
+
+
+def test_embeddings_given_as_input_are_no_parameter_and_are_scaled():
+  network = around({'kernel': (F, F, 2 * I, O)})
+  z = jnp.ones((2, E))
+  init = jax.jit(lambda: network.init(jax.random.key(0), embeddings=z))
+  params = init()['params']
+  assert 'z' not in params
+  generator = KernelGenerator(TILE, E, D)
+  scale = np.sqrt(2 / (F * F * 2 * I))
+  tiles = generator.apply({'params': params['generator']}, scale * z)
+  made = network.apply({'params': params}, embeddings=z)['kernel']
+  np.testing.assert_allclose(made[:, :, :I], tiles[0], rtol=1e-5)
+  for shape in ((3, E), (2, E + 1), (1, 1, 2, E)):
+    with pytest.raises(ValueError, match='this network takes'):
+      network.apply({'params': params}, embeddings=jnp.ones(shape))
+
+
+def test_hypernetworks_with_other_tiles_can_be_nested():
+  main = Parameters({'conv': TILE, 'dense': (4, 6)})
+  inner = StaticHyperNetwork(main, ('conv',), TILE, E)
+  outer = StaticHyperNetwork(inner, ('network/dense',), (2, 2), E)
+  variables = randomised(outer)
+  assert variables['params']['z'].shape == (6, E)
+  made = outer.apply(variables)
+  plain = inner.bake(outer.bake(variables))
+  assert set(plain['params']) == {'conv', 'dense'}
+  for name, x in made.items():
+    np.testing.assert_allclose(plain['params'][name], x, rtol=1e-5)

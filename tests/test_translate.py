@@ -14,7 +14,7 @@ import sacrebleu
 import evaluate
 import train
 from hyper import configuration, generate, metrics, trained, training
-from hyper.data import embedded, pair_batches, word_pieces
+from hyper.data import embedded, number_names, pair_batches, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import attention
 from hyper.tasks.translate import Translate
@@ -178,7 +178,9 @@ def test_perfect_translations_score_100_and_others_as_sacrebleu_says(
 
 def test_translations_do_not_depend_on_their_neighbours(loaded, params):
   task, _ = loaded
-  names = [embedded.english(n) for n in (7, 77, 777_777, 100, 20_000, 81, 5)]
+  names = [
+    number_names.english(n) for n in (7, 77, 777_777, 100, 20_000, 81, 5)
+  ]
   together = task.translate(params, [names[0], '', *names[1:], ' '])
   assert together[1] == together[-1] == ''
   del together[1], together[-1]
@@ -250,12 +252,12 @@ def test_the_translate_command(run, tmp_path, monkeypatch, capsys):
 def test_attention_and_examples_of_two_runs(
   loaded, params, tmp_path, monkeypatch
 ):
-  task, name = loaded[0], embedded.english(321)
+  task, name = loaded[0], number_names.english(321)
   source, target, weights = task.align(params, name, 'trois cent')
   assert weights.shape == (len(target), len(source))
   np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
   assert ''.join(source[:-1]).replace(word_pieces.BLANK, ' ').strip() == name
-  monkeypatch.setattr(attention, 'load', lambda *_: (task, params))
+  monkeypatch.setattr(trained, 'load_translator', lambda *_: (task, params))
   path = tmp_path / 'attention.png'
   attention.draw(['runs/one', 'runs/two/'], name, 'best', str(path))
   assert path.read_bytes().startswith(b'\x89PNG')
@@ -275,8 +277,8 @@ def test_attention_and_examples_of_two_runs(
   assert lines == wanted
 
 
-def test_loading_a_run_for_its_figures(run, loaded):
-  task, params = attention.load(run, '', 'latest')
+def test_loading_a_run_to_translate_with(run, loaded):
+  task, params = trained.load_translator(run, 'latest')
   assert task.pieces.pieces == loaded[0].pieces.pieces
   x, y = (p['softmax']['kernel'] for p in (params, loaded[1].params))
   np.testing.assert_array_equal(x, y)
@@ -306,4 +308,4 @@ def test_other_tasks_do_not_translate(tmp_path):
   config = importlib.import_module('configs.mnist_cnn').get_config('embedded')
   configuration.save(config, str(tmp_path))
   with pytest.raises(ValueError, match='does not translate'):
-    attention.load(str(tmp_path), '', 'best')
+    trained.load_translator(str(tmp_path), 'best')

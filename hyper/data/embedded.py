@@ -1,22 +1,30 @@
 """Data that every installation carries: no download, no raw file.
 
 Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
-the fonts in matplotlib, each distorted in its own way; sentence pairs are the
-names of numbers. They make every config runnable anywhere as ':embedded'; no
-published result belongs to them.
+the fonts in matplotlib, each distorted in its own way; handwriting follows the
+outlines of letters of the same fonts; sentence pairs are the names of numbers.
+They make every config runnable anywhere as ':embedded'; no published result
+belongs to them.
 """
 
 import hashlib
 import os
 import pydoc_data.topics
+import string
 
 import numpy as np
 
-from hyper.data import prepared
+from hyper.data import number_names, prepared, strokes
 from hyper.data.parallel_text import Pairs
 
+DIGIT_SHAPE = (28, 28, 1)
 # Digits in each split.
 SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
+# Lines of handwriting in each split.
+LINES = {'train': 2_000, 'validation': 200}
+LETTERS = string.ascii_letters
+LINE_LETTERS = 5
+EM, PEN_STEP = 100.0, 12.0  # the size of the fonts, and of a step of the pen
 # Numbers named in each split; no number is in two of them.
 NUMBERS = {'train': 12_000, 'validation': 500, 'test': 500}
 SEED = 1609_09106
@@ -67,6 +75,21 @@ def load_digits(data_dir: str, split: str) -> dict[str, np.ndarray]:
   return prepared.load(_DIGITS, data_dir, split)
 
 
+def load_strokes(data_dir: str, split: str) -> dict[str, np.ndarray]:
+  """Returns the lines of a split as `strokes.pack` packs them.
+
+  2,000 lines (train) or 200 (validation) of five letters of one font, whose
+  outlines a pen follows with steps of about equal length: each contour is a
+  stroke. Slant and width differ from line to line, and the pen trembles.
+
+  Raises:
+    OSError: data_dir cannot be written.
+    ValueError: no such split.
+  """
+  strokes.check_split(split, 'embedded handwriting')
+  return prepared.load(_STROKES, data_dir, split)
+
+
 def load_number_names(data_dir: str, split: str) -> Pairs:
   """Returns the names of numbers below a million, in English and in French.
 
@@ -86,67 +109,7 @@ def load_number_names(data_dir: str, split: str) -> Pairs:
   shuffled = rng.permutation(list(drawn)[: sum(NUMBERS.values())])
   stops = np.cumsum(list(NUMBERS.values()))[:-1]
   part = dict(zip(NUMBERS, np.split(shuffled, stops), strict=True))[split]
-  return Pairs([(english(n), french(n)) for n in part.tolist()])
-
-
-def english(n: int) -> str:
-  """The name of a number from 1 to 999,999: 'forty-two thousand seven'."""
-  thousands, rest = divmod(n, 1000)
-  head = [_english_below_1000(thousands), 'thousand'] if thousands else []
-  return ' '.join([*head, *([_english_below_1000(rest)] if rest else [])])
-
-
-def _english_below_1000(n: int) -> str:
-  hundreds, rest = divmod(n, 100)
-  words = [_ENGLISH[hundreds], 'hundred'] if hundreds else []
-  if rest:
-    tens, ones = divmod(rest, 10)
-    if rest < 20:
-      words.append(_ENGLISH[rest])
-    else:
-      words.append(
-        '-'.join([_ENGLISH_TENS[tens], _ENGLISH[ones]][: 1 + bool(ones)])
-      )
-  return ' '.join(words)
-
-
-def french(n: int) -> str:
-  """The name of a number from 1 to 999,999, hyphens as before 1990.
-
-  The plural's s of 'cents' and 'quatre-vingts' is there only at the end of the
-  whole name, and one thousand is 'mille' alone.
-  """
-  thousands, rest = divmod(n, 1000)
-  words = [_french_below_1000(thousands, False)] if thousands > 1 else []
-  words += ['mille'] if thousands else []
-  words += [_french_below_1000(rest, True)] if rest else []
-  return ' '.join(words)
-
-
-def _french_below_1000(n: int, is_last: bool) -> str:
-  hundreds, rest = divmod(n, 100)
-  words = [_FRENCH[hundreds]] if hundreds > 1 else []
-  if hundreds:
-    words.append('cents' if hundreds > 1 and not rest and is_last else 'cent')
-  if rest == 80 and is_last:
-    words.append('quatre-vingts')
-  elif rest:
-    words.append(_french_below_100(rest))
-  return ' '.join(words)
-
-
-def _french_below_100(n: int) -> str:
-  if n < 17:
-    return _FRENCH[n]
-  tens, ones = divmod(n, 10)
-  if tens in (7, 9):  # counted on from sixty and from eighty
-    tens, ones = tens - 1, ones + 10
-  name = _FRENCH_TENS[tens]
-  if not ones:
-    return name
-  if ones in (1, 11) and 2 <= tens <= 6:
-    return f'{name} et {_FRENCH[ones]}'
-  return f'{name}-{_french_below_100(ones)}'
+  return Pairs([number_names.both(n) for n in part.tolist()])
 
 
 def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:
@@ -205,23 +168,73 @@ def _distort(picture, rng: np.random.Generator) -> np.ndarray:
   return noisy.clip(0, 255).astype(np.uint8)
 
 
-_ENGLISH = (
-  *('', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'),
-  *('ten', 'eleven', 'twelve', 'thirteen', 'fourteen', 'fifteen', 'sixteen'),
-  *('seventeen', 'eighteen', 'nineteen'),
+def _write_lines(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
+  del data_dir  # nothing to read
+  rng = np.random.default_rng(SEED)
+  glyphs = {font: [_trace(font, x) for x in LETTERS] for font in FONTS}
+  splits = {}
+  for split, n in LINES.items():
+    lines = []
+    for k in range(n):
+      written = glyphs[FONTS[rng.integers(len(FONTS))]]
+      letters = rng.integers(len(LETTERS), size=LINE_LETTERS)
+      text = ''.join(LETTERS[letter] for letter in letters)
+      offsets = _write([written[letter] for letter in letters], rng)
+      lines.append(strokes.Line(f'{split}-{k:04d}', text, offsets))
+    splits[split] = strokes.pack(lines)
+  return splits
+
+
+def _trace(font: str, letter: str) -> tuple[list[np.ndarray], float]:
+  """The contours of a letter as pen strokes [n, 2], and the letter's width.
+
+  Contours are drawn from left to right, each from its leftmost point on and
+  back to it; y goes downwards.
+  """
+  import matplotlib  # for its fonts; slow, and only drawing needs them
+  from matplotlib import font_manager, textpath
+
+  path = os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', f'{font}.ttf')
+  face = font_manager.FontProperties(fname=path)
+  outline = textpath.TextPath((0, 0), letter, size=EM, prop=face)
+  contours = []
+  for polygon in outline.to_polygons(closed_only=True):
+    contour = np.asarray(polygon)[:-1] * (1, -1)
+    contour = np.roll(contour, -int(contour[:, 0].argmin()), axis=0)
+    contours.append(_resample(np.concatenate([contour, contour[:1]])))
+  contours.sort(key=lambda contour: contour[0, 0])
+  return contours, max(contour[:, 0].max() for contour in contours)
+
+
+def _resample(curve: np.ndarray) -> np.ndarray:
+  """Points on a curve of straight pieces [n, 2], about PEN_STEP apart."""
+  pieces = np.hypot(*np.diff(curve, axis=0).T)
+  length = np.concatenate([[0], np.cumsum(pieces)])
+  places = np.linspace(0, length[-1], max(3, round(length[-1] / PEN_STEP)))
+  return np.column_stack([np.interp(places, length, axis) for axis in curve.T])
+
+
+def _write(
+  letters: list[tuple[list[np.ndarray], float]], rng: np.random.Generator
+) -> np.ndarray:
+  """Offsets [t, 3] of letters side by side, in a hand of their own."""
+  slant, width = rng.uniform(-0.3, 0.1), rng.uniform(0.85, 1.15)
+  hand = np.array([[width, 0], [slant, 1]])
+  line, left = [], 0.0
+  for contours, advance in letters:
+    for contour in contours:
+      tremble = rng.normal(0, 0.6, contour.shape)
+      line.append((contour + (left, 0)) @ hand + tremble)
+    left += advance + 0.12 * EM
+  return strokes.to_offsets(line)
+
+
+_STROKES = prepared.Source(
+  name='hyper_embedded_strokes',
+  version='1.0.0',
+  read=_write_lines,
+  description="Outlines of letters of matplotlib's fonts, as pen offsets.",
 )
-_ENGLISH_TENS = (
-  *('', 'ten', 'twenty', 'thirty', 'forty', 'fifty', 'sixty', 'seventy'),
-  *('eighty', 'ninety'),
-)
-_FRENCH = (
-  *('', 'un', 'deux', 'trois', 'quatre', 'cinq', 'six', 'sept', 'huit', 'neuf'),
-  *('dix', 'onze', 'douze', 'treize', 'quatorze', 'quinze', 'seize'),
-)
-_FRENCH_TENS = {
-  **{1: 'dix', 2: 'vingt', 3: 'trente', 4: 'quarante', 5: 'cinquante'},
-  **{6: 'soixante', 8: 'quatre-vingt'},
-}
 _DIGITS = prepared.Source(
   name='hyper_embedded_digits',
   version='1.0.0',

@@ -15,6 +15,7 @@ import numpy as np
 
 from hyper.data import prepared, raw_files
 
+SHAPE = (28, 28, 1)
 FOLDERS = ('mnist', 'MNIST/raw', '')
 MIRROR = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 # Bytes and SHA-256, both unpacked: a .gz may have been made anew.

@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 FILE = 'vocabulary.json'
 
@@ -44,9 +45,9 @@ class Vocabulary:
       )
     return numbers
 
-  def decode(self, numbers: np.ndarray) -> str:
-    """Numbers to text; a byte that is no UTF-8 shows as a question mark."""
-    return self.symbols[np.asarray(numbers)].tobytes().decode(errors='replace')
+  def to_bytes(self, numbers: ArrayLike) -> bytes:
+    """Numbers to the symbols they stand for."""
+    return self.symbols[np.asarray(numbers)].tobytes()
 
   def save(self, workdir: str) -> None:
     """Writes vocabulary.json into a run folder."""

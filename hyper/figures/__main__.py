@@ -1,64 +1,128 @@
 """Draws figures of trained runs.
 
   python -m hyper.figures curves --workdir=runs/a --workdir=runs/b
+  python -m hyper.figures weight_change --workdir=runs/a --text='the given text'
+  python -m hyper.figures saturation --workdir=runs/a --workdir=runs/b
+  python -m hyper.figures kernels --workdir=runs/plain --workdir=runs/hyper
   python -m hyper.figures attention --workdir=runs/a --sentence='I see.'
   python -m hyper.figures examples --workdir=runs/a --workdir=runs/b
 
-The last is a table of translations. Without --output the result goes into the
-first run folder.
+`curves` shows a metric over the steps of runs (figure 6 of the paper).
+`weight_change` shows how much a HyperLSTM changes its weights at each symbol of
+a text, its own or a given one (figure 4). `saturation` shows how the states
+tanh(c) of runs are distributed (figure 5). `kernels` shows kernels of image
+classifiers, free and generated, side by side (figures 2, 8, 12 and 13).
+`attention` shows where runs look while they translate a sentence, `examples` is
+a table of their translations (appendix A.6). Without --output the result goes
+into the first run folder.
 """
 
 import os
 import sys
 
+import jax
+import numpy as np
 from absl import app, flags
 
-from hyper import configuration
-from hyper.figures import attention, curves
+from hyper import configuration, generate, trained
+from hyper.decode import read_symbols
+from hyper.figures import (
+  attention,
+  curves,
+  kernels,
+  saturation,
+  weight_change,
+)
 from hyper.tasks import TASKS
+from hyper.tasks.char_lm import CharLM
+
+FLAGS = flags.FLAGS
 
 
 def draw_curves(path: str) -> None:
-  """Draws a metric of the runs over steps."""
-  task = configuration.load(flags.FLAGS.workdir[0]).task
-  metric = flags.FLAGS.metric or TASKS[task].selection[0]
-  curves.draw(flags.FLAGS.workdir, metric, path)
+  """Learning curves of all run folders."""
+  task = configuration.load(FLAGS.workdir[0]).task
+  metric = FLAGS.metric or TASKS[task].selection[0]
+  curves.draw(FLAGS.workdir, metric, path)
+
+
+def draw_weight_change(path: str) -> None:
+  """The weight changes of the topmost HyperLSTM of the first run."""
+  task, params, text, carries = read(FLAGS.workdir[0])
+  layer = len(task.model.cells) - 1
+  cell, weights = task.model.cells[layer], params[f'cells_{layer}']
+  start = task.model.zeros(1)[layer]
+  rows = weight_change.intensities(cell, weights, carries[layer], start)
+  symbols = [
+    task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
+  ]
+  weight_change.draw_text(symbols, rows, path)
+
+
+def draw_saturation(path: str) -> None:
+  """A histogram for the topmost cell of each run."""
+  values = {}
+  for workdir in FLAGS.workdir:
+    carries = read(workdir)[-1]
+    c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
+    values[os.path.basename(os.path.normpath(workdir))] = np.tanh(c)
+  saturation.draw(values, path)
+
+
+def draw_kernels(path: str) -> None:
+  """Kernels of all runs side by side, or the first generated of each shape."""
+  kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
 
 
 def draw_attention(path: str) -> None:
-  """Draws the attention of the runs for a sentence."""
-  attention.draw(
-    flags.FLAGS.workdir, flags.FLAGS.sentence, flags.FLAGS.checkpoint, path
-  )
+  """The attention of all runs for a sentence."""
+  attention.draw(FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path)
 
 
 def write_examples(path: str) -> None:
-  """Writes what the runs make of the same sentences."""
+  """A table of what all runs make of the same sentences."""
   attention.write_examples(
-    flags.FLAGS.workdir,
-    flags.FLAGS.data_dir,
-    flags.FLAGS.split,
-    flags.FLAGS.count,
-    flags.FLAGS.checkpoint,
-    path,
+    *(FLAGS.workdir, FLAGS.data_dir, FLAGS.split),
+    *(FLAGS.count, FLAGS.checkpoint, path),
   )
 
 
-FIGURES = {
-  'curves': (draw_curves, 'curves.png'),
-  'attention': (draw_attention, 'attention.png'),
-  'examples': (write_examples, 'examples.md'),
+def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
+  """Task, parameters, a text in numbers, and the carries after its symbols.
+
+  The text is the one given, or what the run generates.
+  """
+  task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
+  if FLAGS.text:
+    text = task.encode(FLAGS.text, 'the text')
+  else:
+    drawn = generate.draw_numbers(
+      *(task, params, FLAGS.prompt),
+      *(FLAGS.length, FLAGS.temperature, FLAGS.seed),
+    )
+    text = np.array([*task.encode(FLAGS.prompt, 'the prompt'), *drawn])
+  carries, _ = read_symbols(task.reader(params), task.model.zeros(1), text)
+  return task, params, text, carries
+
+
+DRAW = {  # by name: what draws it, and the extension by default
+  'curves': (draw_curves, 'png'),
+  'weight_change': (draw_weight_change, 'html'),
+  'saturation': (draw_saturation, 'png'),
+  'kernels': (draw_kernels, 'png'),
+  'attention': (draw_attention, 'png'),
+  'examples': (write_examples, 'md'),
 }
 
 
 def main(argv: list[str]) -> int:
   """Draws what the first argument names."""
-  if len(argv) != 2 or argv[1] not in FIGURES:
-    raise app.UsageError(
-      f'say what to draw: {", ".join(FIGURES)} (not {argv[1:]})'
-    )
-  draw, name = FIGURES[argv[1]]
-  path = flags.FLAGS.output or os.path.join(flags.FLAGS.workdir[0], name)
+  if len(argv) != 2 or argv[1] not in DRAW:
+    raise app.UsageError(f'say what to draw: {", ".join(DRAW)}.')
+  draw, extension = DRAW[argv[1]]
+  path = FLAGS.output or os.path.join(
+    FLAGS.workdir[0], f'{argv[1]}.{extension}'
+  )
   try:
     draw(path)
   except (ValueError, FileNotFoundError) as error:
@@ -72,11 +136,21 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_multi_string('workdir', None, 'Folders of runs.')
   flags.DEFINE_string(
-    'metric', '', 'What is drawn; by default what the best checkpoint is of.'
+    'metric', '', 'Of curves; by default what the best checkpoint is of.'
   )
-  flags.DEFINE_string('output', '', 'The picture, .png or .svg; or the table.')
+  flags.DEFINE_string(
+    'text', '', 'What is read; by default what the run itself generates.'
+  )
+  flags.DEFINE_multi_string(
+    'kernel',
+    [],
+    'Of kernels: path patterns; by default the first generated of each shape.',
+  )
+  generate.define_text_flags()
+  flags.DEFINE_string(
+    'output', '', 'The picture, .png or .svg; weight_change also .html.'
+  )
   flags.DEFINE_string('sentence', '', 'What is translated, for attention.')
-  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
   flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
   flags.DEFINE_enum(
     'split', 'test', ['validation', 'test'], 'Where examples are from.'

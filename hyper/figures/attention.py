@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 
-from hyper import configuration, trained
-from hyper.tasks.translate import SPLITS, Translate
+from hyper import trained
+from hyper.tasks.translate import SPLITS
 
 
 def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
@@ -34,7 +33,7 @@ def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
     raise ValueError('there is nothing to translate; give --sentence=TEXT.')
   panels = []
   for workdir in workdirs:
-    task, params = load(workdir, '', which)
+    task, params = trained.load_translator(workdir, which)
     (translation,) = task.translate(params, [sentence])
     panels.append((_name(workdir), task.align(params, sentence, translation)))
   width = sum(2 + 0.3 * len(source) for _, (source, _, _) in panels)
@@ -80,7 +79,9 @@ def write_examples(
   """
   if split not in SPLITS:
     raise ValueError(f'no split {split!r}; allowed are {", ".join(SPLITS)}.')
-  runs = [(_name(x), *load(x, data_dir, which)) for x in workdirs]
+  runs = [
+    (_name(x), *trained.load_translator(x, which, data_dir)) for x in workdirs
+  ]
   pairs = runs[0][1].examples(split, count)
   sources, references = zip(*pairs, strict=True)
   rows = [('source', sources), ('reference', references)]
@@ -91,22 +92,6 @@ def write_examples(
     lines.append('| | |')
   with open(path, 'w', encoding='utf-8') as file:
     file.write('\n'.join(lines) + '\n')
-
-
-def load(workdir: str, data_dir: str, which: str) -> tuple[Translate, Any]:
-  """The task and the parameters of a translation run.
-
-  Raises:
-    ValueError: the run does not translate.
-    FileNotFoundError: it is no run folder, or has no checkpoint.
-  """
-  config = configuration.load(workdir)
-  if config.task != 'translate':
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; it does not translate.'
-    )
-  task, _, state = trained.load(config, workdir, data_dir, which)
-  return task, state.params
 
 
 def _name(workdir: str) -> str:

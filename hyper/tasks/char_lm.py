@@ -16,11 +16,17 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
 from hyper.configuration import build, splat
-from hyper.data import batches, embedded, ptb, vocabulary
+from hyper.data import batches, embedded, enwik8, ptb, vocabulary
+from hyper.decode import Apply
 from hyper.losses import cross_entropy
 from hyper.sequence import CharacterModel, reset_where
 
-TEXTS = {'ptb': ptb.load, 'embedded': embedded.load_text}
+SPLITS = ('train', 'validation', 'test')
+TEXTS = {
+  'ptb': ptb.load,
+  'enwik8': enwik8.load,
+  'embedded': embedded.load_text,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,8 @@ class TextData:
   """The section config.data.
 
   Attributes:
-    source: the text, a name of TEXTS.
+    source: the text, a name of TEXTS; 'enwik8:4154064' is a prefix of enwik8
+      of that many bytes, with a split of its own.
     batch_size: streams that are trained on at once.
     window_steps: symbols of a stream in a training step.
     eval_streams: streams that are evaluated at once; 1 is one pass over the
@@ -43,15 +50,34 @@ class TextData:
   eval_warmup_steps: int
 
   def __post_init__(self) -> None:
-    if self.source not in TEXTS:
+    name, _, prefix = self.source.partition(':')
+    if name not in TEXTS or (prefix and name != 'enwik8'):
       raise ValueError(
-        f'config.data.source is {self.source!r}; allowed: {", ".join(TEXTS)}.'
+        f'config.data.source is {self.source!r}; allowed: {", ".join(TEXTS)}, '
+        'and a prefix such as enwik8:4154064.'
+      )
+    if prefix and not prefix.isdecimal():
+      raise ValueError(
+        f'config.data.source is {self.source!r}; behind the colon stands a '
+        'number of bytes.'
       )
     for name in ('batch_size', 'window_steps', 'eval_streams'):
       if getattr(self, name) < 1:
         raise ValueError(
           f'config.data.{name} is {getattr(self, name)}; it must be positive.'
         )
+
+  def load(self, data_dir: str, split: str) -> np.ndarray:
+    """The bytes of a split, uint8 [n]."""
+    name, _, prefix = self.source.partition(':')
+    lengths = [int(prefix)] if prefix else []
+    return TEXTS[name](data_dir, split, *lengths)['text']
+
+  def make_vocabulary(self, data_dir: str) -> vocabulary.Vocabulary:
+    """Of the training text; of enwik8 (205 symbols) it is the whole file's."""
+    splits = SPLITS if self.source.startswith('enwik8') else SPLITS[:1]
+    texts = [self.load(data_dir, split) for split in splits]
+    return vocabulary.of_text(np.concatenate(texts))
 
 
 class CharLM:
@@ -74,7 +100,7 @@ class CharLM:
     self.data: TextData = splat(TextData, 'config.data', config.data)
     self._data_dir = data_dir
     saved = vocabulary.load(workdir)
-    self.vocabulary = saved or vocabulary.of_text(self._text('train'))
+    self.vocabulary = saved or self.data.make_vocabulary(data_dir)
     self.model: CharacterModel = splat(
       make_model,
       'config.model',
@@ -124,6 +150,16 @@ class CharLM:
     sums = {'nats': nats, 'count': count}
     return nats / jnp.maximum(count, 1), (carry, sums)
 
+  def encode(self, text: str, name: str) -> np.ndarray:
+    """The numbers of the symbols of a text, which errors call by this name."""
+    return self.vocabulary.encode(np.frombuffer(text.encode(), np.uint8), name)
+
+  def reader(self, params: Any) -> Apply:
+    """`apply(carry, symbols) -> (carry, logits)`, without dropout."""
+    return lambda carry, symbols: self.model.apply(
+      {'params': params}, carry, symbols
+    )
+
   def eval_state(self, model_state: Any) -> Any:
     """The carry at the start of all streams of an evaluation."""
     del model_state
@@ -135,10 +171,7 @@ class CharLM:
 
   def describe(self) -> list[str]:
     """Sizes of the splits, and what knowing only frequencies would score."""
-    sizes = [
-      f'{split} {len(self._symbols(split)):,}'
-      for split in ('train', 'validation', 'test')
-    ]
+    sizes = [f'{split} {len(self._symbols(split)):,}' for split in SPLITS]
     return [
       f'text {self.data.source}: {", ".join(sizes)} characters, '
       f'{len(self.vocabulary)} symbols',
@@ -155,10 +188,7 @@ class CharLM:
   @functools.cache  # noqa: B019 (one task a process)
   def _symbols(self, split: str) -> np.ndarray:
     name = f'the {split} text of {self.data.source}'
-    return self.vocabulary.encode(self._text(split), name)
-
-  def _text(self, split: str) -> np.ndarray:
-    return TEXTS[self.data.source](self._data_dir, split)['text']
+    return self.vocabulary.encode(self.data.load(self._data_dir, split), name)
 
 
 def make_model(
@@ -166,6 +196,7 @@ def make_model(
   layers: int,
   input_dropout_rate: float,
   output_dropout_rate: float,
+  remat_steps: int,
   vocabulary_size: int,
 ) -> CharacterModel:
   """The model of the section config.model: `layers` cells of one kind."""
@@ -174,5 +205,9 @@ def make_model(
     for _ in range(layers)
   ]
   return CharacterModel(
-    cells, vocabulary_size, input_dropout_rate, output_dropout_rate
+    cells,
+    vocabulary_size,
+    input_dropout_rate,
+    output_dropout_rate,
+    remat_steps,
   )

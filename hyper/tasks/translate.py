@@ -144,7 +144,7 @@ class Translate:
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of `pair_batches.fill`: endless for 'train', else the split once."""
+    """Batches of `fill`: endless for 'train', else the split once."""
     order, pairs = self._order(split), self._pairs(split)
     chosen = order.epochs(seed, start) if split == 'train' else order.once()
     for length, rows, numbers in chosen:

@@ -1,4 +1,4 @@
-"""Embedded text and digits: always the same, of the promised sizes."""
+"""Embedded text, digits and lines: always the same, of the promised sizes."""
 
 import os
 import pydoc_data.topics
@@ -6,7 +6,7 @@ import pydoc_data.topics
 import numpy as np
 import pytest
 
-from hyper.data import embedded, prepared
+from hyper.data import embedded, number_names, prepared, strokes
 
 
 @pytest.fixture
@@ -104,6 +104,50 @@ def test_unknown_split(load, tmp_path):
   assert not os.listdir(tmp_path)
 
 
+def load_lines(data_dir):
+  return {
+    split: strokes.unpack(embedded.load_strokes(str(data_dir), split))
+    for split in strokes.SPLITS
+  }
+
+
+def test_handwriting_is_always_the_same_and_no_line_is_twice(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(embedded, 'LINES', {'train': 30, 'validation': 9})
+  one, two = load_lines(tmp_path / 'one'), load_lines(tmp_path / 'two')
+  assert [len(one[split]) for split in one] == [30, 9]
+  for split in strokes.SPLITS:
+    for a, b in zip(one[split], two[split], strict=True):
+      assert a.text == b.text and len(a.text) == embedded.LINE_LETTERS
+      np.testing.assert_array_equal(a.offsets, b.offsets)
+  every = [line.offsets.tobytes() for split in one for line in one[split]]
+  assert len(set(every)) == 39
+  with pytest.raises(ValueError, match='no test part'):
+    embedded.load_strokes(str(tmp_path / 'one'), 'test')
+
+
+@pytest.mark.parametrize('letter, contours', [('l', 1), ('i', 2), ('B', 3)])
+def test_a_letter_is_traced_along_its_contours(letter, contours):
+  strokes_of_letter, width = embedded._trace('DejaVuSans', letter)
+  assert len(strokes_of_letter) == contours
+  for stroke in strokes_of_letter:
+    np.testing.assert_allclose(stroke[0], stroke[-1], atol=1e-9)  # closed
+    steps = np.hypot(*np.diff(stroke, axis=0).T)
+    assert steps.max() < 1.3 * embedded.PEN_STEP
+    assert stroke[:, 0].argmin() in (0, len(stroke) - 1)
+    assert 0 <= stroke[:, 0].max() <= width < embedded.EM
+    assert stroke[:, 1].max() < 1  # above the base line: y is downwards
+
+
+def test_a_line_has_its_letters_from_left_to_right():
+  rng = np.random.default_rng(0)
+  letters = [embedded._trace('DejaVuSans', letter) for letter in 'lol']
+  line = strokes.to_strokes(embedded._write(letters, rng))
+  assert len(line) == 1 + 2 + 1
+  assert line[0][:, 0].max() < line[1][:, 0].min() < line[3][:, 0].min()
+
+
 # By hand: hyphens as before 1990, plural only at the end.
 NAMES = {
   1: ('one', 'un'),
@@ -133,12 +177,14 @@ NAMES = {
 
 @pytest.mark.parametrize('number', NAMES)
 def test_names_of_numbers(number):
-  assert (embedded.english(number), embedded.french(number)) == NAMES[number]
+  assert (number_names.english(number), number_names.french(number)) == NAMES[
+    number
+  ]
 
 
 def test_no_two_numbers_have_the_same_name():
   numbers = [*range(1, 2_000), *range(2_000, 1_000_000, 997)]
-  for name in (embedded.english, embedded.french):
+  for name in (number_names.english, number_names.french):
     assert len({name(n) for n in numbers}) == len(numbers)
 
 

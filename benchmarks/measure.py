@@ -1,0 +1,78 @@
+"""Times compiled functions side by side: interleaved rounds and medians.
+
+A machine is rarely quiet. Rounds that go through all contenders in turn spread
+its noise evenly, so that ratios hold where absolute figures do not.
+"""
+
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+@dataclasses.dataclass
+class Contender:
+  """Something to time.
+
+  Attributes:
+    call: does the work once and waits for it.
+    compile_seconds: what compiling took.
+    temporary_bytes: the compiler's figure for memory besides arguments and
+      results; None where it is not known.
+  """
+
+  call: Callable[[], Any]
+  compile_seconds: float = 0.0
+  temporary_bytes: int | None = None
+  seconds: list[float] = dataclasses.field(default_factory=list)
+
+  @property
+  def median(self) -> float:
+    """Seconds of one call."""
+    return statistics.median(self.seconds)
+
+
+def compiled(function: Callable[..., Any], *arguments: Any) -> Contender:
+  """A contender from a function for jit and its arguments."""
+  began = time.perf_counter()
+  executable = jax.jit(function).lower(*arguments).compile()
+  seconds = time.perf_counter() - began
+  memory = executable.memory_analysis()
+  return Contender(
+    lambda: jax.block_until_ready(executable(*arguments)),
+    seconds,
+    getattr(memory, 'temp_size_in_bytes', None),
+  )
+
+
+def run(contenders: Mapping[str, Contender], rounds: int) -> None:
+  """Calls each once to warm up, then all in turn, `rounds` times."""
+  for contender in contenders.values():
+    contender.call()
+  for _ in range(rounds):
+    for contender in contenders.values():
+      began = time.perf_counter()
+      contender.call()
+      contender.seconds.append(time.perf_counter() - began)
+
+
+def hardware() -> dict[str, Any]:
+  """What the figures were measured on."""
+  device = jax.devices()[0]
+  return {
+    'device': f'{device.device_kind} ({device.platform})',
+    'cores': os.cpu_count(),
+    'jax': jax.__version__,
+  }
+
+
+def write(path: str, content: dict[str, Any]) -> None:
+  """Writes JSON, with the hardware in it."""
+  with open(path, 'w', encoding='utf-8') as file:
+    json.dump(content | {'hardware': hardware()}, file, indent=2)
+    file.write('\n')

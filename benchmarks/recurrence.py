@@ -1,0 +1,280 @@
+"""How fast cells run over time, forward and backward.
+
+  python -m benchmarks.recurrence --size=ptb --size=small --output=FILE.json
+
+Each of our cells by a plain scan (flax's nn.RNN, inputs one-hot) and by our
+recurrence (symbols looked up); flax's OptimizedLSTMCell; torch.nn.LSTM where
+torch is installed. The floor of each cell is its matrix products alone at the
+same shapes, in the order that the recurrence allows: one after another
+through time, forward and backward, and each weight's gradient at once.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from flax import linen as nn
+
+from benchmarks import measure
+from hyper.cells import HyperLSTMCell, LSTMCell
+from hyper.recurrence import Recurrence
+
+
+class Size(NamedTuple):
+  """Shapes of a measurement; `inputs` is the vocabulary, or of a vector."""
+
+  batch: int
+  steps: int
+  units: int
+  hyper_units: int
+  embedding_size: int
+  inputs: int
+  is_symbols: bool = True
+
+
+SIZES = {
+  'ptb': Size(128, 100, 1000, 128, 4, 50),
+  'small': Size(32, 50, 256, 64, 16, 50),
+  'medium': Size(128, 100, 256, 64, 4, 50),
+  'enwik8': Size(128, 250, 1800, 256, 64, 205),
+  'handwriting': Size(32, 700, 900, 128, 4, 3, False),
+}
+
+
+def main(argv: list[str]) -> int:
+  """Measures each size and prints a table."""
+  if argv[1:]:
+    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  dtype = jnp.dtype(flags.FLAGS.dtype)
+  results = {}
+  for name in flags.FLAGS.size:
+    contenders = make_contenders(SIZES[name], dtype)
+    chosen = {
+      key: make()
+      for key, make in contenders.items()
+      if any(x in key for x in flags.FLAGS.only)
+    }
+    measure.run(chosen, flags.FLAGS.rounds)
+    results[name] = report(name, SIZES[name], chosen)
+  if flags.FLAGS.output:
+    content = {
+      'command': 'python -m '
+      + ' '.join(['benchmarks.recurrence', *sys.argv[1:]]),
+      'dtype': flags.FLAGS.dtype,
+      'results': results,
+    }
+    measure.write(flags.FLAGS.output, content)
+  return 0
+
+
+def report(
+  name: str, size: Size, contenders: dict[str, measure.Contender]
+) -> dict[str, dict[str, float]]:
+  """Prints a table of one size, and returns its figures."""
+  print(
+    f'\n{name}: batch {size.batch} x {size.steps} steps, {size.units} units, '
+    f'hyper {size.hyper_units}, N_z {size.embedding_size}'
+  )
+  print(
+    f'{"":26}{"chars/s":>10}{"of floor":>10}{"memory MB":>11}{"compile s":>11}'
+  )
+  table = {}
+  for key, contender in contenders.items():
+    row = {
+      'characters_per_second': size.batch * size.steps / contender.median,
+      'compile_seconds': contender.compile_seconds,
+    }
+    floor = contenders.get(f'{key.split(",")[0]}, floor')
+    if floor:
+      row['of_floor'] = floor.median / contender.median
+    if contender.temporary_bytes is not None:
+      row['memory_megabytes'] = contender.temporary_bytes / 1e6
+    table[key] = row
+    print(
+      f'{key:26}{row["characters_per_second"]:10,.0f}'
+      f'{row.get("of_floor", float("nan")):10.2f}'
+      f'{row.get("memory_megabytes", float("nan")):11,.0f}'
+      f'{row["compile_seconds"]:11.1f}',
+      flush=True,
+    )
+  return table
+
+
+def make_contenders(
+  size: Size, dtype: Any
+) -> dict[str, Callable[[], measure.Contender]]:
+  """By name, what makes each contender."""
+  n, v = size.units, size.inputs
+  cells = {
+    'LSTM': LSTMCell(n, v, dtype=dtype),
+    'LN LSTM': LSTMCell(n, v, dtype=dtype, layer_norm=True),
+    'LN HyperLSTM': HyperLSTMCell(
+      n,
+      v,
+      dtype=dtype,
+      hyper_units=size.hyper_units,
+      embedding_size=size.embedding_size,
+    ),
+  }
+  makers: dict[str, Callable[[], measure.Contender]] = {}
+  for name, cell in cells.items():
+    makers[f'{name}, floor'] = lambda cell=cell: floor(cell, size)
+    makers[f'{name}, scan'] = lambda cell=cell: scan(cell, size)
+    makers[f'{name}, recurrence'] = lambda cell=cell: recurrence(cell, size)
+  makers['LSTM, flax'] = lambda: scan(
+    nn.OptimizedLSTMCell(n, dtype=dtype), size
+  )
+  try:
+    import torch  # noqa: F401
+  except ImportError:
+    return makers
+  makers['LSTM, torch'] = lambda: torch_lstm(size)
+  return makers
+
+
+def inputs_of(size: Size, is_one_hot: bool) -> jax.Array:
+  """Symbols [b, t], or vectors [b, t, v]."""
+  key, shape = jax.random.key(0), (size.batch, size.steps)
+  if not size.is_symbols:
+    return jax.random.normal(key, (*shape, size.inputs))
+  symbols = jax.random.randint(key, shape, 0, size.inputs)
+  return jax.nn.one_hot(symbols, size.inputs) if is_one_hot else symbols
+
+
+def gradient(apply: Callable[..., Any]) -> Callable[..., Any]:
+  """Forward and backward: the gradient of the sum of weighted outputs."""
+
+  def loss(variables, inputs, weights):
+    return (apply(variables, inputs) * weights).sum()
+
+  return jax.grad(loss)
+
+
+def scan(cell: Any, size: Size) -> measure.Contender:
+  """A cell under flax's nn.RNN."""
+  inputs = inputs_of(size, is_one_hot=True)
+  model = nn.RNN(cell)
+  variables = model.init(jax.random.key(1), inputs[:1, :1])
+  weights = jax.random.normal(
+    jax.random.key(2), (size.batch, size.steps, size.units)
+  )
+  return measure.compiled(gradient(model.apply), variables, inputs, weights)
+
+
+def recurrence(cell: Any, size: Size) -> measure.Contender:
+  """A cell under our recurrence."""
+  inputs = inputs_of(size, is_one_hot=False)
+  model, carry = Recurrence(cell), cell.zeros((size.batch,))
+  start = cell.zeros((1,))
+  variables = model.init(jax.random.key(1), start, inputs[:1, :1])
+  weights = jax.random.normal(
+    jax.random.key(2), (size.batch, size.steps, size.units)
+  )
+
+  def apply(variables, inputs):
+    return model.apply(variables, carry, inputs)[1]
+
+  return measure.compiled(gradient(apply), variables, inputs, weights)
+
+
+def floor(cell: Any, size: Size) -> measure.Contender:
+  """A cell's matrix products alone."""
+  inputs = inputs_of(size, is_one_hot=False)
+  model, start = Recurrence(cell), cell.zeros((1,))
+  variables = model.init(jax.random.key(1), start, inputs[:1, :1])
+  matrices, _ = cell.pack(variables['params']['cell'])
+  if size.is_symbols:
+    matrices = {k: w for k, w in matrices.items() if k != 'x'}
+  shape = (size.steps, size.batch)
+  lefts = {
+    k: jax.random.normal(jax.random.key(3), (*shape, w.shape[0]), cell.dtype)
+    for k, w in matrices.items()
+  }
+  rights = {
+    k: jax.random.normal(jax.random.key(4), (*shape, w.shape[1]), cell.dtype)
+    for k, w in matrices.items()
+  }
+
+  def products(matrices, lefts, rights):
+    matrices = {k: w.astype(cell.dtype) for k, w in matrices.items()}
+    through_time = {k: w for k, w in matrices.items() if k != 'x'}
+    first = {k: lefts[k][0] for k in through_time}
+    last = {k: rights[k][0] for k in through_time}
+
+    def forward(left, _):
+      values = {k: multiply(left[k], w) for k, w in through_time.items()}
+      # Each value depends on the one before, so that none can be left out.
+      after = {k: fold(values[k], w.shape[0]) for k, w in through_time.items()}
+      return after, None
+
+    def backward(right, _):
+      values = {k: multiply(right[k], w.T) for k, w in through_time.items()}
+      after = {
+        k: unfold(values[k], w.shape[1]) for k, w in through_time.items()
+      }
+      return after, None
+
+    ends = (
+      jax.lax.scan(forward, first, None, size.steps)[0],
+      jax.lax.scan(backward, last, None, size.steps)[0],
+    )
+    weights = {
+      k: jnp.einsum(
+        'tbk,tbl->kl', lefts[k], rights[k], preferred_element_type=jnp.float32
+      )
+      for k in matrices
+    }
+    if 'x' in matrices:  # dense inputs: one product over all steps
+      ends += (multiply(lefts['x'], matrices['x']),)
+    return ends, weights
+
+  return measure.compiled(products, matrices, lefts, rights)
+
+
+def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
+  """A product with float32 sums."""
+  return jnp.matmul(left, right, preferred_element_type=jnp.float32)
+
+
+def fold(x: jax.Array, width: int) -> jax.Array:
+  """The first `width` columns, kept small, or as many as there are."""
+  x = x[:, :width] * 1e-3
+  return jnp.pad(x, ((0, 0), (0, width - x.shape[1])))
+
+
+unfold = fold
+
+
+def torch_lstm(size: Size) -> measure.Contender:
+  """torch.nn.LSTM on the CPU, or on CUDA where torch has it."""
+  import torch
+
+  device = 'cuda' if torch.cuda.is_available() else 'cpu'
+  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True).to(device)
+  inputs = torch.tensor(jax.device_get(inputs_of(size, True)), device=device)
+  weights = torch.randn(size.batch, size.steps, size.units, device=device)
+
+  def call():
+    lstm.zero_grad()
+    (lstm(inputs)[0] * weights).sum().backward()
+    if device == 'cuda':
+      torch.cuda.synchronize()
+
+  return measure.Contender(call)
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_multi_enum('size', ['small'], list(SIZES), 'What is measured.')
+  flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Of products.')
+  flags.DEFINE_integer('rounds', 5, 'Calls of each.', lower_bound=1)
+  flags.DEFINE_multi_string('only', [''], 'Parts of names of contenders.')
+  flags.DEFINE_string('output', '', 'A JSON file to write.')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

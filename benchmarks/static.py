@@ -1,0 +1,127 @@
+"""What generated kernels cost: wide residual networks, hyper beside plain.
+
+  python -m benchmarks.static --variant=40_1 --output=FILE.json
+
+Times a training step of the shipped configs on random images (so no data are
+needed), and an evaluation step of the plain network, the hypernetwork, and
+the hypernetwork after `bake`. A ratio is the median, over rounds, of the
+ratio to plain within the round. Memory is what XLA plans for a training step
+besides its arguments.
+"""
+
+import json
+import statistics
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from benchmarks import measure
+from configs import cifar10_hyper_wrn, cifar10_wrn
+from hyper import training
+from hyper.tasks.classify import Classify
+
+CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}
+
+
+def make_batch(size: int) -> dict[str, np.ndarray]:
+  """Random images and labels."""
+  rng = np.random.default_rng(0)
+  return {
+    'image': rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8),
+    'label': rng.integers(0, 10, size, dtype=np.int32),
+    'mask': np.ones(size, bool),
+  }
+
+
+class Network:
+  """A config's task, its state, and its evaluation, on one batch."""
+
+  def __init__(self, name: str, variant: str, batch_size: int):
+    config = CONFIGS[name].get_config(variant)
+    self.task = Classify(config, '', '')
+    self.batch = jax.device_put(make_batch(batch_size))
+    schedule = training.make_schedule(config.schedule)
+    optimizer = training.make_optimizer(config.optimizer, schedule)
+    self.state = training.init_state(self.task.init, optimizer, config.seed)
+    self._train_step = training.make_train_step(
+      self.task.loss, optimizer, schedule
+    )
+
+  def train(self) -> measure.Contender:
+    """A training step, which goes on from the one before."""
+    began = time.perf_counter()
+    step = self._train_step.lower(self.state, self.batch).compile()
+    seconds = time.perf_counter() - began
+
+    def call() -> None:
+      self.state, report = step(self.state, self.batch)
+      jax.block_until_ready((self.state, report))
+
+    memory = step.memory_analysis()
+    size = getattr(memory, 'temp_size_in_bytes', None)
+    return measure.Contender(call, seconds, size)
+
+  def evaluate(self, params: Any) -> measure.Contender:
+    """An evaluation step with these parameters."""
+    return measure.compiled(
+      training.make_eval_step(self.task.loss),
+      *(params, self.state.model_state, self.batch),
+    )
+
+
+def figures(
+  contenders: dict[str, measure.Contender], rounds: int, images: int
+) -> dict[str, dict[str, float | int | None]]:
+  """Runs the contenders; what is reported of each."""
+  measure.run(contenders, rounds)
+  plain = contenders['plain'].seconds
+  return {
+    name: {
+      'images_per_second': round(images / min(x.seconds), 1),
+      'time_over_plain': round(
+        statistics.median(s / p for s, p in zip(x.seconds, plain, strict=True)),
+        3,
+      ),
+      'temporary_bytes': x.temporary_bytes,
+      'compile_seconds': round(x.compile_seconds, 1),
+    }
+    for name, x in contenders.items()
+  }
+
+
+def main(argv: list[str]) -> None:
+  """Measures and prints, and writes a file where one is named."""
+  del argv
+  args = flags.FLAGS
+  size = args.batch_size
+  networks = {name: Network(name, args.variant, size) for name in CONFIGS}
+  training_steps = {name: x.train() for name, x in networks.items()}
+  result = {'variant': args.variant, 'batch_size': size}
+  result['train'] = figures(training_steps, args.rounds, size)
+  plain, hyper = networks['plain'], networks['hyper']
+  baked = hyper.task.main_variables({'params': hyper.state.params})['params']
+  evaluations = {
+    'plain': plain.evaluate(plain.state.params),
+    'hyper': hyper.evaluate(hyper.state.params),
+    'baked': plain.evaluate(baked),
+  }
+  result['evaluate'] = figures(evaluations, args.rounds, size)
+  print(json.dumps(result, indent=2))
+  if args.output:
+    measure.write(args.output, result)
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_enum('variant', '40_1', ['40_1', '40_2'], 'Size of the network.')
+  flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 10, 'Calls of each.', lower_bound=1)
+  flags.DEFINE_string('output', '', 'A JSON file to write.')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

@@ -1,0 +1,97 @@
+"""The coordinate hypernetwork of appendix A.1: a weight from where it is.
+
+Shapes: p input pixels, u hidden units, laid out as a picture of their own.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hyper.generated import HyperNetwork, Kernels, Shapes
+
+
+class CoordinateHyperNetwork(HyperNetwork):
+  """A network with one weight matrix generated from coordinates.
+
+  A small ReLU network is fed x and y of an input pixel and x and y of a
+  hidden unit, and gives the weight between them. With the paper's sizes,
+  4-25-25-1, it has 801 parameters. Coordinates run from -1 to 1 along each
+  side, x along the columns; pixels and units are numbered row by row.
+
+  Deviation: the paper gives neither scale of the coordinates nor
+  initialisation. Here weights start after He et al. (2015), the last layer's
+  such that the generated weights have the variance 2 / p in expectation. Since
+  neighbouring weights are alike, feed images of mean zero.
+
+  Attributes:
+    input_shape: height and width of the input, (28, 28) in the paper.
+    output_shape: height and width that the hidden layer is seen as.
+    hidden_sizes: of the small network.
+
+  Raises:
+    ValueError: the patterns match more than one parameter, or one of another
+      shape than [p, u].
+  """
+
+  input_shape: tuple[int, int] = (28, 28)
+  output_shape: tuple[int, int] = (16, 16)
+  hidden_sizes: tuple[int, ...] = (25, 25)
+
+  @nn.compact
+  def kernels(self, shapes: Shapes) -> Kernels:
+    """The generated matrix, given its shape."""
+    wanted = (math.prod(self.input_shape), math.prod(self.output_shape))
+    if list(shapes.values()) != [wanted]:
+      raise ValueError(
+        f'Coordinates {self.input_shape} and {self.output_shape} make one '
+        f'parameter of shape {wanted}, but `generate` names {dict(shapes)}.'
+      )
+    generator = CoordinateGenerator(self.hidden_sizes, name='generator')
+    (path,) = shapes
+    return {path: generator(self.input_shape, self.output_shape)}
+
+
+class CoordinateGenerator(nn.Module):
+  """The small ReLU network, with a linear output: `layer1`, `layer2`, ..."""
+
+  hidden_sizes: tuple[int, ...]
+
+  @nn.compact
+  def __call__(
+    self, input_shape: tuple[int, int], output_shape: tuple[int, int]
+  ) -> Float[Array, 'p u']:
+    """The weight between every pixel and every unit."""
+    pixels, units = coordinates(input_shape), coordinates(output_shape)
+    x = jnp.concatenate(
+      [
+        jnp.repeat(pixels[:, None], len(units), 1),
+        jnp.repeat(units[None], len(pixels), 0),
+      ],
+      -1,
+    )
+    he = nn.initializers.he_normal()
+    # What is fed has this mean square, and so, after `he` and ReLU, has every
+    # hidden layer.
+    fed = mean_square((*input_shape, *output_shape))
+    last = nn.initializers.variance_scaling(
+      2 / (fed * len(pixels)), 'fan_in', 'normal'
+    )
+    for k, size in enumerate(self.hidden_sizes, 1):
+      x = jax.nn.relu(nn.Dense(size, kernel_init=he, name=f'layer{k}')(x))
+    name = f'layer{len(self.hidden_sizes) + 1}'
+    return nn.Dense(1, kernel_init=last, name=name)(x)[..., 0]
+
+
+def coordinates(shape: tuple[int, int]) -> Float[Array, 'places 2']:
+  """x and y, from -1 to 1, of all places of a picture, row by row."""
+  y, x = (jnp.linspace(-1, 1, size) for size in shape)
+  return jnp.stack(jnp.meshgrid(x, y), -1).reshape(-1, 2)
+
+
+def mean_square(sizes: tuple[int, ...]) -> float:
+  """Of the coordinates along sides of so many places."""
+  squares = [(n + 1) / (3 * n - 3) if n > 1 else 1.0 for n in sizes]
+  return sum(squares) / len(squares)

@@ -1,0 +1,156 @@
+"""Examples of different lengths to batches of few shapes.
+
+Examples of similar length share a bucket, and all batches of a bucket have the
+length of its longest example. As in `batches`, the content of a batch is a
+function of (seed, step).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+def choose_ends(lengths: np.ndarray, buckets: int) -> np.ndarray:
+  """The longest length of each bucket, so that padding is least.
+
+  Args:
+    lengths: of all examples, positive integers [n].
+    buckets: how many there may be; fewer are returned where fewer will do.
+
+  Returns:
+    int64 [at most `buckets`], increasing; the last is the greatest length.
+  """
+  ends, counts = np.unique(lengths, return_counts=True)
+  number = np.concatenate([[0], np.cumsum(counts)])  # shorter than each end
+  # cost[k]: the least steps, padding included, for the k shortest lengths;
+  # one bucket takes lengths j to k - 1 at the price of the longest of them.
+  price = (number[None, 1:] - number[:-1, None]) * ends.astype(np.float64)
+  price[np.tril_indices(len(ends), -1)] = np.inf
+  cost, firsts = price[0], []
+  for _ in range(min(buckets, len(ends)) - 1):
+    before = np.concatenate([[np.inf], cost[:-1]])
+    total = before[:, None] + price
+    firsts.append(total.argmin(0))
+    cost = total.min(0)
+  chosen = [len(ends) - 1]
+  for first in reversed(firsts):
+    chosen.append(first[chosen[-1]] - 1)
+  return ends[chosen[::-1]]
+
+
+def plan(
+  lengths: np.ndarray,
+  ends: np.ndarray,
+  batch_size: int,
+  rng: np.random.Generator | None = None,
+) -> list[tuple[int, np.ndarray]]:
+  """The batches that go through all examples once.
+
+  What is left of a bucket when no whole batch remains goes into the next
+  longer one, and what is left of the last makes a batch that is not whole.
+
+  Args:
+    lengths: of the examples [n].
+    ends: the length of each bucket's batches.
+    batch_size: examples of a whole batch.
+    rng: shuffles examples and then batches; None keeps them in order.
+
+  Returns:
+    For each batch its length, and the numbers of its examples.
+
+  Raises:
+    ValueError: an example is longer than the last bucket.
+  """
+  if lengths.max() > ends[-1]:
+    raise ValueError(
+      f'an example of length {lengths.max()} fits no bucket; the longest is '
+      f'{ends[-1]}.'
+    )
+  bucket = np.searchsorted(ends, lengths)
+  batches, left = [], np.zeros(0, np.int64)
+  for k, end in enumerate(ends):
+    order = np.concatenate([left, np.flatnonzero(bucket == k)])
+    order = order if rng is None else rng.permutation(order)
+    parts = np.split(order, np.arange(batch_size, len(order), batch_size))
+    left = parts.pop() if len(parts[-1]) < batch_size else left[:0]
+    batches += [(int(end), part) for part in parts]
+  if len(left):
+    batches.append((int(ends[-1]), left))
+  if rng is not None:
+    batches = [batches[k] for k in rng.permutation(len(batches))]
+  return batches
+
+
+def shuffled(
+  examples: Sequence[np.ndarray],
+  ends: np.ndarray,
+  batch_size: int,
+  seed: int,
+  start: int,
+) -> Iterator[Arrays]:
+  """Endless whole batches in a new order each epoch, from batch `start` on.
+
+  The examples left when no whole batch remains are left out of the epoch.
+
+  Args:
+    examples: arrays [t, ...].
+    ends: the length of each bucket's batches.
+    batch_size: examples of a batch.
+    seed: of the order.
+    start: the first batch.
+
+  Yields:
+    'steps' [batch_size, t, ...] with zeros behind each example, and 'length'
+    int32 [batch_size].
+
+  Raises:
+    ValueError: there are fewer examples than one batch needs.
+  """
+  lengths = np.array([len(example) for example in examples])
+  per_epoch = len(examples) // batch_size
+  if not per_epoch:
+    raise ValueError(
+      f'config.data.batch_size is {batch_size}, but there are only '
+      f'{len(examples)} training examples; choose a smaller one.'
+    )
+  epoch, step = divmod(start, per_epoch)
+  while True:
+    rng = np.random.default_rng((seed, epoch))
+    batches = plan(lengths, ends, batch_size, rng)
+    whole = [batch for batch in batches if len(batch[1]) == batch_size]
+    for length, numbers in whole[step:]:
+      yield padded([examples[n] for n in numbers], length, batch_size)
+    epoch, step = epoch + 1, 0
+
+
+def in_order(
+  examples: Sequence[np.ndarray], ends: np.ndarray, batch_size: int
+) -> Iterator[Arrays]:
+  """All examples once, short ones first; missing ones have length 0."""
+  lengths = np.array([len(example) for example in examples])
+  for length, numbers in plan(lengths, ends, batch_size):
+    yield padded([examples[n] for n in numbers], length, batch_size)
+
+
+def padded(
+  examples: Sequence[np.ndarray], length: int, batch_size: int
+) -> Arrays:
+  """One batch: zeros behind each example, and in the place of missing ones."""
+  steps = np.zeros(
+    (batch_size, length, *examples[0].shape[1:]), examples[0].dtype
+  )
+  lengths = np.zeros(batch_size, np.int32)
+  for k, example in enumerate(examples):
+    steps[k, : len(example)] = example
+    lengths[k] = len(example)
+  return {'steps': steps, 'length': lengths}
+
+
+def padding_share(
+  lengths: np.ndarray, ends: np.ndarray, batch_size: int
+) -> float:
+  """The share of padding in the steps of all batches, between 0 and 1."""
+  batches = plan(lengths, ends, batch_size)
+  return float(1 - lengths.sum() / sum(end * batch_size for end, _ in batches))

@@ -1,0 +1,113 @@
+"""enwik8, the first 100 MB of a Wikipedia dump (Hutter prize), byte by byte.
+
+Read from `enwik8`, as it is or in a zip or gzip archive. A prefix of the file
+can stand in for it, with a split of its own.
+"""
+
+import gzip
+import os
+import zipfile
+import zlib
+
+import numpy as np
+
+from hyper.data import prepared, raw_files
+
+FOLDERS = ('enwik8', '')
+NAMES = ('enwik8', 'enwik8.zip', 'enwik8.gz')
+URL = 'http://mattmahoney.net/dc/enwik8.zip'
+WHOLE = 100_000_000
+# SHA-256 of the first so many bytes, for lengths that are known.
+SHA256 = {
+  WHOLE: '2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8',
+  4_154_064: 'd8b3b95fb4993726ea7dcc93ae3c9e08a1a04cc540d05d7656fd267cc8ab5d6a',
+}
+
+
+def load(
+  data_dir: str, split: str, first_bytes: int = WHOLE
+) -> dict[str, np.ndarray]:
+  """Returns 'text', uint8 [n]: the bytes of the split, in order.
+
+  Of the whole file n is 90 million (train), 5 million (validation) and 5
+  million (test), and 205 different bytes occur. A prefix is split likewise:
+  its last two twentieths, rounded down, are for validation and test.
+
+  Args:
+    data_dir: searched for `enwik8` in the folder `enwik8` and in itself; for
+      a prefix of n bytes also for `enwik8.first<n>`.
+    split: 'train', 'validation' or 'test'.
+    first_bytes: how much of the file is used, at least 1,000.
+
+  Raises:
+    FileNotFoundError: the file is missing.
+    OSError: data_dir cannot be written.
+    ValueError: no such split or length, or the file is damaged.
+  """
+  if not 1000 <= first_bytes <= WHOLE:
+    raise ValueError(
+      f'enwik8 has {WHOLE:,} bytes; {first_bytes:,} of them were asked for, '
+      'and it takes 1,000 at least.'
+    )
+  return prepared.load(_source(first_bytes), data_dir, split)
+
+
+def _source(first_bytes: int) -> prepared.Source:
+  is_whole = first_bytes == WHOLE
+  return prepared.Source(
+    name='hyper_enwik8' + ('' if is_whole else f'_first{first_bytes}'),
+    version='1.0.0',
+    read=lambda data_dir: _splits(_read(data_dir, first_bytes)),
+    description=f'The first {first_bytes:,} bytes of the English Wikipedia.',
+    homepage='http://mattmahoney.net/dc/textdata.html',
+    citation='M. Hutter: The human knowledge compression contest. 2006.',
+  )
+
+
+def _read(data_dir: str, first_bytes: int) -> bytes:
+  """Returns the first bytes of the file, checked."""
+  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
+  names = NAMES
+  if first_bytes < WHOLE:
+    names = (f'enwik8.first{first_bytes}', *NAMES)
+  path = raw_files.find(folders, names)
+  if path is None:
+    raise raw_files.missing('enwik8', [' or '.join(names)], folders, _REMEDY)
+  content = _unpacked(path, first_bytes)
+  if first_bytes in SHA256:
+    raw_files.verify(content, first_bytes, SHA256[first_bytes], path)
+  elif len(content) < first_bytes:
+    raise ValueError(
+      f'{path} has only {len(content):,} of {first_bytes:,} bytes.'
+    )
+  return content
+
+
+def _unpacked(path: str, first_bytes: int) -> bytes:
+  try:
+    if path.endswith('.zip'):
+      with zipfile.ZipFile(path) as archive, archive.open('enwik8') as file:
+        return file.read(first_bytes)
+    with (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:
+      return file.read(first_bytes)
+  except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    raise ValueError(f'{path} is a damaged archive: {error}') from error
+  except KeyError as error:
+    raise ValueError(f'{path} holds no file called enwik8.') from error
+
+
+def _splits(content: bytes) -> dict[str, dict[str, np.ndarray]]:
+  text = np.frombuffer(content, np.uint8)
+  part = len(text) // 20
+  return {
+    'train': {'text': text[: -2 * part]},
+    'validation': {'text': text[-2 * part : -part]},
+    'test': {'text': text[-part:]},
+  }
+
+
+_REMEDY = (
+  f'Get {URL} (36 MB)\nand put it there, packed or not. A prefix will do for '
+  'a source such as enwik8:4154064:\nhead -c 4154064 enwik8 > '
+  'enwik8.first4154064.'
+)

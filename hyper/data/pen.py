@@ -1,0 +1,170 @@
+"""Your own pen: JSON or CSV of strokes, in the form of the other handwriting.
+
+Put files into `<data_dir>/pen`. A JSON file is a list of lines of handwriting,
+a line a list of strokes, a stroke a list of readings [x, y] or [x, y, seconds]
+with y downwards. A CSV file has a reading in each row and names its columns in
+the first: line, stroke, x, y and, if wanted, seconds. Of all lines, in the
+order of the file names, every tenth is for validation.
+
+The unit of x and y is free: lines are normalised before a network reads them.
+With seconds, missing readings are interpolated as in IAM-OnDB.
+"""
+
+import csv
+import hashlib
+import itertools
+import json
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from hyper.data import prepared, strokes
+
+FOLDER = 'pen'
+KINDS = ('.json', '.csv')
+COLUMNS = ('line', 'stroke', 'x', 'y')
+VALIDATION = 10  # every so many lines one is for validation
+# A gap is filled from so many times the usual interval on, up to a second.
+GAP_INTERVALS = 3.5
+
+
+def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
+  """Returns the lines of a split as `strokes.pack` packs them.
+
+  The prepared copy belongs to the content of the files: other files, another
+  copy.
+
+  Raises:
+    FileNotFoundError: there are no files.
+    OSError: data_dir cannot be written.
+    ValueError: no such split, a file is not as it must be, or there are too
+      few lines.
+  """
+  strokes.check_split(split, 'your own handwriting')
+  folder = os.path.join(os.path.expanduser(data_dir), FOLDER)
+  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  paths = [os.path.join(folder, n) for n in names if n.endswith(KINDS)]
+  if not paths:
+    raise FileNotFoundError(
+      f'There is no handwriting of your own: {folder} has no '
+      f'{" or ".join(KINDS)} file. hyper/data/README.md says what goes into '
+      "one. Or run the same config with ':embedded', which needs no data."
+    )
+  digest = hashlib.sha256()
+  for path in paths:
+    with open(path, 'rb') as file:
+      digest.update(os.path.basename(path).encode() + b'\0' + file.read())
+  source = prepared.Source(
+    name=f'hyper_pen_{digest.hexdigest()[:12]}',
+    version='1.0.0',
+    read=lambda _: _split(paths),
+    description="Handwritten lines as pen offsets, of the user's own pen.",
+  )
+  return prepared.load(source, data_dir, split)
+
+
+def _split(paths: list[str]) -> dict[str, dict[str, np.ndarray]]:
+  lines = [line for path in paths for line in read(path)]
+  if len(lines) < VALIDATION:
+    raise ValueError(
+      f'{os.path.dirname(paths[0])} has {len(lines)} lines; at least '
+      f'{VALIDATION} are needed, of which one in {VALIDATION} is for '
+      'validation.'
+    )
+  is_validation = np.arange(1, len(lines) + 1) % VALIDATION == 0
+  return {
+    split: strokes.pack(
+      line for line, held in zip(lines, is_validation, strict=True) if held == k
+    )
+    for k, split in enumerate(strokes.SPLITS)
+  }
+
+
+def read(path: str) -> list[strokes.Line]:
+  """The lines in a JSON or CSV file, named by file and number from 1 on.
+
+  Raises:
+    ValueError: the file is not as it must be; it and the place are named.
+    OSError: it cannot be read.
+  """
+  with open(path, encoding='utf-8', newline='') as file:
+    try:
+      lines = _of_csv(file) if path.endswith('.csv') else _of_json(file)
+      found = [_line(line, n) for n, line in enumerate(lines, 1)]
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+      raise ValueError(f'{path}: {error}') from error
+  if not found:
+    raise ValueError(f'{path} has no lines.')
+  name = os.path.splitext(os.path.basename(path))[0]
+  return [
+    strokes.Line(f'{name}-{n:02d}', '', offsets)
+    for n, offsets in enumerate(found, 1)
+  ]
+
+
+def _of_json(file: Any) -> list[Any]:
+  lines = json.load(file)
+  if not isinstance(lines, list):
+    raise ValueError(
+      'expected a list of lines, each a list of strokes, each a list of '
+      f'readings [x, y] or [x, y, seconds]; found a {type(lines).__name__}.'
+    )
+  return lines
+
+
+def _of_csv(file: Any) -> list[Any]:
+  rows = csv.DictReader(file)
+  named = rows.fieldnames or ()
+  absent = [name for name in COLUMNS if name not in named]
+  if absent:
+    raise ValueError(
+      f'the first row must name the columns {", ".join(COLUMNS)} and may name '
+      f'seconds; {", ".join(absent)} are not there.'
+    )
+  columns = ['x', 'y', *(['seconds'] if 'seconds' in named else [])]
+  lines: list[Any] = []
+  for _, line in itertools.groupby(rows, lambda row: row['line']):
+    groups = itertools.groupby(line, lambda row: row['stroke'])
+    lines.append([[[row[k] for k in columns] for row in s] for _, s in groups])
+  return lines
+
+
+def _line(line: Any, n: int) -> np.ndarray:
+  """Offsets [t, 3] of a line, given as nested lists; the n-th of its file."""
+  if not isinstance(line, list) or not line:
+    raise ValueError(f'line {n} must be a list of strokes, and not empty.')
+  found = [_stroke(stroke, n, k) for k, stroke in enumerate(line, 1)]
+  gaps = np.concatenate([np.diff(stroke[:, 2]) for stroke in found])
+  gaps = gaps[gaps > 0]  # NaN, where there is no time, is not
+  if len(gaps):
+    usual = float(np.median(gaps))
+    found = [
+      strokes.fill_gaps(stroke, usual, GAP_INTERVALS * usual, 1.0)
+      for stroke in found
+    ]
+  if sum(map(len, found)) < 3:
+    raise ValueError(f'line {n} has fewer than three readings.')
+  return strokes.to_offsets(found)
+
+
+def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:
+  """Readings [r, 3], time NaN where it is not known."""
+  place = f'stroke {k} of line {n}'
+  if not isinstance(stroke, list) or not stroke:
+    raise ValueError(f'{place} must be a list of readings, and not empty.')
+  rows = []
+  for r, reading in enumerate(stroke, 1):
+    try:
+      x, y, *seconds = map(float, reading)
+      (time,) = seconds or [math.nan]
+      if not all(map(math.isfinite, (x, y, *seconds))):
+        raise ValueError
+    except (TypeError, ValueError):
+      raise ValueError(
+        f'reading {r} of {place} is {str(reading)[:60]}; it must be x, y and, '
+        'if wanted, seconds, all finite numbers.'
+      ) from None
+    rows.append((x, y, time))
+  return np.array(rows)

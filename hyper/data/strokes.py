@@ -1,0 +1,194 @@
+"""Handwriting as pen strokes: readings of a pen to lines of offsets.
+
+A stroke is an array [n, 3] of readings: x, y (downwards) and the time in
+seconds, NaN where it is not known. A line of handwriting is a list of strokes,
+or, for a network, float32 offsets [t, 3]: how far the pen moved in x and y
+since the reading before, and 1 where this reading is the last of its stroke.
+The offsets leave out the first reading, which has none before it.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+SPLITS = ('train', 'validation')
+FILE = 'normalisation.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A line of handwriting.
+
+  Attributes:
+    name: what the line is called in its source.
+    text: what is written, '' where that is not known.
+    offsets: float32 [t, 3].
+  """
+
+  name: str
+  text: str
+  offsets: np.ndarray
+
+
+def check_split(split: str, source: str) -> None:
+  """Raises a ValueError unless a source of handwriting has this split."""
+  if split not in SPLITS:
+    raise ValueError(
+      f'{source} has no {split} part: all its lines are for training or for '
+      'validation, and what the paper reports is validation. Use '
+      '--split=validation.'
+    )
+
+
+def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
+  """Strokes [n, 2 or more] as offsets, float32 [t, 3].
+
+  A first stroke of a single reading is left out: its end has no offset that
+  could tell of it.
+  """
+  if len(strokes) > 1 and len(strokes[0]) == 1:
+    strokes = strokes[1:]
+  places = np.concatenate([stroke[:, :2] for stroke in strokes])
+  is_last = np.concatenate([np.arange(len(s)) == len(s) - 1 for s in strokes])
+  moves = np.diff(places, axis=0)
+  return np.column_stack([moves, is_last[1:]]).astype(np.float32)
+
+
+def to_strokes(offsets: np.ndarray) -> list[np.ndarray]:
+  """Offsets [t, 3] as strokes [n, 2] that begin at (0, 0)."""
+  places = np.concatenate([np.zeros((1, 2)), np.cumsum(offsets[:, :2], 0)])
+  ends = np.flatnonzero(offsets[:, 2] > 0.5) + 2
+  return [stroke for stroke in np.split(places, ends) if len(stroke)]
+
+
+def fill_gaps(
+  stroke: np.ndarray, interval: float, shortest: float, longest: float
+) -> np.ndarray:
+  """A stroke with missing readings interpolated on straight lines.
+
+  Args:
+    stroke: readings [n, 3].
+    interval: seconds between readings where none is missing.
+    shortest: the shortest gap, in seconds, that is filled.
+    longest: the longest one; what is longer is no gap but a wrong clock.
+  """
+  gaps = np.diff(stroke[:, 2])
+  is_gap = (gaps >= shortest) & (gaps <= longest)
+  if not is_gap.any():
+    return stroke
+  counts = np.where(is_gap, np.rint(gaps / interval), 1)
+  old = np.concatenate([[0], np.cumsum(np.maximum(counts, 1))])
+  new = np.arange(old[-1] + 1)
+  return np.column_stack([np.interp(new, old, values) for values in stroke.T])
+
+
+def remove_long_steps(offsets: np.ndarray, longest: float) -> np.ndarray:
+  """Offsets without those longer than `longest`: what follows moves closer.
+
+  A stroke whose last step is removed ends with the step before.
+  """
+  is_long = np.hypot(offsets[:, 0], offsets[:, 1]) > longest
+  offsets = offsets.copy()
+  for k in np.flatnonzero(is_long)[::-1]:
+    if k:
+      offsets[k - 1, 2] = max(offsets[k - 1, 2], offsets[k, 2])
+  return offsets[~is_long]
+
+
+def pack(lines: Iterable[Line]) -> Arrays:
+  """Lines as arrays that can be stored side by side.
+
+  Returns:
+    'offsets' float32 [all steps, 3]; 'length' int32 [lines]; 'label' uint8,
+    the UTF-8 bytes of name, tab, text and line end of each line.
+  """
+  lines = list(lines)
+  labels = [f'{line.name}\t{line.text}\n' for line in lines]
+  return {
+    'offsets': np.concatenate([line.offsets for line in lines]),
+    'length': np.array([len(line.offsets) for line in lines], np.int32),
+    'label': np.frombuffer(''.join(labels).encode(), np.uint8),
+  }
+
+
+def unpack(arrays: Arrays) -> list[Line]:
+  """The lines that `pack` was given."""
+  ends = np.cumsum(arrays['length'])[:-1]
+  labels = arrays['label'].tobytes().decode().split('\n')[:-1]
+  every = np.split(arrays['offsets'], ends)
+  lines = []
+  for label, offsets in zip(labels, every, strict=True):
+    name, text = label.split('\t')
+    lines.append(Line(name, text, offsets))
+  return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalisation:
+  """What makes the offsets of the training lines mean 0 and deviation 1.
+
+  Attributes:
+    mean: of x and y, in the source's unit, float32 [2].
+    deviation: likewise the standard deviation.
+  """
+
+  mean: np.ndarray
+  deviation: np.ndarray
+
+  def apply(self, offsets: np.ndarray) -> np.ndarray:
+    """Offsets [..., 3] of the source to what the network reads."""
+    moves = (offsets[..., :2] - self.mean) / self.deviation
+    return np.concatenate([moves, offsets[..., 2:]], -1, dtype=np.float32)
+
+  def invert(self, steps: np.ndarray) -> np.ndarray:
+    """What the network reads or draws [..., 3] to offsets of the source."""
+    moves = steps[..., :2] * self.deviation + self.mean
+    return np.concatenate([moves, steps[..., 2:]], -1, dtype=np.float32)
+
+  def fit(self, offsets: np.ndarray) -> np.ndarray:
+    """Offsets [t, 3] of any unit, scaled to the size of the training lines.
+
+    Raises:
+      ValueError: the pen does not move.
+    """
+    size = np.hypot(offsets[:, 0], offsets[:, 1])
+    own = float(np.sqrt((size.astype(np.float64) ** 2).mean()))
+    usual = float(np.sqrt((self.mean**2 + self.deviation**2).sum()))
+    if not own:
+      raise ValueError('the line to go on from is a single point.')
+    return offsets * np.array([usual / own, usual / own, 1], np.float32)
+
+  def save(self, workdir: str) -> None:
+    """Writes normalisation.json into a run folder."""
+    os.makedirs(workdir, exist_ok=True)
+    path = os.path.join(workdir, FILE)
+    fields = {'mean': self.mean.tolist(), 'deviation': self.deviation.tolist()}
+    with open(path + '.partial', 'w', encoding='utf-8') as file:
+      json.dump(fields, file)
+    os.replace(path + '.partial', path)
+
+
+def normalisation_of(lines: Iterable[Line]) -> Normalisation:
+  """Mean and deviation over all steps of the lines, computed in float64."""
+  moves = np.concatenate([line.offsets[:, :2] for line in lines])
+  moves = moves.astype(np.float64)
+  return Normalisation(
+    moves.mean(0).astype(np.float32), moves.std(0).astype(np.float32)
+  )
+
+
+def load_normalisation(workdir: str) -> Normalisation | None:
+  """The normalisation of a run folder, None if it has none yet."""
+  path = os.path.join(workdir, FILE)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as file:
+    fields = json.load(file)
+  return Normalisation(
+    np.array(fields['mean'], np.float32),
+    np.array(fields['deviation'], np.float32),
+  )

@@ -1,0 +1,62 @@
+"""Writes the weights of a trained run as safetensors.
+
+  python -m hyper.export --workdir=runs/hyper_40_1 --baked
+
+With --baked these are the variables of the plain network, its kernels
+generated: whoever loads them needs no hypernetwork. Without it they are those
+of the network as it was trained. `hyper.weights.load` reads both.
+"""
+
+import os
+import sys
+from typing import Any
+
+from absl import app, flags, logging
+
+from hyper import trained, weights
+
+
+def variables(workdir: str, which: str | int, baked: bool) -> Any:
+  """The variables of a trained network, ready for its `apply`.
+
+  Raises:
+    ValueError: the run is not of image classification, or the checkpoint is
+      damaged.
+    FileNotFoundError: it is no run folder, or has no checkpoint.
+  """
+  task, state = trained.load_classifier(workdir, which)
+  if baked or task.hypernetwork is None:
+    return task.main_variables({'params': state.params}) | state.model_state
+  collections = {k: {'network': x} for k, x in state.model_state.items()}
+  return {'params': state.params} | collections
+
+
+def main(argv: list[str]) -> int:
+  """Writes the file and prints its path."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+  args = flags.FLAGS
+  name = 'baked' if args.baked else 'trained'
+  path = args.output or os.path.join(args.workdir, f'{name}.safetensors')
+  try:
+    weights.save(variables(args.workdir, args.checkpoint, args.baked), path)
+  except (ValueError, OSError) as error:
+    logging.debug('traceback', exc_info=True)
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  print(path)
+  return 0
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  flags.DEFINE_bool('baked', False, 'Generate the kernels, once and for all.')
+  flags.DEFINE_string('output', '', 'The file; by default in the run folder.')
+  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
+  flags.mark_flag_as_required('workdir')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

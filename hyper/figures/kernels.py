@@ -1,0 +1,118 @@
+"""Pictures of kernels, free and generated (figures 2, 8, 12 and 13)."""
+
+import fnmatch
+import math
+import os
+
+import jax
+import matplotlib
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from hyper import trained
+
+
+def draw(
+  workdirs: list[str], patterns: list[str], which: str, path: str
+) -> None:
+  """Draws kernels as PNG or SVG: a row for each, with a panel for each run.
+
+  Every panel has a grey scale of its own, with zero in the middle.
+
+  Args:
+    workdirs: folders of image classification runs.
+    patterns: shell patterns of parameter paths of the plain network; none
+      means the first of each shape that is generated in one of the runs.
+    which: checkpoint, 'best' or 'latest'.
+    path: of the picture.
+
+  Raises:
+    FileNotFoundError: no run folder, or no checkpoint in it.
+    ValueError: a run of another task, or without one of the kernels.
+  """
+  matplotlib.use('agg')
+  from matplotlib import pyplot
+
+  runs = [Run(workdir, which) for workdir in workdirs]
+  names = choose(runs, patterns)
+  rows = [[run.filters(name) for run in runs] for name in names]
+  size = (6 * len(runs), 6.3 * len(names))
+  figure, panels = pyplot.subplots(
+    len(names), len(runs), figsize=size, layout='constrained', squeeze=False
+  )
+  for name, pictures, line in zip(names, rows, panels, strict=True):
+    for axes, run, picture in zip(line, runs, pictures, strict=True):
+      largest = np.nanmax(np.abs(picture)) or 1.0
+      axes.imshow(picture, cmap='gray', vmin=-largest, vmax=largest)
+      kind = 'generated' if name in run.generated else 'free'
+      axes.set_title(f'{run.name}: {name}, {kind}')
+      axes.set_axis_off()
+  figure.savefig(path, dpi=120)
+  pyplot.close(figure)
+
+
+def choose(runs: list['Run'], patterns: list[str]) -> list[str]:
+  """The kernels to draw; ValueError if there are none."""
+  kernels = runs[0].kernels
+  generated = {name for run in runs for name in run.generated}
+  firsts = {x.shape: k for k, x in reversed(kernels.items()) if k in generated}
+  names = [
+    name
+    for name in kernels
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    or (not patterns and name in firsts.values())
+  ]
+  if not names:
+    raise ValueError(
+      f'{runs[0].workdir} has no such kernel; name one with --kernel, of: '
+      f'{", ".join(kernels)}.'
+    )
+  return names
+
+
+class Run:
+  """The kernels of a trained run, by their paths in the plain network."""
+
+  def __init__(self, workdir: str, which: str):
+    task, state = trained.load_classifier(workdir, which)
+    self.workdir = workdir
+    self.name = os.path.basename(os.path.normpath(workdir))
+    self.image_shape = task.data.shape
+    variables = task.main_variables({'params': state.params})
+    params = flatten_dict(jax.device_get(variables['params']), sep='/')
+    self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
+    free = state.params
+    if task.hypernetwork:
+      free = free.get('network', {})
+    names = flatten_dict(free, sep='/')
+    self.generated = [name for name in self.kernels if name not in names]
+
+  def filters(self, name: str) -> np.ndarray:
+    """The filters of a kernel as one picture; ValueError if it has none."""
+    if name not in self.kernels:
+      raise ValueError(
+        f'{self.workdir} has no kernel {name}; it has: '
+        f'{", ".join(self.kernels)}.'
+      )
+    return mosaic(self.kernels[name], self.image_shape)
+
+
+def mosaic(kernel: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+  """Lays the filters of a kernel out as a picture, NaN between them.
+
+  A kernel [h, w, i, o] becomes a grid of i rows and o columns; a matrix [p, u]
+  over the pixels of a grey image becomes a grid of u filters, as square as
+  can be; another matrix stays as it is.
+  """
+  height, width, channels = image_shape
+  if kernel.ndim == 2 and channels == 1 and len(kernel) == height * width:
+    rows = math.isqrt(kernel.shape[1])
+    while kernel.shape[1] % rows:
+      rows -= 1
+    kernel = kernel.reshape(height, width, rows, -1)
+  if kernel.ndim != 4:
+    return kernel.reshape(-1, kernel.shape[-1])
+  h, w, i, o = kernel.shape
+  framed = np.full((i, h + 1, o, w + 1), np.nan, np.float32)
+  framed[:, :h, :, :w] = kernel.transpose(2, 0, 3, 1)
+  return framed.reshape(i * (h + 1), o * (w + 1))[:-1, :-1]

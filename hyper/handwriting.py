@@ -1,0 +1,67 @@
+"""Handwriting: a recurrent network that predicts the next step of a pen.
+
+Shapes: b batch, t time, m mixture components, n units of the last cell.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hyper.recurrence import Recurrence
+
+
+class HandwritingModel(nn.Module):
+  """A stack of recurrent cells and a mixture of Gaussians (section 4.5).
+
+  As in Graves (arXiv 1308.0850) a linear layer gives 6 m + 1 numbers, which
+  `losses.to_mixture` reads as m bivariate Gaussians and a pen bit. There are no
+  connections that skip a layer: only then do the paper's counts come out.
+
+  Attributes:
+    cells: from the bottom up.
+    mixtures: m.
+    output_dropout_rate: on the input of the linear layer.
+
+  Deviation: the paper does not say whether output dropout is also between the
+  layers of a stack; here it is behind the last one only.
+  """
+
+  cells: Sequence[nn.RNNCellBase]
+  mixtures: int
+  output_dropout_rate: float = 0.0
+
+  def setup(self) -> None:
+    """One recurrence per cell, then the linear layer."""
+    self.layers = [Recurrence(cell) for cell in self.cells]
+    self.output_dropout = nn.Dropout(self.output_dropout_rate)
+    self.mixture = nn.Dense(
+      6 * self.mixtures + 1, kernel_init=nn.initializers.orthogonal()
+    )
+
+  def __call__(
+    self, carries: Any, steps: Float[Array, 'b t 3'], train: bool = False
+  ) -> tuple[Any, Float[Array, 'b t 6*m+1']]:
+    """From the carries before the steps to those after them, and the outputs.
+
+    Outputs at time t are of the step that follows `steps[:, t]`. While
+    training, dropout draws from the random stream 'dropout'.
+    """
+    x, after = steps, []
+    for layer, carry in zip(self.layers, carries, strict=True):
+      carry, x = layer(carry, x, train=train)
+      after.append(carry)
+    x = self.output_dropout(x, deterministic=not train)
+    return tuple(after), self.mixture(x)
+
+  @nn.nowrap
+  def zeros(self, batch: int) -> Any:
+    """The carries at the start of `batch` lines."""
+    return tuple(cell.zeros((batch,)) for cell in self.cells)
+
+
+def shifted(steps: Float[Array, 'b t 3']) -> Float[Array, 'b t 3']:
+  """What is read before each step: the step before, a null step at first."""
+  return jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -1,0 +1,275 @@
+"""Handwriting (section 4.5), in nats per line.
+
+Shapes: b lines, t steps of the pen.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from hyper.cells import CELLS
+from hyper.configuration import build, splat
+from hyper.data import buckets, embedded, iam, pen, strokes
+from hyper.decode import read_symbols, sample_steps
+from hyper.figures import handwriting as figures
+from hyper.handwriting import HandwritingModel, shifted
+from hyper.losses import mixture_density
+
+HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
+PAGE_LINES = 8  # of each column of the page that a report draws
+
+
+@dataclasses.dataclass(frozen=True)
+class StrokeData:
+  """The section config.data.
+
+  Attributes:
+    source: the handwriting, a name of HANDS.
+    batch_size: lines in a training step.
+    eval_batch_size: lines evaluated at once.
+    buckets: different lengths that batches may have.
+    scale_range: a training line is scaled by factors drawn from 1 +- this.
+  """
+
+  source: str
+  batch_size: int
+  eval_batch_size: int
+  buckets: int
+  scale_range: float
+
+  def __post_init__(self) -> None:
+    if self.source not in HANDS:
+      raise ValueError(
+        f'config.data.source is {self.source!r}; allowed: {", ".join(HANDS)}.'
+      )
+    for name in ('batch_size', 'eval_batch_size', 'buckets'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
+        )
+    if not 0 <= self.scale_range < 1:
+      raise ValueError(
+        f'config.data.scale_range is {self.scale_range}; it must be at least '
+        '0 and below 1.'
+      )
+
+
+class Handwriting:
+  """Predicts each step of a pen from all steps of the line before it.
+
+  Lines are padded at their end to the length of their bucket. A line's nats
+  are the sum over its steps of minus the log density, for offsets of mean 0
+  and deviation 1 over the training lines; the score is their mean over lines.
+
+  Raises:
+    ValueError: the config or the handwriting is not as it must be.
+    FileNotFoundError: the handwriting is missing.
+  """
+
+  selection = ('nats', 'min')
+  unit = 'points'
+
+  def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    self.data: StrokeData = splat(StrokeData, 'config.data', config.data)
+    self.model: HandwritingModel = splat(
+      make_model, 'config.model', config.model
+    )
+    self._data_dir, self._workdir = data_dir, workdir
+    saved = strokes.load_normalisation(workdir)
+    self.normalisation = saved or strokes.normalisation_of(self.lines('train'))
+    if saved is None:
+      self.normalisation.save(workdir)
+
+  def init(self, key: Array) -> tuple[Any, Any]:
+    """Parameters; there is no model state, every line begins anew."""
+    carries = self.model.zeros(1)
+    return self.model.init(key, carries, jnp.zeros((1, 1, 3)))['params'], {}
+
+  def batches(
+    self, split: str, seed: int, start: int
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """Lines of about equal length: endless for 'train', else all once."""
+    offsets = [line.offsets for line in self.lines(split)]
+    ends = self._ends(split)
+    if split == 'train':
+      return buckets.shuffled(offsets, ends, self.data.batch_size, seed, start)
+    return buckets.in_order(offsets, ends, self.data.eval_batch_size)
+
+  def loss(
+    self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
+  ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    """Mean nats per line; no model state; the sums.
+
+    Deviation: the paper does not say whether x and y are scaled by one factor;
+    here each has its own.
+    """
+    scale_key, dropout_key = jax.random.split(key)
+    offsets, length = batch['steps'], batch['length']
+    if train and self.data.scale_range:
+      offsets = random_scale(scale_key, offsets, self.data.scale_range)
+    steps = self._normalise(offsets)
+    _, outputs = self.model.apply(
+      {'params': params},
+      self.model.zeros(len(steps)),
+      shifted(steps),
+      train,
+      rngs={'dropout': dropout_key},
+    )
+    mask = jnp.arange(steps.shape[1])[None] < length[:, None]
+    nats = jnp.where(mask, mixture_density(outputs, steps), 0.0).sum()
+    lines = (length > 0).sum()
+    sums = {
+      'nats': nats,
+      'lines': lines,
+      'count': mask.sum(),
+      'padding': (~mask).sum(),
+    }
+    return nats / jnp.maximum(lines, 1), (model_state, sums)
+
+  def eval_state(self, model_state: Any) -> Any:
+    """There is none."""
+    return model_state
+
+  def summarize(self, sums: dict[str, float]) -> dict[str, float]:
+    """Nats per line and per point, and the share of padding."""
+    return {
+      'nats': sums['nats'] / sums['lines'],
+      'nats_per_point': sums['nats'] / sums['count'],
+      'padding': sums['padding'] / (sums['padding'] + sums['count']),
+    }
+
+  def describe(self) -> list[str]:
+    """Sizes of the splits, padding, and what kind of number the nats are."""
+    described = []
+    for split in strokes.SPLITS:
+      lengths = self._lengths(split)
+      size = self.data.batch_size
+      size = size if split == 'train' else self.data.eval_batch_size
+      share = buckets.padding_share(lengths, self._ends(split), size)
+      described.append(
+        f'{split} {len(lengths):,} lines of {lengths.mean():.0f} points '
+        f'({lengths.min()} to {lengths.max()}), padding {100 * share:.1f} %'
+      )
+    return [
+      f'handwriting {self.data.source}: {"; ".join(described)}; no test part',
+      'nats per line are minus the log of a density, so they may be negative; '
+      'lower is better',
+    ]
+
+  def report(self, state: Any, split: str) -> dict[str, str]:
+    """Draws samples next to real lines of a split; says where the page is."""
+    real = [line.offsets for line in self.lines(split)]
+    typical = int(np.median([len(offsets) for offsets in real]))
+    chosen = np.linspace(0, len(real) - 1, PAGE_LINES).astype(int)
+    drawn = self.sample(state.params, PAGE_LINES, typical, bias=0.0, seed=0)
+    columns = {
+      f'real ({split})': [real[k][:typical] for k in chosen],
+      f'samples at step {int(state.step):,}': drawn,
+    }
+    path = os.path.join(self._workdir, f'samples_{split}')
+    return {'samples': figures.draw_page(columns, path)[-1]}
+
+  def sample(
+    self,
+    params: Any,
+    count: int,
+    length: int,
+    bias: float,
+    seed: int,
+    prime: np.ndarray | None = None,
+  ) -> list[np.ndarray]:
+    """Lines that a trained model writes, as offsets [length, 3].
+
+    Args:
+      params: of the model.
+      count: how many lines.
+      length: steps of each.
+      bias: see `losses.to_mixture`.
+      seed: of the draws.
+      prime: offsets [p, 3] that all lines go on from, not in the result.
+    """
+    first = np.zeros((1, 3), np.float32)
+    if prime is not None:
+      first = np.concatenate([first, self.normalisation.apply(prime)])
+    steps = sample_steps(
+      lambda carry, x: self.model.apply({'params': params}, carry, x),
+      self.model.zeros(count),
+      jnp.broadcast_to(jnp.asarray(first), (count, *first.shape)),
+      length,
+      bias,
+      seed,
+    )
+    return list(self.normalisation.invert(np.asarray(steps)))
+
+  def read(self, params: Any, offsets: np.ndarray) -> tuple[Any, Array]:
+    """Reads the null step and then a line of offsets [t, 3], step by step.
+
+    Returns:
+      The carries after each step, with time in front, and the outputs
+      [t + 1, 6 m + 1], each of the step that follows.
+    """
+    steps = self.normalisation.apply(offsets)
+    return read_symbols(
+      lambda carry, x: self.model.apply({'params': params}, carry, x),
+      self.model.zeros(1),
+      jnp.concatenate([jnp.zeros((1, 3)), steps]),
+    )
+
+  def find(self, name: str) -> strokes.Line:
+    """The line of such a name, of either part.
+
+    Raises:
+      ValueError: there is none.
+    """
+    every = [line for split in strokes.SPLITS for line in self.lines(split)]
+    for line in every:
+      if line.name == name:
+        return line
+    raise ValueError(
+      f'{self.data.source} has no line {name!r} (short ones are left out); '
+      f'there are for example {every[0].name} and {every[-1].name}.'
+    )
+
+  @functools.cache  # noqa: B019 (one task a process)
+  def lines(self, split: str) -> list[strokes.Line]:
+    """The lines of a split, offsets in the unit of their source."""
+    return strokes.unpack(HANDS[self.data.source](self._data_dir, split))
+
+  def _lengths(self, split: str) -> np.ndarray:
+    return np.array([len(line.offsets) for line in self.lines(split)])
+
+  @functools.cache  # noqa: B019 (one task a process)
+  def _ends(self, split: str) -> np.ndarray:
+    return buckets.choose_ends(self._lengths(split), self.data.buckets)
+
+  def _normalise(self, offsets: Array) -> Float[Array, 'b t 3']:
+    mean, deviation = self.normalisation.mean, self.normalisation.deviation
+    moves = (offsets[..., :2] - mean[None, None]) / deviation[None, None]
+    return jnp.concatenate([moves, offsets[..., 2:]], -1)
+
+
+def make_model(
+  cell: Any, layers: int, mixtures: int, output_dropout_rate: float
+) -> HandwritingModel:
+  """The model of the section config.model: `layers` cells of one kind."""
+  cells = [build(CELLS, 'config.model.cell', cell) for _ in range(layers)]
+  return HandwritingModel(cells, mixtures, output_dropout_rate)
+
+
+def random_scale(
+  key: Array, offsets: Float[Array, 'b t 3'], scale_range: float
+) -> Float[Array, 'b t 3']:
+  """Scales x and y of each line by factors of 1 +- scale_range."""
+  low, high = 1 - scale_range, 1 + scale_range
+  factors = jax.random.uniform(
+    key, (len(offsets), 1, 2), minval=low, maxval=high
+  )
+  return jnp.concatenate([offsets[..., :2] * factors, offsets[..., 2:]], -1)

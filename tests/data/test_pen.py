@@ -1,0 +1,133 @@
+"""Your own pen: JSON and CSV give the same lines; errors name the place."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+
+from hyper.data import pen, strokes
+
+
+def make_lines(count, seconds=False):
+  rng = np.random.default_rng(0)
+  lines = []
+  for _ in range(count):
+    time = iter(np.arange(1000) * 0.01)
+    lines.append(
+      [
+        [
+          [*rng.uniform(0, 50, 2).tolist(), *([next(time)] if seconds else [])]
+          for _ in range(length)
+        ]
+        for length in (3, 1, 4)
+      ]
+    )
+  return lines
+
+
+def write_json(path, lines):
+  path.parent.mkdir(exist_ok=True)
+  path.write_text(json.dumps(lines))
+  return path
+
+
+def write_csv(path, lines, seconds):
+  path.parent.mkdir(exist_ok=True)
+  with open(path, 'w', newline='') as file:
+    table = csv.writer(file)
+    table.writerow(['line', 'stroke', 'x', 'y'] + ['seconds'] * seconds)
+    for n, line in enumerate(lines):
+      for k, stroke in enumerate(line):
+        for reading in stroke:
+          table.writerow([n, k, *reading])
+  return path
+
+
+@pytest.mark.parametrize('seconds', [False, True])
+def test_json_and_csv_are_read_alike(tmp_path, seconds):
+  lines = make_lines(3, seconds)
+  one = pen.read(str(write_json(tmp_path / 'my.json', lines)))
+  two = pen.read(str(write_csv(tmp_path / 'my.csv', lines, seconds)))
+  assert [line.name for line in one] == ['my-01', 'my-02', 'my-03']
+  for a, b, line in zip(one, two, lines, strict=True):
+    places = np.concatenate(line)[:, :2]
+    np.testing.assert_allclose(
+      a.offsets[:, :2], np.diff(places, axis=0), rtol=1e-4, atol=1e-5
+    )
+    assert a.offsets[:, 2].tolist() == [0, 1, 1, 0, 0, 0, 1]
+    np.testing.assert_array_equal(a.offsets, b.offsets)
+
+
+def test_missing_readings_are_interpolated(tmp_path):
+  stroke = [[k, 0, k * 0.01] for k in (0, 1, 2, 3, 4, 5, 10, 11)]
+  (line,) = pen.read(str(write_json(tmp_path / 'a.json', [[stroke]])))
+  np.testing.assert_allclose(line.offsets[:, 0], np.ones(11), rtol=1e-5)
+
+
+def test_every_tenth_line_is_for_validation(tmp_path):
+  write_json(tmp_path / 'pen' / 'b.json', make_lines(15))
+  write_csv(tmp_path / 'pen' / 'a.csv', make_lines(6), False)
+  train, validation = (
+    [x.name for x in strokes.unpack(pen.load(str(tmp_path), split))]
+    for split in strokes.SPLITS
+  )
+  assert validation == ['b-04', 'b-14']
+  assert len(train) == 19 and train[:7] == [
+    *(f'a-{k:02d}' for k in range(1, 7)),
+    'b-01',
+  ]
+
+
+def test_other_files_are_never_answered_from_the_old_copy(tmp_path):
+  path = write_json(tmp_path / 'pen' / 'a.json', make_lines(10))
+  pen.load(str(tmp_path), 'train')
+  write_json(path, make_lines(20))
+  assert len(pen.load(str(tmp_path), 'train')['length']) == 18
+  assert len(os.listdir(tmp_path / 'prepared')) == 2
+
+
+def test_errors_of_the_folder(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'pen has no .json or .csv'):
+    pen.load(str(tmp_path), 'train')
+  with pytest.raises(ValueError, match='no test part'):
+    pen.load(str(tmp_path), 'test')
+  write_json(tmp_path / 'pen' / 'a.json', make_lines(9))
+  with pytest.raises(ValueError, match='9 lines; at least 10'):
+    pen.load(str(tmp_path), 'train')
+  assert not (tmp_path / 'prepared').exists()
+
+
+POINT = [1, 2]
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('[', 'a.json: .*line 1'),
+    ('{}', 'found a dict'),
+    ('[]', 'has no lines'),
+    (json.dumps([[]]), 'line 1 must be a list of strokes'),
+    (json.dumps([[[POINT] * 3], [[]]]), 'stroke 1 of line 2'),
+    (json.dumps([[[POINT, [1]]]]), 'reading 2 of stroke 1 of line 1'),
+    (json.dumps([[[POINT, [1, 2, 3, 4]]]]), 'reading 2'),
+    (json.dumps([[[POINT, [1, 'x']]]]), 'reading 2'),
+    (json.dumps([[[POINT, [1, float('nan')]]]]), 'reading 2.*finite'),
+    (json.dumps([[[POINT, 7]]]), 'reading 2'),
+    (json.dumps([[[POINT] * 2]]), 'fewer than three readings'),
+  ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path, text, message):
+  path = tmp_path / 'a.json'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=message) as error:
+    pen.read(str(path))
+  assert str(path) in str(error.value)
+
+
+def test_a_table_without_its_columns_is_named(tmp_path):
+  path = tmp_path / 'a.csv'
+  path.write_text('stroke,x\n0,1\n')
+  with pytest.raises(ValueError, match='a.csv: .*line, y are not there'):
+    pen.read(str(path))

@@ -1,0 +1,124 @@
+"""The character models of tables 3 and 4, and where their text comes from."""
+
+import importlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyper import training
+from hyper.configuration import splat
+from hyper.data import enwik8
+from hyper.tasks.char_lm import CharLM, TextData, make_model
+
+# Config, variant, size of the vocabulary: parameters, from the equations.
+COUNTS = {
+  ('ptb_lstm', '', 50): 4_254_050,
+  ('ptb_lstm', '1250', 50): 6_567_550,
+  ('ptb_lstm', 'two_layer', 50): 12_258_050,
+  ('ptb_lstm', 'layer_norm', 50): 4_260_050,
+  ('ptb_hyperlstm', 'no_layer_norm', 50): 4_911_874,
+  ('ptb_hyperlstm', '', 50): 4_922_642,
+  ('ptb_hyperlstm', 'large_embedding', 50): 5_085_170,
+  ('ptb_hyperlstm', 'two_layer', 50): 14_406_690,
+  ('enwik8_lstm', '', 205): 14_812_405,
+  ('enwik8_lstm', '2000', 205): 18_058_205,
+  ('enwik8_lstm', 'layer_norm', 205): 14_823_205,
+  ('enwik8_hyperlstm', 'no_layer_norm', 205): 18_708_213,
+  ('enwik8_hyperlstm', '', 205): 18_727_749,
+  ('enwik8_hyperlstm', '2048', 205): 26_539_725,
+}
+# What the tables print instead, taken to be misprints of one digit each.
+MISPRINTS = {'5.06': 5.09, '18.78': 18.73}
+
+
+def config_of(name, variant):
+  return importlib.import_module(f'configs.{name}').get_config(variant)
+
+
+def test_every_row_of_the_tables_has_its_count():
+  for name in {name for name, *_ in COUNTS}:
+    variants = set(importlib.import_module(f'configs.{name}').VARIANTS)
+    counted = {variant for config, variant, _ in COUNTS if config == name}
+    assert variants - counted == {'embedded'}
+
+
+@pytest.mark.parametrize(
+  ('name', 'variant', 'symbols'), COUNTS, ids=lambda x: str(x) or 'plain'
+)
+def test_parameter_counts(name, variant, symbols):
+  config = config_of(name, variant)
+  model = splat(
+    make_model, 'config.model', config.model, vocabulary_size=symbols
+  )
+
+  def init():
+    return model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1), int))
+
+  count = training.count_parameters(jax.eval_shape(init)['params'])
+  assert count == COUNTS[name, variant, symbols]
+  (printed,) = re.findall(r'([\d.]+)M parameters', config.paper)
+  printed = MISPRINTS.get(printed, float(printed))
+  assert abs(count / 1e6 - printed) <= 0.005
+
+
+def test_dropout_is_as_in_appendix_a_3():
+  def rates(name, variant):
+    model = config_of(name, variant).model
+    return (
+      model.input_dropout_rate,
+      model.output_dropout_rate,
+      model.cell.dropout_rate,
+      model.cell.get('hyper_dropout_rate', 0.0),
+    )
+
+  assert rates('ptb_lstm', '') == (0.1, 0.1, 0.1, 0.0)
+  assert rates('ptb_hyperlstm', '') == (0.1, 0.1, 0.1, 0.0)
+  assert rates('ptb_hyperlstm', 'large_embedding') == (0.15, 0.15, 0.15, 0.0)
+  assert rates('ptb_hyperlstm', 'two_layer') == (0.2, 0.2, 0.2, 0.0)
+  assert rates('enwik8_lstm', '') == (0.0, 0.0, 0.0, 0.0)
+  assert rates('enwik8_lstm', 'layer_norm') == (0.0, 0.0, 0.1, 0.0)
+  assert rates('enwik8_hyperlstm', '') == (0.0, 0.0, 0.1, 0.0)
+  assert rates('enwik8_hyperlstm', '2048') == (0.0, 0.0, 0.15, 0.15)
+
+
+def text_data(source):
+  return TextData(source, 1, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+  ('source', 'message'),
+  [
+    ('enwik9', "'enwik9'; allowed: ptb, enwik8"),
+    ('ptb:1000', "'ptb:1000'; allowed"),
+    ('enwik8:1e6', 'number of bytes'),
+  ],
+)
+def test_a_wrong_source_is_refused(source, message):
+  with pytest.raises(ValueError, match=message):
+    text_data(source)
+
+
+def test_the_vocabulary_of_enwik8_is_the_whole_files(tmp_path, monkeypatch):
+  content = b'a' * 1800 + b'bc' * 100
+  monkeypatch.setattr(enwik8, 'SHA256', {})
+  (tmp_path / 'enwik8.first2000').write_bytes(content)
+  data = text_data('enwik8:2000')
+  assert bytes(data.load(str(tmp_path), 'train')) == content[:1800]
+  vocabulary = data.make_vocabulary(str(tmp_path))
+  assert bytes(vocabulary.symbols) == b'abc'
+
+
+def test_a_task_on_a_prefix_of_enwik8(tmp_path, monkeypatch):
+  rng = np.random.default_rng(0)
+  content = rng.integers(97, 123, 4000).astype(np.uint8)
+  monkeypatch.setattr(enwik8, 'SHA256', {})
+  (tmp_path / 'enwik8').write_bytes(content.tobytes())
+  config = config_of('enwik8_hyperlstm', 'embedded').unlock()
+  config.data.source = 'enwik8:4000'
+  task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
+  assert 'train 3,600, validation 200, test 200' in task.describe()[0]
+  batch = next(task.batches('test', 0, 0))
+  assert batch['mask'].sum() > 0

@@ -1,0 +1,228 @@
+"""Image classification: sizes of the paper's networks, loss, augmentation."""
+
+import functools
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from flax.traverse_util import flatten_dict
+
+from hyper import training
+from hyper.tasks.classify import (
+  Classify,
+  half_squares,
+  random_crop,
+  random_flip,
+)
+
+
+def make_task(name, variant='', **fields):
+  config = importlib.import_module(f'configs.{name}').get_config(variant)
+  config = config.unlock()
+  config.update_from_flattened_dict(fields)
+  return Classify(config.lock(), '', '')  # a network needs no data
+
+
+@functools.cache
+def shapes(name, variant=''):
+  """The parameters of a config at its full size, not computed."""
+  task = make_task(name, variant)
+  return jax.eval_shape(task.init, jax.random.key(0))[0]
+
+
+@pytest.mark.parametrize(
+  'name, variant, count, printed',
+  [
+    ('cifar10_wrn', '40_1', 562_762, '0.563M'),
+    ('cifar10_wrn', '40_2', 2_235_530, '2.236M'),
+    ('cifar10_hyper_wrn', '40_1', 96_602, '0.097M'),
+    ('cifar10_hyper_wrn', '40_2', 147_610, '0.148M'),
+    ('mnist_cnn', '', 21_210, '12,544'),
+    ('mnist_hyper', '', 12_910, '4,244'),
+    ('mnist_mlp', '', 203_530, '200,704'),
+    ('mnist_coordinate', '', 203_530 - 200_704 + 801, '801'),
+  ],
+)
+def test_parameter_counts_at_full_size(name, variant, count, printed):
+  found = training.count_parameters(shapes(name, variant))
+  assert found == count
+  if printed.endswith('M'):
+    assert f'{found / 1e6:.3f}M' == printed
+  module = importlib.import_module(f'configs.{name}')
+  assert printed in module.get_config(variant).paper
+
+
+def test_parameter_counts_of_the_generators():
+  parts = {
+    ('cifar10_hyper_wrn', '40_1'): (75_920, 15_488),
+    ('cifar10_hyper_wrn', '40_2'): (75_920, 61_824),
+    ('mnist_hyper', ''): (4_240, 4),
+  }
+  for (name, variant), counts in parts.items():
+    params = shapes(name, variant)
+    found = [training.count_parameters(params[k]) for k in ('generator', 'z')]
+    assert tuple(found) == counts
+  params = shapes('mnist_coordinate')
+  assert training.count_parameters(params['generator']) == 801
+
+
+def test_all_36_kernels_are_generated_and_no_other():
+  params = shapes('cifar10_hyper_wrn', '40_2')
+  free = flatten_dict(params['network'], sep='/')
+  assert [name for name in free if name.endswith('kernel')] == [
+    'conv1/kernel',
+    'softmax/kernel',
+  ]
+  assert sum(name.endswith('conv2/bias') for name in free) == 18
+
+
+def test_the_recipes_of_both_networks():
+  plain = make_task('cifar10_wrn')
+  assert (plain.data.batch_size, plain.data.crop_padding) == (128, 2)
+  assert plain.data.flip and plain.l2_rate == 0.0005
+  rates = {
+    'cifar10_wrn': {0: 0.1, 27_999: 0.1, 28_000: 0.02, 139_999: 0.00016},
+    'cifar10_hyper_wrn': {0: 0.002, 168_000: 0.001, 671_999: 0.00005},
+  }
+  for name, points in rates.items():
+    config = importlib.import_module(f'configs.{name}').get_config('40_1')
+    schedule = training.make_schedule(config.schedule)
+    assert config.train_steps == max(points) + 1
+    for step, rate in points.items():
+      np.testing.assert_allclose(schedule(step), rate, rtol=1e-6)
+
+
+@pytest.fixture(scope='module')
+def small():
+  """A small generated network, its state, a batch, and what loss gives."""
+  task = make_task(
+    'cifar10_hyper_wrn',
+    'embedded',
+    **{'model.blocks': 1, 'hypernetwork.embedding_size': 4},
+    **{'hypernetwork.hidden_size': 4, 'l2_rate': 0.5},
+  )
+  params, model_state = jax.jit(task.init)(jax.random.key(0))
+  rng = np.random.default_rng(0)
+  batch = {
+    'image': rng.integers(0, 256, (4, 28, 28, 1), dtype=np.uint8),
+    'label': np.array([3, 1, 4, 1], np.int32),
+    'mask': np.array([True, True, True, False]),
+  }
+  loss = jax.jit(task.loss, static_argnums=4)
+  return task, params, model_state, batch, loss
+
+
+def test_the_loss_is_cross_entropy_plus_l2_of_free_and_generated_kernels(small):
+  task, params, model_state, batch, loss = small
+  value, (state, sums) = loss(
+    params, model_state, batch, jax.random.key(1), False
+  )
+  hypernetwork = task.hypernetwork
+  collections = {k: {'network': x} for k, x in model_state.items()}
+  images = batch['image'] / np.float32(255)
+  logits = jax.jit(hypernetwork.apply, static_argnums=2)(
+    {'params': params} | collections, images, False
+  )
+  nats = reference.cross_entropy(logits[:3], batch['label'][:3])
+  np.testing.assert_allclose(sums['nats'], 3 * nats, rtol=1e-4)
+  assert sums['count'] == 3
+  baked = jax.jit(task.main_variables)({'params': params})['params']
+  kernels = {
+    name: x
+    for name, x in flatten_dict(baked, sep='/').items()
+    if name.endswith('kernel')
+  }
+  assert len(kernels) == 1 + 6 + 1
+  l2 = 0.5 * 0.5 * sum(np.square(x).sum() for x in kernels.values())
+  np.testing.assert_allclose(value, nats + l2, rtol=1e-4)
+  assert jax.tree.all(jax.tree.map(jnp.array_equal, state, model_state))
+
+
+def test_training_updates_the_batch_statistics(small):
+  _, params, model_state, batch, loss = small
+  _, (state, _) = loss(params, model_state, batch, jax.random.key(1), True)
+  assert jax.tree.structure(state) == jax.tree.structure(model_state)
+  for old, new in zip(
+    jax.tree.leaves(model_state), jax.tree.leaves(state), strict=True
+  ):
+    assert np.any(np.asarray(old) != new)
+
+
+def test_l2_spares_biases_norms_and_embeddings():
+  params = {
+    'conv': {'kernel': jnp.full((2, 3), 2.0), 'bias': jnp.ones(3)},
+    'norm': {'scale': jnp.ones(3)},
+  }
+  assert half_squares(params) == 0.5 * 6 * 4
+
+
+def test_images_are_standardised_by_channel():
+  task = make_task('cifar10_wrn')
+  images = np.full((1, 2, 2, 3), 51, np.uint8)
+  found = task._standardise(images)
+  wanted = (0.2 - np.array([0.4917, 0.4824, 0.4468])) / [0.247, 0.2435, 0.2616]
+  np.testing.assert_allclose(found[0, 1, 1], wanted, rtol=1e-5)
+
+
+def test_a_crop_is_a_window_of_the_padded_image():
+  images = np.random.default_rng(0).normal(size=(64, 5, 6, 2)).astype('f')
+  cropped = random_crop(jax.random.key(0), images, 2)
+  padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+  places = [
+    [
+      (row, column)
+      for row in range(5)
+      for column in range(5)
+      if np.array_equal(one, whole[row : row + 5, column : column + 6])
+    ]
+    for one, whole in zip(cropped, padded, strict=True)
+  ]
+  assert all(len(found) == 1 for found in places)
+  rows, columns = np.transpose([found[0] for found in places])
+  assert set(rows) == set(columns) == {0, 1, 2, 3, 4}
+
+
+def test_half_of_the_images_are_mirrored():
+  images = np.random.default_rng(0).normal(size=(200, 2, 3, 1)).astype('f')
+  flipped = np.asarray(random_flip(jax.random.key(0), images))
+  kept = (flipped == images).all((1, 2, 3))
+  mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
+  assert np.all(kept ^ mirrored)
+  assert 70 < kept.sum() < 130
+
+
+def test_evaluation_neither_crops_nor_flips():
+  task = make_task('cifar10_wrn', 'embedded', **{'data.flip': True})
+  calls = []
+  task._augment = lambda key, images: calls.append(1) or images
+  args = jax.eval_shape(task.init, jax.random.key(0))
+  batch = {
+    'image': jnp.zeros((2, 28, 28, 1), jnp.uint8),
+    'label': jnp.zeros(2, int),
+    'mask': jnp.ones(2, bool),
+  }
+  for train, count in ((False, 0), (True, 1)):
+    jax.eval_shape(
+      lambda *args, train=train: task.loss(*args, train),
+      *(*args, batch, jax.random.key(0)),
+    )
+    assert len(calls) == count
+
+
+@pytest.mark.parametrize(
+  'fields, message',
+  [
+    ({'data.source': 'imagenet'}, "'imagenet'; allowed: mnist, cifar10"),
+    ({'data.eval_batch_size': 0}, 'eval_batch_size is 0'),
+    ({'data.mean': (0.5,)}, r'data.mean is \(0.5,\); cifar10 has 3 channels'),
+    ({'l2_rate': -1.0}, r'l2_rate is -1.0'),
+    ({'model.width': 0}, 'width is 0'),
+    ({'hypernetwork.name': 'dynamic'}, 'allowed: coordinate, none, static'),
+  ],
+)
+def test_bad_fields_are_errors_that_name_them(fields, message):
+  with pytest.raises(ValueError, match=message):
+    make_task('cifar10_wrn', **fields)

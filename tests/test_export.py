@@ -1,0 +1,148 @@
+"""Trained image classifiers leave as safetensors and as kernel pictures."""
+
+import importlib
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from hyper import configuration, export, trained, training, weights
+from hyper.checkpoint import Checkpoints
+from hyper.convnets import WideResNet
+from hyper.figures import kernels
+from hyper.tasks import make_task
+
+
+def make_run(name, workdir, **fields):
+  """A run folder with the checkpoint of step 0."""
+  config = importlib.import_module(f'configs.{name}').get_config('embedded')
+  config.unlock().update_from_flattened_dict(fields)
+  config.lock()
+  task = make_task(config, f'{workdir}_data', workdir)
+  schedule = training.make_schedule(config.schedule)
+  optimizer = training.make_optimizer(config.optimizer, schedule)
+  state = training.init_state(task.init, optimizer, seed=0)
+  configuration.save(config, workdir)
+  with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
+    checkpoints.save(0, state, {task.selection[0]: 1.0})
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+  root = tmp_path_factory.mktemp('runs')
+  small = {f'hypernetwork.{k}_size': 4 for k in ('embedding', 'hidden')}
+  return {
+    'hyper': make_run('cifar10_hyper_wrn', str(root / 'hyper'), **small),
+    'plain': make_run('cifar10_wrn', str(root / 'plain')),
+    'coordinate': make_run('mnist_coordinate', str(root / 'coordinate')),
+    'text': make_run('ptb_lstm', str(root / 'text'), **{'model.cell.units': 4}),
+  }
+
+
+@pytest.fixture(scope='module')
+def images():
+  rng = np.random.default_rng(0)
+  return rng.normal(size=(2, 28, 28, 1)).astype('f')
+
+
+def test_a_baked_run_loads_into_the_plain_network(runs, images, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  weights.save(export.variables(runs['hyper'], 'best', baked=True), path)
+  main = WideResNet(blocks=1)  # nothing of a hypernetwork from here on
+  like = jax.eval_shape(lambda: main.init(jax.random.key(0), images))
+  found = jax.jit(main.apply)(weights.load(path, like), images)
+  task, _ = trained.load_classifier(runs['hyper'], 'best')
+  whole = export.variables(runs['hyper'], 'best', baked=False)
+  weights.save(whole, path)
+  whole = weights.load(path, like=whole)
+  assert 'network' in whole['batch_stats']
+  apply = jax.jit(task.hypernetwork.apply, static_argnums=2)
+  wanted = apply(whole, images, False)
+  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_plain_run_is_the_same_baked_or_not(runs):
+  found = [export.variables(runs['plain'], 'best', x) for x in (True, False)]
+  assert jax.tree.all(jax.tree.map(np.array_equal, *found))
+
+
+@pytest.mark.parametrize('content', [b'', b'no tensors at all', None])
+def test_a_damaged_file_is_named(content, tmp_path):
+  path = tmp_path / 'x.safetensors'
+  weights.save({'params': {'a': np.ones(9, 'f')}}, str(path))
+  path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+  with pytest.raises(ValueError, match='no whole safetensors file') as error:
+    weights.load(str(path))
+  assert str(path) in str(error.value)
+
+
+def test_a_file_of_another_network_lists_what_differs(tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  weights.save({'params': {'a': np.ones(9, 'f'), 'b': np.ones(2, 'f')}}, path)
+  like = {'params': {'a': np.ones(8, 'f'), 'c': np.ones(2, 'f')}}
+  with pytest.raises(ValueError) as error:
+    weights.load(path, like)
+  for line in (
+    "params/a: ((9,), 'float32'), not ((8,), 'float32')",
+    "params/b: ((2,), 'float32'), not wanted",
+    "params/c: absent, not ((2,), 'float32')",
+  ):
+    assert line in str(error.value)
+
+
+def test_only_image_classifiers_have_kernels(runs, tmp_path):
+  for use in (
+    lambda: export.variables(runs['text'], 'best', True),
+    lambda: kernels.draw([runs['text']], [], 'best', str(tmp_path / 'x.png')),
+  ):
+    with pytest.raises(ValueError, match="of the task 'char_lm'"):
+      use()
+
+
+def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
+  both = [runs['plain'], runs['hyper']]
+  path = tmp_path / 'x.png'
+  kernels.draw(both, [], 'best', str(path))
+  assert path.read_bytes().startswith(b'\x89PNG')
+  plain, hyper = (kernels.Run(run, 'best') for run in both)
+  assert not plain.generated and len(hyper.generated) == 6
+  assert kernels.choose([plain, hyper], []) == [
+    *('conv2_1/conv1/kernel', 'conv3_1/conv1/kernel'),
+    *('conv3_1/conv2/kernel', 'conv4_1/conv1/kernel'),
+    'conv4_1/conv2/kernel',
+  ]
+  assert kernels.choose([plain], ['conv1/*']) == ['conv1/kernel']
+  baked = export.variables(runs['hyper'], 'best', True)['params']
+  for name, kernel in hyper.kernels.items():
+    np.testing.assert_array_equal(kernel, flatten_dict(baked, sep='/')[name])
+  with pytest.raises(ValueError, match='name one with --kernel, of: conv1/'):
+    kernels.draw([runs['plain']], [], 'best', str(path))
+
+
+def test_filters_of_coordinates_are_a_grid_of_images(runs):
+  run = kernels.Run(runs['coordinate'], 'best')
+  assert run.generated == ['hidden/kernel']
+  picture = run.filters('hidden/kernel')
+  assert picture.shape == (16 * 29 - 1, 16 * 29 - 1)
+  kernel = run.kernels['hidden/kernel']
+  filters = kernel.reshape(28, 28, 256)
+  for unit in (0, 5, 16, 255):
+    row, column = divmod(unit, 16)
+    top, left = 29 * row, 29 * column
+    found = picture[top : top + 28, left : left + 28]
+    np.testing.assert_array_equal(found, filters[..., unit])
+  assert np.isnan(picture[28]).all() and np.isnan(picture[:, 28]).all()
+  with pytest.raises(ValueError, match='it has: hidden/kernel, softmax/kernel'):
+    run.filters('conv1/kernel')
+
+
+def test_a_kernel_is_a_grid_of_inputs_down_and_outputs_across():
+  kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+  picture = kernels.mosaic(kernel, (8, 8, 3))
+  assert picture.shape == (4 * 3 - 1, 5 * 4 - 1)
+  for i in range(4):
+    for o in range(5):
+      found = picture[3 * i : 3 * i + 2, 4 * o : 4 * o + 3]
+      np.testing.assert_array_equal(found, kernel[:, :, i, o])

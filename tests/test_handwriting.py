@@ -1,0 +1,476 @@
+"""Handwriting from its configs to samples that one can look at."""
+
+import importlib
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evaluate
+import train
+from hyper import configuration, generate, losses, metrics, trained, training
+from hyper.cells import LSTMCell
+from hyper.data import embedded, strokes
+from hyper.decode import sample_steps
+from hyper.figures import handwriting as figures
+from hyper.handwriting import HandwritingModel, shifted
+from hyper.tasks import handwriting
+from hyper.tasks.handwriting import Handwriting
+
+COUNTS = {  # of Table 5, in millions as printed there, and exactly
+  ('iam_lstm', ''): (3.36, 3_363_421),
+  ('iam_lstm', 'units_1000'): (4.14, 4_137_121),
+  ('iam_lstm', 'layers_2'): (5.16, 5_161_771),
+  ('iam_lstm', 'layers_3'): (3.26, 3_258_121),
+  ('iam_lstm', 'layer_norm'): (3.37, 3_368_821),
+  ('iam_lstm', 'layer_norm_1000'): (4.14, 4_143_121),
+  ('iam_lstm', 'unregularised'): (3.36, 3_363_421),
+  ('iam_lstm', 'layers_3_unregularised'): (3.26, 3_258_121),
+  ('iam_hyperlstm', ''): (3.94, 3_941_181),
+  ('iam_hyperlstm', 'layer_norm'): (3.95, 3_950_949),
+}
+
+
+def get(name, variant=''):
+  return importlib.import_module(f'configs.{name}').get_config(variant)
+
+
+@pytest.mark.parametrize('name, variant', COUNTS)
+def test_parameters_are_those_of_the_paper(name, variant):
+  config = get(name, variant)
+  model = handwriting.make_model(**config.model)
+  params = jax.eval_shape(
+    lambda: model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1, 3)))
+  )
+  printed, exact = COUNTS[name, variant]
+  assert training.count_parameters(params) == exact
+  assert round(exact / 1e6, 2) == printed
+  assert f'{printed}M parameters' in config.paper
+
+
+def test_every_row_of_the_table_is_a_variant():
+  for name in ('iam_lstm', 'iam_hyperlstm'):
+    variants = set(importlib.import_module(f'configs.{name}').VARIANTS)
+    assert variants == {v for n, v in COUNTS if n == name} | {'embedded'}
+
+
+@pytest.mark.parametrize('variant', ['', 'layers_3'])
+def test_unregularised_rows_differ_in_regularisation_alone(variant):
+  other = f'{variant}_unregularised' if variant else 'unregularised'
+  changed = configuration.difference(
+    get('iam_lstm', variant), get('iam_lstm', other)
+  )
+  assert {line.split(':')[0] for line in changed} == {
+    *('data.scale_range', 'model.cell.dropout_rate'),
+    *('model.output_dropout_rate', 'paper'),
+  }
+
+
+M, UNITS = 3, 5
+
+
+@pytest.fixture(scope='module')
+def model():
+  """A model of two layers, and parameters away from the initial ones."""
+  model = HandwritingModel([LSTMCell(UNITS), LSTMCell(UNITS)], M)
+  params = model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1, 3)))
+  leaves, tree = jax.tree.flatten(params)
+  rng = np.random.default_rng(0)
+  leaves = [rng.normal(size=x.shape).astype('f') for x in leaves]
+  return model, tree.unflatten(leaves)
+
+
+def random_steps(seed, *shape):
+  rng = np.random.default_rng(seed)
+  ends = rng.integers(0, 2, (*shape, 1))
+  return np.concatenate([rng.normal(size=(*shape, 2)), ends], -1).astype('f')
+
+
+def test_an_output_depends_on_no_step_from_its_own_on(model):
+  model, params = model
+  steps = random_steps(1, 1, 5)
+
+  def outputs(steps):
+    return model.apply(params, model.zeros(1), shifted(steps))[1][0]
+
+  jacobian = jax.jit(jax.jacobian(outputs))(steps)[:, :, 0]  # [t, k, t, 3]
+  reached = np.abs(jacobian).max((1, 3)) > 0
+  np.testing.assert_array_equal(reached, np.tri(5, k=-1, dtype=bool))
+
+
+def test_the_layers_stand_on_each_other_without_skips(model):
+  model, params = model
+  inputs = {
+    name: x['w_x'].shape[0]
+    for name, x in params['params'].items()
+    if 'cells' in name
+  }
+  assert sorted(inputs.values()) == [3, UNITS]
+  assert params['params']['mixture']['kernel'].shape == (UNITS, 6 * M + 1)
+
+
+@pytest.mark.parametrize('where', ['output', 'recurrent'])
+def test_only_training_drops_out(model, where):
+  model, params = model
+  rates = {'output': 0.0, 'recurrent': 0.0} | {where: 0.5}
+  model = HandwritingModel(
+    [LSTMCell(UNITS, dropout_rate=rates['recurrent']) for _ in range(2)],
+    M,
+    rates['output'],
+  )
+  steps = random_steps(2, 2, 4)
+
+  @jax.jit
+  def run(key):
+    rngs = {'dropout': key}
+    return [
+      model.apply(params, model.zeros(2), steps, train, rngs=rngs)[1]
+      for train in (False, True)
+    ]
+
+  (plain, one), (same, other) = (run(jax.random.key(k)) for k in (0, 1))
+  np.testing.assert_array_equal(plain, same)
+  assert np.abs(one - plain).max() > 0.01 < np.abs(one - other).max()
+
+
+def constant_model(outputs):
+  """Predicts the same mixture at every step; counts them in its carry."""
+
+  def apply(carry, steps):
+    shape = (*steps.shape[:2], len(outputs))
+    return carry + steps.shape[1], jnp.broadcast_to(outputs, shape)
+
+  return apply
+
+
+def test_samples_have_the_moments_of_the_mixture():
+  # Two components, one of correlation 0.8 and one of -0.5.
+  weights, rho = np.array([0.7, 0.3]), np.array([0.8, -0.5])
+  mu, sigma = np.array([[0, 0], [6, -4]]), np.array([[0.5, 2], [1, 0.3]])
+  outputs = np.concatenate(
+    [np.log(weights), mu.ravel(), np.log(sigma).ravel(), np.arctanh(rho), [1]]
+  ).astype('f')
+  prime = np.zeros((40, 1, 3), 'f')
+  steps = np.asarray(
+    sample_steps(constant_model(outputs), 0, prime, 500, 0.0, seed=3)
+  ).reshape(-1, 3)
+  n = len(steps)
+  assert steps.shape == (20_000, 3)
+  np.testing.assert_allclose(steps[:, 2].mean(), 1 / (1 + np.e**-1), atol=0.015)
+  which = (steps[:, 0] > 3).astype(int)
+  np.testing.assert_allclose(np.bincount(which) / n, weights, atol=0.015)
+  for k in (0, 1):
+    moves = steps[which == k, :2]
+    np.testing.assert_allclose(moves.mean(0), mu[k], atol=0.06)
+    np.testing.assert_allclose(moves.std(0), sigma[k], rtol=0.05)
+    np.testing.assert_allclose(np.corrcoef(moves.T)[0, 1], rho[k], atol=0.03)
+
+
+def test_sampling_reads_the_prime_and_then_its_own_steps():
+  narrow = np.full(2, -losses.LOG_SIGMA_BOUND, 'f')
+
+  def apply(carry, steps):
+    """Predicts, all but surely, the sum of all moves so far."""
+    sums = carry[:, None] + jnp.cumsum(steps[..., :2], 1)
+    zero = jnp.zeros((*steps.shape[:2], 1))
+    sigma = jnp.broadcast_to(narrow, (*steps.shape[:2], 2))
+    outputs = [zero, sums, sigma, zero, zero - 30]
+    return sums[:, -1], jnp.concatenate(outputs, -1)
+
+  prime = np.float32([[[0, 0, 0], [1, 2, 0]], [[0, 0, 0], [-3, 1, 1]]])
+  drawn = sample_steps(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed=0)
+  moves = np.float32([[1, 2], [-3, 1]])[:, None]
+  doubling = np.float32([1, 2, 4, 8])[:, None]
+  np.testing.assert_allclose(drawn[..., :2], moves * doubling, atol=0.05)
+  np.testing.assert_array_equal(drawn[..., 2], 0)
+  again, other = (
+    sample_steps(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed)
+    for seed in (0, 1)
+  )
+  np.testing.assert_array_equal(drawn, again)
+  assert np.abs(drawn - other).max() > 0
+
+
+# From the configs to the pictures, shrunk.
+
+SMALL = {
+  'data.batch_size': 4,
+  'data.eval_batch_size': 8,
+  'data.buckets': 1,
+  'model.mixtures': 2,
+  'model.cell.units': 6,
+  'train_steps': 4,
+  'eval_every_steps': 2,
+  'save_every_steps': 2,
+  'log_every_steps': 1,
+}
+LEARNS = {
+  'train_steps': 60,
+  'eval_every_steps': 30,
+  'save_every_steps': 30,
+  'model.cell.units': 24,
+  'data.batch_size': 16,
+  'schedule.learning_rate': 0.02,
+}
+
+
+def shrunk(name, **fields):
+  config = get(name, 'embedded').unlock()
+  config.update_from_flattened_dict(SMALL)
+  if name == 'iam_hyperlstm':
+    config.model.cell.hyper_units = 3
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Embedded handwriting of a few short lines."""
+  folder = str(tmp_path_factory.mktemp('data'))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(embedded, 'LINES', {'train': 20, 'validation': 6})
+    patch.setattr(embedded, 'LINE_LETTERS', 1)
+    embedded.load_strokes(folder, 'train')
+  return folder
+
+
+@pytest.fixture(scope='module', params=['iam_lstm', 'iam_hyperlstm'])
+def run(request, tmp_path_factory, data_dir):
+  """A trained run, its config, and its folder."""
+  fields = LEARNS if request.param == 'iam_lstm' else {}
+  config = shrunk(request.param, **fields)
+  workdir = str(tmp_path_factory.mktemp(request.param))
+  assert train.train(config, workdir, data_dir) == 0
+  return config, workdir
+
+
+def test_an_experiment_from_training_to_its_score(run, data_dir):
+  config, workdir = run
+  lines = metrics.read(workdir)
+  steps = [x['step'] for x in lines if x['split'] == 'train']
+  assert steps == [*range(1, config.train_steps + 1)]
+  assert all(np.isfinite(x['nats']) for x in lines)
+  scores = evaluate.evaluate(config, workdir, data_dir, 'validation', 'best')
+  best = min(x['nats'] for x in lines if x['split'] == 'validation')
+  np.testing.assert_allclose(scores['nats'], best, rtol=1e-6)
+  assert scores['samples'] == os.path.join(workdir, 'samples_validation.png')
+  for ending in ('png', 'svg'):
+    path = os.path.join(workdir, f'samples_validation.{ending}')
+    assert os.path.getsize(path) > 1000
+  with pytest.raises(ValueError, match='no test part.*--split=validation'):
+    evaluate.evaluate(config, workdir, data_dir, 'test', 'best')
+
+
+@pytest.mark.parametrize('run', ['iam_lstm'], indirect=True)
+def test_training_learns_what_follows(run):
+  """Far better than one Gaussian and one Bernoulli over all steps."""
+  _, workdir = run
+  last = [x for x in metrics.read(workdir) if x['split'] == 'validation'][-1]
+  gaussian = np.log(2 * np.pi) + 1  # nats, of deviations 1
+  assert last['nats_per_point'] < gaussian - 0.5
+
+
+def test_strokes_are_drawn_from_the_run_folder_alone(run, tmp_path):
+  config, workdir = run
+  paths = generate.strokes(
+    *(workdir, 2, 9, 0.5, 0), data_dir='/nowhere', output=str(tmp_path / 'my')
+  )
+  names = [os.path.basename(path) for path in paths]
+  kinds = ['my', 'my_density', 'my_weight_change']
+  kinds = kinds[: 2 + (config.model.cell.name == 'hyperlstm')]
+  assert names == [f'{kind}.{end}' for kind in kinds for end in ('svg', 'png')]
+  assert all(os.path.getsize(path) > 1000 for path in paths)
+
+
+def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
+  _, workdir = run
+  task, *_ = trained.load(
+    configuration.load(workdir), workdir, data_dir, 'latest'
+  )
+  line = task.find('validation-0003')
+  np.testing.assert_array_equal(
+    generate.read_prime(task, 'validation-0003'), line.offsets
+  )
+  own = tmp_path / 'own.json'
+  places = [7 * s for s in strokes.to_strokes(line.offsets)]
+  own.write_text(str([[stroke.tolist() for stroke in places]]))
+  fitted = generate.read_prime(task, str(own))
+  ratio = fitted[:, :2] / line.offsets[:, :2]
+  np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-2)
+  np.testing.assert_array_equal(fitted[:, 2], line.offsets[:, 2])
+  with pytest.raises(ValueError, match="no line 'x'.*train-0000"):
+    task.find('x')
+  with pytest.raises(FileNotFoundError):
+    generate.read_prime(task, str(tmp_path / 'nothing.csv'))
+
+
+def test_a_run_of_another_task_draws_no_strokes(tmp_path, monkeypatch):
+  configuration.save(get('mnist_cnn', 'embedded'), str(tmp_path))
+  monkeypatch.setattr(trained, 'load', lambda *args: (object(), 4, None))
+  with pytest.raises(ValueError, match="'classify'; strokes needs handwriting"):
+    generate.strokes(str(tmp_path), 1, 1, 0.0, 0)
+
+
+NO_DROPOUT = {'model.cell.dropout_rate': 0.0, 'model.output_dropout_rate': 0.0}
+
+
+@pytest.fixture(scope='module')
+def task(data_dir, tmp_path_factory):
+  return Handwriting(
+    shrunk('iam_lstm', **NO_DROPOUT),
+    data_dir,
+    str(tmp_path_factory.mktemp('task')),
+  )
+
+
+@pytest.fixture(scope='module')
+def evaluated(task):
+  """Parameters and the jitted loss of an evaluation."""
+  params, _ = task.init(jax.random.key(0))
+  loss = jax.jit(
+    lambda batch: task.loss(params, {}, batch, jax.random.key(0), False)
+  )
+  return params, loss
+
+
+def test_every_line_counts_once_in_the_score(task, evaluated):
+  sums = [
+    jax.device_get(evaluated[1](batch)[1][1])
+    for batch in task.batches('validation', 0, 0)
+  ]
+  total = training.add_sums(sums)
+  lines = task.lines('validation')
+  assert total['lines'] == len(lines) == 6
+  assert total['count'] == sum(len(line.offsets) for line in lines)
+
+
+def test_a_lines_nats_are_summed_over_its_own_steps_alone(task, evaluated):
+  params, loss = evaluated
+  (batch,) = task.batches('validation', 0, 0)
+  value, (_, sums) = loss(batch)
+
+  @jax.jit
+  def nats_of(steps):
+    _, outputs = task.model.apply(
+      {'params': params}, task.model.zeros(1), shifted(steps[None])
+    )
+    return losses.mixture_density(outputs[0], steps)
+
+  expected = []
+  for line in task.lines('validation'):
+    padded = np.zeros(batch['steps'].shape[1:], 'f')
+    padded[: len(line.offsets)] = task.normalisation.apply(line.offsets)
+    nats = nats_of(padded)[: len(line.offsets)]
+    expected.append(float(nats.sum()))
+  np.testing.assert_allclose(value, np.mean(expected), rtol=1e-5)
+  np.testing.assert_allclose(sums['nats'], np.sum(expected), rtol=1e-5)
+  # Whatever stands in the padding changes nothing.
+  mask = np.arange(batch['steps'].shape[1])[None] < batch['length'][:, None]
+  dirty = np.where(mask[..., None], batch['steps'], np.float32(1e4))
+  np.testing.assert_allclose(loss(batch | {'steps': dirty})[0], value)
+
+
+def test_scaling_is_drawn_for_each_line_and_axis():
+  offsets = np.ones((500, 4, 3), 'f')
+  scaled = handwriting.random_scale(jax.random.key(0), offsets, 0.1)
+  factors = np.asarray(scaled)[:, 0, :2]
+  np.testing.assert_array_equal(scaled[:, 3, :2], factors)
+  np.testing.assert_array_equal(scaled[..., 2], 1)
+  assert 0.9 <= factors.min() < 0.902 and 1.098 < factors.max() <= 1.1
+  assert abs(np.corrcoef(factors.T)[0, 1]) < 0.15
+
+
+def test_only_training_scales(task, evaluated):
+  params, loss = evaluated
+  batch = next(task.batches('validation', 0, 0))
+
+  @jax.jit
+  def train_loss(seed):
+    return task.loss(params, {}, batch, jax.random.key(seed), True)[0]
+
+  values = [float(train_loss(seed)) for seed in (0, 1)]
+  assert len({*values, float(loss(batch)[0])}) == 3
+
+
+def test_the_log_says_what_kind_of_number_the_nats_are(task):
+  described = '\n'.join(task.describe())
+  for part in ('density', 'negative', 'padding', 'no test part', '20 lines'):
+    assert part in described
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('data.source', 'paper', "is 'paper'; allowed: iam, pen, embedded"),
+    ('data.batch_size', 0, 'config.data.batch_size is 0'),
+    ('data.buckets', 0, 'config.data.buckets is 0'),
+    ('data.scale_range', 1.0, 'config.data.scale_range is 1.0'),
+    ('model.cell.name', 'gru', "config.model.cell.name is 'gru'"),
+  ],
+)
+def test_a_bad_config_is_named_before_data_are_read(
+  field, value, message, tmp_path
+):
+  config = shrunk('iam_lstm', **{field: value})
+  with pytest.raises(ValueError, match=message):
+    Handwriting(config, '/nowhere', str(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()
+
+
+# Pictures.
+
+
+def make_mixture(t, m=2, seed=0):
+  rng = np.random.default_rng(seed)
+  outputs = 0.3 * rng.normal(size=(t, 6 * m + 1)).astype('f')
+  return outputs, jax.device_get(losses.to_mixture(outputs))._asdict()
+
+
+NORMAL = strokes.Normalisation(np.float32([2, 1]), np.float32([10, 8]))
+
+
+def test_the_density_map_holds_one_for_every_step():
+  _, mixture = make_mixture(6)
+  line = NORMAL.invert(random_steps(3, 6))
+  corners = np.array([-120.0, -120.0]), np.array([160.0, 120.0])
+  density = figures.density_map(mixture, NORMAL, line, *corners, width=400)
+  assert density.shape == (343, 400)
+  np.testing.assert_allclose(density.sum() * 0.7**2, 6, rtol=0.01)
+
+
+def test_the_density_map_is_the_models_density():
+  outputs, mixture = make_mixture(1)
+  line = np.zeros((1, 3), 'f')
+  corners = np.array([-30.0, -30.0]), np.array([30.0, 30.0])
+  density = figures.density_map(mixture, NORMAL, line, *corners, width=300)
+  nats_of = jax.jit(losses.mixture_density)
+  for row, column in ((150, 150), (200, 130), (90, 190)):
+    x, y = (-30 + 0.2 * (k + 0.5) for k in (column, row))
+    step = NORMAL.apply(np.float32([[x, -y, 0]]))  # the map's y is upwards
+    both = [
+      float(nats_of(outputs[0], step[0] + np.float32([0, 0, end])))
+      for end in (0, 1)
+    ]
+    expected = sum(np.exp(-nats) for nats in both) / NORMAL.deviation.prod()
+    np.testing.assert_allclose(density[row, column], expected, rtol=0.01)
+
+
+def test_a_page_shows_every_stroke_and_marks_the_prime(tmp_path):
+  line = np.float32([[5, 5, 1], [3, -3, 1], [1, 1, 0], [2, 1, 1]])
+  paths = figures.draw_page({'a': [line], 'b': [line]}, str(tmp_path / 'x'), 2)
+  svg = pathlib.Path(paths[0]).read_text(encoding='utf-8')
+  # Three strokes a column; two begin in the prime.
+  assert svg.count('stroke: #1f77b4') == 4 and svg.count('stroke: #000000') == 2
+
+
+def test_weight_changes_colour_each_step_of_each_gate(tmp_path):
+  line = random_steps(5, 7) * np.float32([9, 9, 1])
+  rows = np.zeros((7, 4))
+  rows[3, 2] = 1.0  # f alone, at one step
+  paths = figures.draw_weight_change(line, rows, str(tmp_path / 'x'))
+  svg = pathlib.Path(paths[0]).read_text(encoding='utf-8')
+  assert svg.count('stroke: #377eb8') == 1
+  assert svg.count('stroke: #d9d9d9') == 4 * 7 - 1
