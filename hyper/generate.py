@@ -2,15 +2,18 @@
 
   python -m hyper.generate text --workdir=runs/ptb_hyper --prompt='the '
   python -m hyper.generate strokes --workdir=runs/iam_hyper --bias=0.5
+  python -m hyper.generate translate --workdir=runs/nmt_hyper --input=FILE
 
-Text is written as it is drawn, handwriting as pictures. The run folder holds
+Text is written as it is drawn, handwriting as pictures. Sentences to translate
+are read one a line, from standard input or from a file. The run folder holds
 all that is needed, but for a line of the data to go on from.
 """
 
 import codecs
+import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -145,6 +148,44 @@ def read_prime(task: Handwriting, prime: str) -> np.ndarray:
   return task.find(prime).offsets
 
 
+def translate(
+  workdir: str,
+  sentences: Sequence[str],
+  which: str = 'best',
+  beam_size: int | None = None,
+) -> list[str]:
+  """The translation of each sentence by a trained model.
+
+  Raises:
+    ValueError: the run does not translate.
+    FileNotFoundError: it is no run folder, or has no checkpoint.
+  """
+  task, params = trained.load_translator(workdir, which)
+  if beam_size:
+    task.decoding = dataclasses.replace(task.decoding, beam_size=beam_size)
+  return task.translate(params, sentences)
+
+
+def read_sentences(path: str) -> list[str]:
+  """The lines of a file, or of standard input where there is no path.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is not UTF-8.
+  """
+  if path:
+    with open(path, 'rb') as file:
+      lines = file.read().split(b'\n')
+  else:
+    lines = sys.stdin.buffer.read().split(b'\n')
+  if not lines[-1]:
+    lines.pop()
+  try:
+    return [line.decode().rstrip('\r') for line in lines]
+  except UnicodeDecodeError as error:
+    raise ValueError(f'{path or "the input"} is not UTF-8: {error}') from error
+
+
 def write_text() -> None:
   """Writes the prompt and what follows it, as it is drawn."""
   symbols = text(
@@ -177,7 +218,23 @@ def draw_strokes() -> None:
   print(*paths, sep='\n')
 
 
-GENERATE = {'text': write_text, 'strokes': draw_strokes}
+def write_translations() -> None:
+  """Writes a line for each line of the input."""
+  sentences = read_sentences(FLAGS.input)
+  for line in translate(
+    FLAGS.workdir,
+    sentences,
+    FLAGS.checkpoint,
+    FLAGS.beam_size,
+  ):
+    print(line)
+
+
+GENERATE = {
+  'text': write_text,
+  'strokes': draw_strokes,
+  'translate': write_translations,
+}
 
 
 def main(argv: list[str]) -> int:
@@ -216,6 +273,15 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'output', '', 'Pictures of handwriting, without an ending.'
+  )
+  flags.DEFINE_string(
+    'input', '', 'File of sentences to translate; otherwise standard input.'
+  )
+  flags.DEFINE_integer(
+    'beam_size',
+    None,
+    "Hypotheses of a translation, if not the config's number; 1 is greedy.",
+    lower_bound=1,
   )
   flags.mark_flag_as_required('workdir')
 

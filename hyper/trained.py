@@ -11,6 +11,7 @@ from hyper.checkpoint import Checkpoints
 from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
+from hyper.tasks.translate import Translate
 from hyper.training import TrainState
 
 
@@ -74,3 +75,21 @@ def load_classifier(
       'are those of classify.'
     )
   return task, state
+
+
+def load_translator(
+  workdir: str, which: str | int, data_dir: str = ''
+) -> tuple[Translate, Any]:
+  """The task and parameters of a run of translation.
+
+  Raises:
+    ValueError: the run is of another task, or its checkpoint is damaged.
+    FileNotFoundError: it is no run folder, or has no such checkpoint.
+  """
+  config = configuration.load(workdir)
+  if config.task != 'translate':
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; it does not translate.'
+    )
+  task, _, state = load(config, workdir, data_dir, which)
+  return task, state.params

@@ -393,6 +393,84 @@ def wide_resnet(image, conv1, norm1, blocks, norm, softmax):
   return W @ x.mean((0, 1)) + b
 
 
+# Translation: GNMT (arXiv 1609.08144), as descriptions of it have it. A layer
+# is (step, weights, options); sentences come one at a time, without padding.
+
+
+def additive_attention(weights, query, values):
+  """Weights over values [s, n] for one query [n]; returns (context, weights).
+
+  weights: W_q, W_k [n, n], b, v [n]. The score of value x is
+  v . tanh(W_q query + b + W_k x).
+  """
+  weights, query, values = to_float64((weights, query, values))
+  scores = []
+  for x in values:
+    hidden = np.tanh(weights['W_q'] @ query + weights['b'] + weights['W_k'] @ x)
+    scores.append(np.sum(weights['v'] * hidden))
+  p = np.exp(np.array(scores) - np.max(scores))
+  p = p / np.sum(p)
+  return sum(p_j * x for p_j, x in zip(p, values, strict=True)), p
+
+
+def _layer_over(layer, carry, xs):
+  step, weights, options = layer
+  outputs = unroll(step, weights, carry, xs[:, None], **options)[1]
+  return outputs[:, 0]
+
+
+def gnmt_encode(layers, carry, xs):
+  """Outputs [s, n] of the top layer for xs [s, N_x].
+
+  layers: the bottom layer's forward and its backward cell, then the others.
+  Each starts from `carry`. From the third layer on, input is added to output.
+  """
+  xs = to_float64(xs)
+  forward = _layer_over(layers[0], carry, xs)
+  backward = _layer_over(layers[1], carry, xs[::-1])[::-1]
+  xs = np.concatenate([forward, backward], axis=1)
+  for number, layer in enumerate(layers[2:], 2):
+    ys = _layer_over(layer, carry, xs)
+    xs = xs + ys if number >= 3 else ys
+  return xs
+
+
+def gnmt_decode(layers, carry, attention, values, ys):
+  """Outputs [t, n] of the top layer for ys [t, N_x], and attention [t, s].
+
+  At each step the bottom layer's output asks for a context, which every layer
+  above has as a second input. From the third layer on, the first input is
+  added to the output.
+  """
+  carries = [carry] * len(layers)
+  outputs, looks = [], []
+  for y in to_float64(ys):
+    x, context = y[None], None
+    for number, (step, weights, options) in enumerate(layers, 1):
+      x_in = x if number == 1 else np.concatenate([x, context[None]], axis=1)
+      carries[number - 1], h = step(
+        weights, carries[number - 1], x_in, **options
+      )
+      if number == 1:
+        context, p = additive_attention(attention, h[0], values)
+        looks.append(p)
+      x = x + h if number >= 3 else h
+    outputs.append(x[0])
+  return np.stack(outputs), np.stack(looks)
+
+
+def gnmt_score(log_probability, attention, alpha, beta):
+  """GNMT's score of a finished hypothesis with attention [t, s].
+
+  log P / lp + cp, lp = (5 + t)^alpha / (5 + 1)^alpha, and cp = beta times the
+  sum over source pieces j of log min(sum over i of attention_ij, 1).
+  """
+  length = len(attention)
+  penalty = (5 + length) ** alpha / (5 + 1) ** alpha
+  coverage = sum(np.log(min(np.sum(p_j), 1.0)) for p_j in attention.T)
+  return log_probability / penalty + beta * coverage
+
+
 # Losses.
 
 

@@ -15,7 +15,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
 COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
-MODELS = ('hyper.sequence', 'hyper.handwriting', 'hyper.convnets')
+MODELS = (
+  *('hyper.sequence', 'hyper.handwriting', 'hyper.convnets'),
+  'hyper.translation',
+)
 STATIC = ('hyper.generated', 'hyper.static', 'hyper.coordinates')
 PAPER = ('hyper.cells', 'hyper.recurrence', *STATIC)
 CONFIGURATION = ('hyper.configuration',)
@@ -32,6 +35,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.sequence': PAPER,
   'hyper.handwriting': PAPER,
   'hyper.convnets': PAPER,
+  'hyper.translation': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.configuration': (),
   'hyper.weights': (),

@@ -2,8 +2,9 @@
 
 Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
 the fonts in matplotlib, each distorted in its own way; handwriting follows the
-outlines of letters of the same fonts. They make every config runnable anywhere
-as ':embedded'; no published result belongs to them.
+outlines of letters of the same fonts; sentence pairs are the names of numbers.
+They make every config runnable anywhere as ':embedded'; no published result
+belongs to them.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ import string
 
 import numpy as np
 
-from hyper.data import prepared, strokes
+from hyper.data import number_names, prepared, strokes
+from hyper.data.parallel_text import Pairs
 
 DIGIT_SHAPE = (28, 28, 1)
 # Digits in each split.
@@ -23,6 +25,8 @@ LINES = {'train': 2_000, 'validation': 200}
 LETTERS = string.ascii_letters
 LINE_LETTERS = 5
 EM, PEN_STEP = 100.0, 12.0  # the size of the fonts, and of a step of the pen
+# Numbers named in each split; no number is in two of them.
+NUMBERS = {'train': 12_000, 'validation': 500, 'test': 500}
 SEED = 1609_09106
 # The fonts of matplotlib with digits in them; the others hold symbols only.
 FONTS = (
@@ -84,6 +88,28 @@ def load_strokes(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """
   strokes.check_split(split, 'embedded handwriting')
   return prepared.load(_STROKES, data_dir, split)
+
+
+def load_number_names(data_dir: str, split: str) -> Pairs:
+  """Returns the names of numbers below a million, in English and in French.
+
+  They are 12,000 (train), 500 (validation) or 500 (test) numbers of one to six
+  digits, nearly all of those below a thousand among them.
+
+  Raises:
+    ValueError: no such split.
+  """
+  del data_dir  # nothing to read, and too little to prepare
+  if split not in NUMBERS:
+    allowed = ', '.join(map(repr, NUMBERS))
+    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  rng = np.random.default_rng(SEED)
+  digits = rng.integers(1, 7, size=10 * sum(NUMBERS.values()))
+  drawn = dict.fromkeys(rng.integers(10 ** (digits - 1), 10**digits).tolist())
+  shuffled = rng.permutation(list(drawn)[: sum(NUMBERS.values())])
+  stops = np.cumsum(list(NUMBERS.values()))[:-1]
+  part = dict(zip(NUMBERS, np.split(shuffled, stops), strict=True))[split]
+  return Pairs([number_names.both(n) for n in part.tolist()])
 
 
 def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:

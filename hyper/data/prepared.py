@@ -2,18 +2,24 @@
 
 The prepared copy of a data set lies in `<data_dir>/prepared/<name>/<version>`:
 array_record files, their checksums, sizes and citation, written without
-TensorFlow. Where that folder exists it is complete (tfds fills another one and
-renames it) and the raw files are looked at no more: a change in what a source
+TensorFlow. Where that folder exists it is complete (another one is filled and
+renamed) and the raw files are looked at no more: a change in what a source
 reads must raise its version.
+
+A `Source` fits into memory and is read into it; the records of a
+`RecordSource` stay on the disk and are fetched by number.
 """
 
 import contextlib
 import dataclasses
 import io
+import itertools
 import logging as python_logging
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -23,6 +29,8 @@ from hyper.data import raw_files
 SPLITS = ('train', 'validation', 'test')
 # A record is this long: tfds is slow on many small ones.
 RECORD_BYTES = 2**20
+# Of a RecordSource: records in a file, and records written at once.
+FILE_RECORDS, CHUNK_RECORDS = 2**20, 10_000
 
 Arrays = dict[str, np.ndarray]
 
@@ -74,14 +82,109 @@ def load(source: Source, data_dir: str, split: str) -> Arrays:
   return _read(folder, split)
 
 
+@dataclasses.dataclass(frozen=True)
+class RecordSource:
+  """A data set of many small records, which need not fit into memory.
+
+  Attributes:
+    name, version, description, homepage, citation: as of a `Source`.
+    read: from data_dir to an iterator over the records of every split, each a
+      dict of bytes with the keys `fields`. Missing files are to be noticed
+      before the first record is asked for.
+    fields: what a record has.
+  """
+
+  name: str
+  version: str
+  read: Callable[[str], Mapping[str, Iterator[dict[str, bytes]]]]
+  fields: tuple[str, ...]
+  description: str
+  homepage: str = ''
+  citation: str = ''
+
+
+def open_records(
+  source: RecordSource, data_dir: str, split: str
+) -> tuple[Sequence[dict[str, bytes]], str]:
+  """One split of `source`, prepared first where need be, and its folder.
+
+  The records are read when they are asked for; `__getitems__` takes a list of
+  numbers.
+
+  Raises:
+    FileNotFoundError: raw files are missing; says which, and where to get them.
+    OSError: data_dir cannot be written.
+    ValueError: damaged data, or no such split.
+  """
+  root = os.path.join(os.path.expanduser(data_dir), 'prepared')
+  folder = os.path.join(root, source.name, source.version)
+  if not os.path.isdir(folder):
+    logging.info('Preparing %s in %s', source.name, folder)
+    splits = source.read(os.path.expanduser(data_dir))
+    try:
+      _write_records(source, splits, root)
+    except OSError as error:
+      if not os.path.isdir(folder):  # else another process was faster
+        raise raw_files.unwritable(root, error) from error
+  with _quiet_tfds() as tfds:
+    try:
+      builder = tfds.builder_from_directory(folder)
+      return builder.as_data_source(split), folder
+    except Exception as error:  # array_record and protobuf raise all sorts
+      raise _damaged(folder, error) from error
+
+
+def _write_records(
+  source: RecordSource,
+  splits: Mapping[str, Iterator[dict[str, bytes]]],
+  root: str,
+) -> None:
+  """Writes records as they come, elsewhere, then renames the folder.
+
+  The builder's own way of writing, used for a `Source`, holds a split in
+  memory, and needs TensorFlow for one of more than a gigabyte.
+  """
+  os.makedirs(root, exist_ok=True)
+  elsewhere = tempfile.mkdtemp(prefix='incomplete.', dir=root)
+  try:
+    with _quiet_tfds() as tfds:
+      features = {field: tfds.features.Text() for field in source.fields}
+      builder = _make_builder(
+        tfds, source, tfds.features.FeaturesDict(features), {}, elsewhere
+      )
+      os.makedirs(builder.info.data_dir)
+      writer = tfds.core.SequentialWriter(
+        builder.info, FILE_RECORDS, file_format='array_record'
+      )
+      writer.initialize_splits(list(splits))
+      for split, records in splits.items():
+        while chunk := list(itertools.islice(records, CHUNK_RECORDS)):
+          writer.add_examples({split: chunk})
+      writer.close_all()
+      os.makedirs(os.path.join(root, source.name), exist_ok=True)
+      os.rename(
+        builder.info.data_dir, os.path.join(root, source.name, source.version)
+      )
+  finally:
+    shutil.rmtree(elsewhere, ignore_errors=True)
+
+
 def _prepare(source: Source, splits: dict[str, Arrays], root: str) -> None:
   with _quiet_tfds() as tfds, tempfile.TemporaryDirectory() as downloads:
-    builder = _make_builder(tfds, source, splits, root)
+    features = _features(tfds, splits['train'])
+    records = {split: _records(arrays) for split, arrays in splits.items()}
+    builder = _make_builder(tfds, source, features, records, root)
     builder.download_and_prepare(download_dir=downloads)
 
 
-def _make_builder(tfds, source: Source, splits: dict[str, Arrays], root: str):
-  """Returns a tfds builder that writes `splits`, given as arrays."""
+def _make_builder(
+  tfds: Any,
+  source: Source | RecordSource,
+  features: Any,
+  records: Mapping[str, Iterator],
+  root: str,
+) -> Any:
+  """Returns a tfds builder that writes `records`, numbered, of each split."""
 
   class Info(tfds.core.DatasetInfo):
     def initialize_from_bucket(self):
@@ -99,12 +202,12 @@ def _make_builder(tfds, source: Source, splits: dict[str, Arrays], root: str):
         description=source.description,
         homepage=source.homepage,
         citation=source.citation,
-        features=_features(tfds, splits['train']),
+        features=features,
         disable_shuffling=True,  # tfds would scramble a text
       )
 
     def _split_generators(self, dl_manager):
-      return {split: _records(arrays) for split, arrays in splits.items()}
+      return records
 
     def _generate_examples(self):
       raise NotImplementedError('the generators come from _split_generators')
@@ -141,14 +244,18 @@ def _read(folder: str, split: str) -> Arrays:
       records = builder.as_data_source(split)
       records = records.__getitems__(range(len(records)))
     except Exception as error:  # array_record and protobuf raise all sorts
-      raise ValueError(
-        f'cannot read the prepared copy in {folder} ({error}). If it is '
-        'damaged, delete that folder to have it prepared again.'
-      ) from error
+      raise _damaged(folder, error) from error
   return {
     key: np.concatenate([record[key] for record in records])
     for key in builder.info.features
   }
+
+
+def _damaged(folder: str, error: Exception) -> ValueError:
+  return ValueError(
+    f'cannot read the prepared copy in {folder} ({error}). If it is '
+    'damaged, delete that folder to have it prepared again.'
+  )
 
 
 @contextlib.contextmanager

@@ -4,13 +4,17 @@
   python -m hyper.figures weight_change --workdir=runs/a --text='the given text'
   python -m hyper.figures saturation --workdir=runs/a --workdir=runs/b
   python -m hyper.figures kernels --workdir=runs/plain --workdir=runs/hyper
+  python -m hyper.figures attention --workdir=runs/a --sentence='I see.'
+  python -m hyper.figures examples --workdir=runs/a --workdir=runs/b
 
 `curves` shows a metric over the steps of runs (figure 6 of the paper).
 `weight_change` shows how much a HyperLSTM changes its weights at each symbol of
 a text, its own or a given one (figure 4). `saturation` shows how the states
 tanh(c) of runs are distributed (figure 5). `kernels` shows kernels of image
-classifiers, free and generated, side by side (figures 2, 8, 12 and 13). Without
---output the picture goes into the first run folder.
+classifiers, free and generated, side by side (figures 2, 8, 12 and 13).
+`attention` shows where runs look while they translate a sentence, `examples` is
+a table of their translations (appendix A.6). Without --output the result goes
+into the first run folder.
 """
 
 import os
@@ -22,7 +26,13 @@ from absl import app, flags
 
 from hyper import configuration, generate, trained
 from hyper.decode import read_symbols
-from hyper.figures import curves, kernels, saturation, weight_change
+from hyper.figures import (
+  attention,
+  curves,
+  kernels,
+  saturation,
+  weight_change,
+)
 from hyper.tasks import TASKS
 from hyper.tasks.char_lm import CharLM
 
@@ -64,6 +74,19 @@ def draw_kernels(path: str) -> None:
   kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
 
 
+def draw_attention(path: str) -> None:
+  """The attention of all runs for a sentence."""
+  attention.draw(FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path)
+
+
+def write_examples(path: str) -> None:
+  """A table of what all runs make of the same sentences."""
+  attention.write_examples(
+    *(FLAGS.workdir, FLAGS.data_dir, FLAGS.split),
+    *(FLAGS.count, FLAGS.checkpoint, path),
+  )
+
+
 def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
   """Task, parameters, a text in numbers, and the carries after its symbols.
 
@@ -87,6 +110,8 @@ DRAW = {  # by name: what draws it, and the extension by default
   'weight_change': (draw_weight_change, 'html'),
   'saturation': (draw_saturation, 'png'),
   'kernels': (draw_kernels, 'png'),
+  'attention': (draw_attention, 'png'),
+  'examples': (write_examples, 'md'),
 }
 
 
@@ -125,6 +150,12 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'output', '', 'The picture, .png or .svg; weight_change also .html.'
   )
+  flags.DEFINE_string('sentence', '', 'What is translated, for attention.')
+  flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
+  flags.DEFINE_enum(
+    'split', 'test', ['validation', 'test'], 'Where examples are from.'
+  )
+  flags.DEFINE_integer('count', 6, 'Of the examples.', lower_bound=1)
   flags.mark_flag_as_required('workdir')
 
 

@@ -24,11 +24,13 @@ from ml_collections import ConfigDict
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
 from hyper.tasks.handwriting import Handwriting
+from hyper.tasks.translate import Translate
 
 TASKS = {
   'char_lm': CharLM,
   'classify': Classify,
   'handwriting': Handwriting,
+  'translate': Translate,
 }
 
 

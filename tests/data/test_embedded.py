@@ -6,7 +6,7 @@ import pydoc_data.topics
 import numpy as np
 import pytest
 
-from hyper.data import embedded, prepared, strokes
+from hyper.data import embedded, number_names, prepared, strokes
 
 
 @pytest.fixture
@@ -146,3 +146,62 @@ def test_a_line_has_its_letters_from_left_to_right():
   line = strokes.to_strokes(embedded._write(letters, rng))
   assert len(line) == 1 + 2 + 1
   assert line[0][:, 0].max() < line[1][:, 0].min() < line[3][:, 0].min()
+
+
+# By hand: hyphens as before 1990, plural only at the end.
+NAMES = {
+  1: ('one', 'un'),
+  16: ('sixteen', 'seize'),
+  17: ('seventeen', 'dix-sept'),
+  21: ('twenty-one', 'vingt et un'),
+  30: ('thirty', 'trente'),
+  71: ('seventy-one', 'soixante et onze'),
+  80: ('eighty', 'quatre-vingts'),
+  81: ('eighty-one', 'quatre-vingt-un'),
+  91: ('ninety-one', 'quatre-vingt-onze'),
+  99: ('ninety-nine', 'quatre-vingt-dix-neuf'),
+  100: ('one hundred', 'cent'),
+  200: ('two hundred', 'deux cents'),
+  215: ('two hundred fifteen', 'deux cent quinze'),
+  380: ('three hundred eighty', 'trois cent quatre-vingts'),
+  1_000: ('one thousand', 'mille'),
+  1_001: ('one thousand one', 'mille un'),
+  80_000: ('eighty thousand', 'quatre-vingt mille'),
+  200_000: ('two hundred thousand', 'deux cent mille'),
+  572_300: (
+    'five hundred seventy-two thousand three hundred',
+    'cinq cent soixante-douze mille trois cents',
+  ),
+}
+
+
+@pytest.mark.parametrize('number', NAMES)
+def test_names_of_numbers(number):
+  assert (number_names.english(number), number_names.french(number)) == NAMES[
+    number
+  ]
+
+
+def test_no_two_numbers_have_the_same_name():
+  numbers = [*range(1, 2_000), *range(2_000, 1_000_000, 997)]
+  for name in (number_names.english, number_names.french):
+    assert len({name(n) for n in numbers}) == len(numbers)
+
+
+def test_splits_of_number_names():
+  splits = {}
+  for split, size in embedded.NUMBERS.items():
+    pairs = embedded.load_number_names('', split)
+    assert len(pairs) == size and pairs.folder is None
+    splits[split] = pairs.take(range(size))
+    again = embedded.load_number_names('', split).take([0, size - 1])
+    assert again == [splits[split][0], splits[split][-1]]
+  everything = [pair for pairs in splits.values() for pair in pairs]
+  assert len(set(everything)) == len(everything) == 13_000
+  short, thousands = 0, 0
+  for english, _ in everything:
+    short += 'thousand' not in english
+    thousands += 'hundred' in english.split('thousand')[0]
+  assert short > 800 and thousands > 3_000
+  with pytest.raises(ValueError, match="'dev'.*'validation'"):
+    embedded.load_number_names('', 'dev')

@@ -1,0 +1,130 @@
+"""WMT'14 English to French: the LSTM of GNMT (section 4.6, A.3.6, Table 6).
+
+  python train.py --config=configs/nmt_lstm.py --workdir=runs/nmt_lstm
+
+GNMT with 1024 units, 8 encoder and 8 decoder layers and 32,000 word pieces,
+trained by Adam alone. Variants: `:small`, 2 and 2 layers of 256 units, for
+some 180,000 sentence pairs in plain text files; and `:embedded`, small and
+without data, which translates all of its test sentences exactly after 1200
+steps (2 minutes of CPU time).
+
+A step of the longest batches, 85 pairs of 96 pieces, takes 14.0 GiB by the
+compiler's analysis, or 12.1 GiB with `--config.model.remat=True`; see
+benchmarks/translation_memory.py.
+
+Not in the paper: the number of steps, the token budget and the buckets.
+"""
+
+from ml_collections import ConfigDict
+
+from hyper.configuration import select
+
+VARIANTS = {
+  '': (
+    {},
+    'newstest2014 38.95 BLEU, log perplexity 1.027 (Table 6, GNMT WPM-32K)',
+  ),
+  'small': ({}, ''),
+  'embedded': ({}, ''),
+}
+SMALL = {
+  'data.vocabulary_size': 8000,
+  'data.bucket_lengths': (10, 14, 20, 32),
+  'data.batch_size': 128,
+  'data.batch_tokens': 2048,
+  'model.layers': 2,
+  'model.cell.units': 256,
+  'model.start_limit': 0.1,
+  'decoding.beam_size': 4,
+  'schedule.learning_rate': 0.001,
+  'train_steps': 20_000,
+  'eval_every_steps': 1000,
+  'save_every_steps': 1000,
+}
+FILES = {
+  'name': 'files',
+  'train': ('mt/union/train.en', 'mt/union/train.fr'),
+  'validation': ('mt/union/valid.en', 'mt/union/valid.fr'),
+  'test': ('mt/union/test.en', 'mt/union/test.fr'),
+}
+EMBEDDED = {
+  'data.vocabulary_size': 120,
+  'data.bucket_lengths': (10, 14, 24),
+  'data.batch_size': 64,
+  'data.batch_tokens': 1024,
+  'model.layers': 2,
+  'model.cell.units': 96,
+  'model.start_limit': 0.2,
+  'decoding.beam_size': 4,
+  'schedule.learning_rate': 0.003,
+  'train_steps': 1200,
+  'eval_every_steps': 200,
+  'save_every_steps': 200,
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+  """The recipe, locked."""
+  fields, paper = select(VARIANTS, variant, 'nmt_lstm.py')
+  cell = {
+    'name': 'lstm',
+    'units': 1024,
+    'layer_norm': False,
+    'dropout_rate': 0.0,
+    'forget_bias': 1.0,
+    'orthogonal': 'whole',
+    'dtype': 'float32',
+  }
+  return recipe(cell, {'model.uniform_cells': True} | fields, paper, variant)
+
+
+def recipe(cell: dict, fields: dict, paper: str, variant: str) -> ConfigDict:
+  """What all translation models share, with some fields replaced."""
+  text = {'small': FILES, 'embedded': {'name': 'embedded'}}
+  config = ConfigDict(
+    {
+      'task': 'translate',
+      'paper': paper,
+      'seed': 0,
+      'data': {
+        'text': text.get(variant, {'name': 'wmt14'}),
+        'vocabulary_size': 32_000,
+        'vocabulary_pairs': 5_000_000,
+        'bucket_lengths': (8, 16, 24, 32, 48, 64, 96),
+        'batch_size': 128,
+        'batch_tokens': 8192,
+      },
+      'model': {
+        'cell': cell,
+        'layers': 8,
+        'dropout_rate': 0.2,
+        'start_limit': 0.04,
+        'uniform_cells': False,
+        'remat': False,
+      },
+      'decoding': {
+        'batch_size': 32,
+        'beam_size': 8,
+        'length_penalty': 0.2,
+        'coverage_penalty': 0.2,
+        'length_factor': 2,
+        'length_more': 10,
+      },
+      'optimizer': {
+        'name': 'adam',
+        'clip_norm': 5.0,
+        'beta1': 0.9,
+        'beta2': 0.999,
+        'epsilon': 1e-8,
+      },
+      'schedule': {'name': 'constant', 'learning_rate': 0.0002},
+      'train_steps': 1_000_000,
+      'eval_every_steps': 5000,
+      'save_every_steps': 5000,
+      'log_every_steps': 50,
+    }
+  )
+  shrunk = {'small': SMALL, 'embedded': EMBEDDED}.get(variant, {})
+  config.update_from_flattened_dict(shrunk)
+  config.update_from_flattened_dict(fields)
+  return config.lock()

@@ -1,0 +1,193 @@
+"""Sentence pairs to batches of one length each, under a token budget.
+
+Which pairs are in which batch is a function of the pairs' lengths and a seed:
+nothing else is remembered, so a run that resumes goes on with the very batch
+at which it stopped, and a corpus larger than memory needs only its lengths
+there.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from absl import logging
+
+from hyper.data.parallel_text import Pairs
+from hyper.data.word_pieces import END, PAD, START, WordPieces
+
+Arrays = dict[str, np.ndarray]
+Chosen = tuple[int, int, np.ndarray]  # length, rows, numbers of pairs
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+  """The shapes of batches.
+
+  Attributes:
+    lengths: the longest sentence of each bucket, in pieces with its END; a
+      pair is in the first that has room for both its sentences.
+    batch_size: the most pairs in a batch.
+    batch_tokens: the most pieces of one side, padding included.
+  """
+
+  lengths: tuple[int, ...]
+  batch_size: int
+  batch_tokens: int
+
+  def __post_init__(self) -> None:
+    if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
+      raise ValueError(
+        f'config.data.bucket_lengths is {self.lengths}; give lengths that rise.'
+      )
+    for name, least in (
+      ('batch_size', 1),
+      ('batch_tokens', self.lengths[-1]),
+    ):
+      if getattr(self, name) < least:
+        raise ValueError(
+          f'config.data.{name} is {getattr(self, name)}; with these buckets it '
+          f'must be at least {least}.'
+        )
+
+  def rows(self, length: int) -> int:
+    """The pairs in a batch of this length."""
+    return max(1, min(self.batch_size, self.batch_tokens // length))
+
+
+class Order:
+  """Which pairs are in which batch.
+
+  Attributes:
+    per_epoch: batches in an epoch.
+    left_out: pairs that are in no batch: one sentence is empty, or longer than
+      all buckets.
+
+  Args:
+    lengths: of the pairs, int [n, 2], with END.
+    buckets: the shapes.
+    keep_all: leave no pair out, as in an evaluation: longer ones have further
+      buckets, at multiples of the longest.
+  """
+
+  def __init__(
+    self, lengths: np.ndarray, buckets: Buckets, keep_all: bool = False
+  ):
+    longest = lengths.max(1)
+    bounds = list(buckets.lengths)
+    usable = np.ones(len(lengths), bool)
+    if keep_all:
+      most = max(int(longest.max(initial=0)), bounds[-1])
+      times = range(2, -(-most // bounds[-1]) + 1)
+      bounds += [bounds[-1] * k for k in times]
+    else:
+      usable = (lengths > 1).all(1) & (longest <= bounds[-1])
+    places = np.searchsorted(bounds, longest)
+    self._members = [
+      (bound, buckets.rows(bound), np.flatnonzero(usable & (places == k)))
+      for k, bound in enumerate(bounds)
+    ]
+    self._lengths = lengths
+    self.left_out = int((~usable).sum())
+    self.per_epoch = sum(
+      math.ceil(len(numbers) / rows) for _, rows, numbers in self._members
+    )
+
+  def once(self) -> Iterator[Chosen]:
+    """Every pair once, the short ones first."""
+    for length, rows, numbers in self._members:
+      for first in range(0, len(numbers), rows):
+        yield length, rows, numbers[first : first + rows]
+
+  def epochs(self, seed: int, start: int) -> Iterator[Chosen]:
+    """Endless epochs from batch `start` on, each of every pair once, shuffled.
+
+    The last batch of a bucket may have fewer pairs than rows.
+
+    Raises:
+      ValueError: there is nothing to train on.
+    """
+    if not self.per_epoch:
+      raise ValueError(
+        f'None of the {len(self._lengths):,} training pairs fits into '
+        'config.data.bucket_lengths; give longer ones.'
+      )
+    epoch, step = divmod(start, self.per_epoch)
+    while True:
+      rng = np.random.default_rng((seed, epoch))
+      shuffled = [rng.permutation(numbers) for _, _, numbers in self._members]
+      batches = np.array(
+        [
+          (k, first)
+          for k, (_, rows, numbers) in enumerate(self._members)
+          for first in range(0, len(numbers), rows)
+        ]
+      )
+      for k, first in rng.permutation(batches)[step:]:
+        length, rows, _ = self._members[k]
+        yield length, rows, shuffled[k][first : first + rows]
+      epoch, step = epoch + 1, 0
+
+  def padding_share(self) -> float:
+    """The part of all places in an epoch's batches that hold no piece."""
+    places = pieces = 0
+    for length, rows, numbers in self._members:
+      places += 2 * length * rows * math.ceil(len(numbers) / rows)
+      pieces += int(self._lengths[numbers].sum())
+    return 1 - pieces / max(places, 1)
+
+
+def fill(
+  sources: list[np.ndarray], targets: list[np.ndarray], length: int, rows: int
+) -> Arrays:
+  """A batch of encoded pairs, with rows of padding where pairs are wanting.
+
+  Returns:
+    source [rows, length]; inputs [rows, length], the target after START; and
+    targets [rows, length]. PAD is what follows END. A row without a pair has
+    an END for its source, and a target of PAD alone, which scores nothing.
+  """
+  batch = {
+    key: np.full((rows, length), PAD, np.int32)
+    for key in ('source', 'inputs', 'targets')
+  }
+  batch['source'][len(sources) :, 0] = END
+  batch['inputs'][:, 0] = START
+  for k, (source, target) in enumerate(zip(sources, targets, strict=True)):
+    batch['source'][k, : len(source)] = source
+    batch['inputs'][k, 1 : len(target)] = target[:-1]
+    batch['targets'][k, : len(target)] = target
+  return batch
+
+
+def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
+  """Lengths of both sentences of all pairs in pieces, with END, int32 [n, 2].
+
+  Where the pairs lie on the disk, the lengths are kept beside them, for these
+  word pieces; a large corpus is gone through only once.
+  """
+  path = None
+  if pairs.folder is not None:
+    name = f'lengths_{split}_{pieces.fingerprint}.npy'
+    path = os.path.join(pairs.folder, name)
+    if os.path.exists(path):
+      return np.load(path)
+    logging.info('Measuring %s sentence pairs.', f'{len(pairs):,}')
+  parts = [
+    np.array(
+      [
+        [len(x) for x in pieces.encode(side)]
+        for side in zip(*chunk, strict=True)
+      ],
+      np.int32,
+    ).T
+    for chunk in pairs.chunks()
+  ]
+  lengths = np.concatenate([np.zeros((0, 2), np.int32), *parts])
+  if path is not None:
+    partial = f'{path}.{os.getpid()}.partial'
+    with open(partial, 'wb') as file:
+      np.save(file, lengths)
+    os.replace(partial, path)
+  return lengths

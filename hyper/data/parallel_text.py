@@ -1,0 +1,172 @@
+"""Pairs of sentences, one in each of two languages, by number.
+
+The plain form is two text files with a sentence a line, of which equal lines
+belong together. They may be larger than memory: pairs are prepared once as
+array records and fetched by number.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+from hyper.data import prepared, raw_files
+
+FIELDS = ('source', 'target')
+Pair = tuple[str, str]
+
+
+class Pairs:
+  """Sentence pairs of a split.
+
+  Attributes:
+    folder: of the prepared copy; None where the pairs are not on the disk.
+  """
+
+  def __init__(self, records: Sequence, folder: str | None = None):
+    self._records, self.folder = records, folder
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def take(self, numbers: Iterable[int]) -> list[Pair]:
+    """The pairs with these numbers, in the order of the numbers."""
+    chosen = [int(number) for number in numbers]
+    if self.folder is None:
+      return [self._records[number] for number in chosen]
+    return [
+      (record['source'].decode(), record['target'].decode())
+      for record in self._records.__getitems__(chosen)
+    ]
+
+  def chunks(self, size: int = 10_000) -> Iterator[list[Pair]]:
+    """All pairs in order, some at a time."""
+    for first in range(0, len(self), size):
+      yield self.take(range(first, min(first + size, len(self))))
+
+
+def load(
+  data_dir: str,
+  split: str,
+  train: tuple[str, str],
+  validation: tuple[str, str],
+  test: tuple[str, str],
+) -> Pairs:
+  """The pairs of two plain text files, in UTF-8, with a sentence a line.
+
+  The prepared copy belongs to the content of the files: where that changes,
+  another one is made.
+
+  Args:
+    data_dir: what the names are relative to.
+    split: 'train', 'validation' or 'test'.
+    train, validation, test: the source's and the target's file of a split;
+      one whose name ends in .gz is unpacked on the way.
+
+  Raises:
+    FileNotFoundError: a file is missing.
+    OSError: data_dir cannot be written.
+    ValueError: no such split, a file is not UTF-8, or the two have not the
+      same number of lines; file and line are named.
+  """
+  splits = {'train': train, 'validation': validation, 'test': test}
+  if split not in splits:
+    allowed = ', '.join(map(repr, splits))
+    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  names = splits[split]
+  if not isinstance(names, tuple) or len(names) != 2:
+    raise ValueError(
+      f'the files of {split} are {names!r}; give two names, those of the '
+      'source and of the target.'
+    )
+  paths = [os.path.join(os.path.expanduser(data_dir), name) for name in names]
+  absent = [path for path in paths if not os.path.isfile(path)]
+  if absent:
+    raise raw_files.missing(
+      f'Parallel text ({split})',
+      absent,
+      [data_dir],
+      'Give the names of your files in the config, and their folder as '
+      '--data_dir.',
+    )
+  source = prepared.RecordSource(
+    name=f'hyper_parallel_text_{_fingerprint(paths)}',
+    version='1.0.0',
+    read=lambda _: {'pairs': _records(*paths)},
+    fields=FIELDS,
+    description=f'Sentence pairs of {names[0]} and {names[1]}.',
+  )
+  return Pairs(*prepared.open_records(source, data_dir, 'pairs'))
+
+
+def read_pairs(
+  source: Iterable[bytes],
+  target: Iterable[bytes],
+  source_name: str,
+  target_name: str,
+) -> Iterator[dict[str, bytes]]:
+  """Records of the lines that belong together, without their ends.
+
+  Raises:
+    ValueError: a line is not UTF-8, or one side has more lines; with names.
+  """
+  sides = itertools.zip_longest(source, target)
+  for number, lines in enumerate(sides, 1):
+    if None in lines:
+      _raise_unequal(number - 1, sides, lines, (source_name, target_name))
+    yield {
+      field: _checked(line, name, number)
+      for field, line, name in zip(
+        FIELDS, lines, (source_name, target_name), strict=True
+      )
+    }
+
+
+def _raise_unequal(
+  both: int,
+  rest: Iterable[tuple],
+  lines: tuple,
+  names: tuple[str, str],
+) -> None:
+  more = both + 1 + sum(1 for _ in rest)
+  short, long = names if lines[0] is None else reversed(names)
+  raise ValueError(
+    f'{short} ends after line {both:,}, but {long} has {more:,} lines; line by '
+    'line the two must belong together.'
+  )
+
+
+def _checked(line: bytes, name: str, number: int) -> bytes:
+  line = line.rstrip(b'\r\n')
+  if number == 1:
+    line = line.removeprefix(b'\xef\xbb\xbf')  # a byte order mark
+  try:
+    line.decode()
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f'{name}, line {number:,} is not UTF-8: {error.reason} at byte '
+      f'{error.start + 1} of the line ({line[error.start : error.end]!r}).'
+    ) from error
+  return line
+
+
+def _records(source: str, target: str) -> Iterator[dict[str, bytes]]:
+  with contextlib.ExitStack() as stack:
+    files = [stack.enter_context(_open(path)) for path in (source, target)]
+    yield from read_pairs(*files, source, target)
+
+
+def _open(path: str) -> IO[bytes]:
+  # Lines end at b'\n' alone; text has other signs that Python would split at.
+  return gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
+
+
+def _fingerprint(paths: list[str]) -> str:
+  digest = hashlib.sha256()
+  for path in paths:
+    with open(path, 'rb') as file:
+      digest.update(hashlib.file_digest(file, 'sha256').digest())
+  return digest.hexdigest()[:12]

@@ -1,0 +1,147 @@
+"""WMT'14, English to French, from the archives that the workshop published.
+
+The training text has some 40 million pairs and does not fit into memory: it is
+prepared once, line by line, without unpacking an archive to the disk. The
+newstests of 2012 and 2013 are for validation, that of 2014 is for test.
+"""
+
+import contextlib
+import gzip
+import html
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from hyper.data import prepared, raw_files
+from hyper.data.parallel_text import FIELDS, Pairs, read_pairs
+
+FOLDERS = ('wmt14', '')
+# Split: archives, each with the files of the source and of the target in it.
+ARCHIVES = {
+  'train': (
+    (
+      'training-parallel-europarl-v7.tgz',
+      ('europarl-v7.fr-en.en', 'europarl-v7.fr-en.fr'),
+    ),
+    (
+      'training-parallel-commoncrawl.tgz',
+      ('commoncrawl.fr-en.en', 'commoncrawl.fr-en.fr'),
+    ),
+    (
+      'training-parallel-un.tgz',
+      ('undoc.2000.fr-en.en', 'undoc.2000.fr-en.fr'),
+    ),
+    (
+      'training-parallel-nc-v9.tgz',
+      ('news-commentary-v9.fr-en.en', 'news-commentary-v9.fr-en.fr'),
+    ),
+    (
+      'training-giga-fren.tar',
+      ('giga-fren.release2.fixed.en.gz', 'giga-fren.release2.fixed.fr.gz'),
+    ),
+  ),
+  'validation': (
+    ('dev.tgz', ('newstest2012.en', 'newstest2012.fr')),
+    ('dev.tgz', ('newstest2013.en', 'newstest2013.fr')),
+  ),
+  'test': (
+    (
+      'test-full.tgz',
+      ('newstest2014-fren-src.en.sgm', 'newstest2014-fren-ref.fr.sgm'),
+    ),
+  ),
+}
+SEGMENT = re.compile(rb'<seg[^>]*>(.*)</seg>', re.IGNORECASE)
+
+
+def load(data_dir: str, split: str) -> Pairs:
+  """The pairs of a split, English first.
+
+  Raises:
+    FileNotFoundError: archives are missing.
+    OSError: data_dir cannot be written.
+    ValueError: no such split, or an archive is damaged.
+  """
+  if split not in ARCHIVES:
+    allowed = ', '.join(map(repr, ARCHIVES))
+    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  return Pairs(*prepared.open_records(_SOURCE, data_dir, split))
+
+
+def _read(data_dir: str) -> dict[str, Iterator[dict[str, bytes]]]:
+  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
+  names = {archive for parts in ARCHIVES.values() for archive, _ in parts}
+  paths = {name: raw_files.find(folders, [name]) for name in sorted(names)}
+  absent = [name for name, path in paths.items() if path is None]
+  if absent:
+    raise raw_files.missing(
+      "WMT'14 English-French",
+      absent,
+      folders,
+      'Get them from https://www.statmt.org/wmt14/translation-task.html and '
+      f'put them, as they are, into {folders[0]}.',
+    )
+  return {
+    split: _split([(paths[archive], members) for archive, members in parts])
+    for split, parts in ARCHIVES.items()
+  }
+
+
+def _split(
+  parts: Iterable[tuple[str, tuple[str, str]]],
+) -> Iterator[dict[str, bytes]]:
+  for path, members in parts:
+    names = [f'{path} ({member})' for member in members]
+    try:
+      with contextlib.ExitStack() as stack:
+        # Each side reads the archive from its beginning on: they lie in it one
+        # after the other, and are wanted side by side.
+        sides = [stack.enter_context(_member(path, name)) for name in members]
+        yield from read_pairs(*sides, *names)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+      raise ValueError(f'{path} is a damaged archive: {error}') from error
+
+
+@contextlib.contextmanager
+def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
+  """The lines of a file of an archive, which is in any folder of it."""
+  with tarfile.open(path) as archive:
+    for member in archive:
+      if os.path.basename(member.name) == name:
+        file = archive.extractfile(member)
+        if file:
+          yield _lines(file, name)
+          return
+  raise ValueError(f'{path} holds no {name}')
+
+
+def _lines(file: IO[bytes], name: str) -> Iterable[bytes]:
+  if name.endswith('.gz'):
+    return gzip.GzipFile(fileobj=file)
+  if name.endswith('.sgm'):
+    return _segments(file)
+  return file
+
+
+def _segments(lines: Iterable[bytes]) -> Iterator[bytes]:
+  for line in lines:
+    if found := SEGMENT.search(line):
+      text = html.unescape(found[1].decode(errors='surrogateescape'))
+      yield text.strip().encode(errors='surrogateescape')
+
+
+_SOURCE = prepared.RecordSource(
+  name='hyper_wmt14_en_fr',
+  version='1.0.0',
+  read=_read,
+  fields=FIELDS,
+  description="Sentence pairs of WMT'14, English and French.",
+  homepage='https://www.statmt.org/wmt14/translation-task.html',
+  citation=(
+    'Bojar et al.: Findings of the 2014 Workshop on Statistical Machine '
+    'Translation. Proceedings of WMT, 2014.'
+  ),
+)

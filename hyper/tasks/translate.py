@@ -1,0 +1,359 @@
+"""Translation (section 4.6), in nats per word piece and in BLEU.
+
+Shapes: b pairs, s and t word pieces of the source and the target.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from hyper.cells import CELLS
+from hyper.configuration import build, splat
+from hyper.data import (
+  embedded,
+  pair_batches,
+  parallel_text,
+  wmt,
+  word_pieces,
+)
+from hyper.data.pair_batches import Buckets, Order
+from hyper.data.parallel_text import Pairs
+from hyper.data.word_pieces import END, PAD, START, WordPieces
+from hyper.decode import beam_search
+from hyper.losses import cross_entropy
+from hyper.translation import Translator
+
+TEXTS = {
+  'wmt14': wmt.load,
+  'files': parallel_text.load,
+  'embedded': embedded.load_number_names,
+}
+SPLITS = ('train', 'validation', 'test')
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationData:
+  """The section config.data.
+
+  Attributes:
+    text: the sentence pairs: `name`, of TEXTS, and what that needs.
+    vocabulary_size: the most word pieces, of both languages together.
+    vocabulary_pairs: the most training pairs that the pieces are learned from,
+      taken evenly from all of them.
+    bucket_lengths: see `Buckets`; training leaves out what is longer.
+    batch_size: the most pairs in a batch.
+    batch_tokens: the most pieces of one side of a batch, padding included.
+  """
+
+  text: Mapping[str, Any]
+  vocabulary_size: int
+  vocabulary_pairs: int
+  bucket_lengths: tuple[int, ...]
+  batch_size: int
+  batch_tokens: int
+
+  def __post_init__(self) -> None:
+    for name in ('vocabulary_size', 'vocabulary_pairs'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
+        )
+
+  @property
+  def buckets(self) -> Buckets:
+    """The shapes of batches."""
+    return Buckets(self.bucket_lengths, self.batch_size, self.batch_tokens)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+  """The section config.decoding: how `translate` searches.
+
+  Attributes:
+    batch_size: sentences that are translated at once.
+    beam_size: hypotheses of a sentence; 1 is greedy search.
+    length_penalty: GNMT's alpha.
+    coverage_penalty: GNMT's beta.
+    length_factor: the most pieces of a translation for each of the source.
+    length_more: that many more.
+  """
+
+  batch_size: int
+  beam_size: int
+  length_penalty: float
+  coverage_penalty: float
+  length_factor: int
+  length_more: int
+
+  def __post_init__(self) -> None:
+    for name, least in (
+      *(('batch_size', 1), ('beam_size', 1), ('length_penalty', 0)),
+      *(('coverage_penalty', 0), ('length_factor', 0), ('length_more', 1)),
+    ):
+      if getattr(self, name) < least:
+        raise ValueError(
+          f'config.decoding.{name} is {getattr(self, name)}; it must be at '
+          f'least {least}.'
+        )
+
+
+class Translate:
+  """Predicts each word piece of a translation from the source and those before.
+
+  Pairs are batched by length. Word pieces are learned from the training pairs
+  when a run begins, and kept in its folder.
+
+  Raises:
+    ValueError: the config or the text is not as it must be.
+    FileNotFoundError: the text is missing.
+  """
+
+  selection = ('log_perplexity', 'min')
+  unit = 'pieces'
+
+  def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    self.data: TranslationData = splat(
+      TranslationData, 'config.data', config.data
+    )
+    self.buckets = self.data.buckets
+    self.decoding: Decoding = splat(
+      Decoding, 'config.decoding', config.decoding
+    )
+    self._data_dir = data_dir
+    make = functools.partial(
+      splat, make_model, 'config.model', config.model.to_dict()
+    )
+    make(vocabulary_size=1)  # a wrong field is said before pieces are learned
+    saved = word_pieces.load(workdir)
+    self.pieces: WordPieces = saved or self._learn_pieces()
+    self.model: Translator = make(vocabulary_size=len(self.pieces))
+    if saved is None:
+      self.pieces.save(workdir)
+
+  def init(self, key: Array) -> tuple[Any, Any]:
+    """Parameters; the model has no state between batches."""
+    return self.model.start(key), {}
+
+  def batches(
+    self, split: str, seed: int, start: int
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of `fill`: endless for 'train', else the split once."""
+    order, pairs = self._order(split), self._pairs(split)
+    chosen = order.epochs(seed, start) if split == 'train' else order.once()
+    for length, rows, numbers in chosen:
+      sources, targets = zip(*pairs.take(numbers), strict=True)
+      yield pair_batches.fill(
+        self.pieces.encode(sources), self.pieces.encode(targets), length, rows
+      )
+
+  def loss(
+    self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
+  ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    """Mean nats per piece of the target; no state; the sums."""
+    loss, sums = mean_nats(self.model, params, batch, key, train)
+    return loss, (model_state, sums)
+
+  def eval_state(self, model_state: Any) -> Any:
+    """There is none."""
+    return model_state
+
+  def summarize(self, sums: dict[str, float]) -> dict[str, float]:
+    """The log perplexity, in nats per piece."""
+    return {'log_perplexity': sums['nats'] / sums['count']}
+
+  def report(self, state: Any, split: str) -> dict[str, Any]:
+    """BLEU of the split's translations, and the percentage that is exact.
+
+    BLEU is sacrebleu's, on text without word pieces; its signature says how
+    it was computed.
+    """
+    import sacrebleu  # slow, and training does without
+
+    sources, references = zip(
+      *self._pairs(split).take(range(len(self._pairs(split)))), strict=True
+    )
+    found = self.translate(state.params, sources)
+    bleu = sacrebleu.BLEU()
+    score = bleu.corpus_score(found, [list(references)]).score
+    exact = [
+      one == ' '.join(other.split())
+      for one, other in zip(found, references, strict=True)
+    ]
+    return {
+      'bleu': score,
+      'bleu_signature': str(bleu.get_signature()),
+      'exact_percent': 100 * float(np.mean(exact)),
+    }
+
+  def translate(self, params: Any, sentences: Sequence[str]) -> list[str]:
+    """The translation of each sentence, by beam search; of nothing, nothing."""
+    encoded = self.pieces.encode(sentences)
+    lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
+    shapes = Buckets(
+      self.data.bucket_lengths,
+      self.decoding.batch_size,
+      self.decoding.batch_size * self.data.bucket_lengths[-1],
+    )
+    found = [''] * len(encoded)
+    for length, rows, numbers in Order(lengths, shapes, keep_all=True).once():
+      sources = [encoded[k] for k in numbers]
+      batch = pair_batches.fill(sources, sources, length, rows)
+      pieces, _ = self._search(params, batch['source'])
+      for k, row in zip(numbers, np.asarray(pieces), strict=False):
+        if len(encoded[k]) > 1:
+          found[k] = self.pieces.decode(row)
+    return found
+
+  @functools.cached_property
+  def _search(self) -> Any:
+    """From parameters and sources [b, s] to translations [b, t] and scores."""
+    k, decoding = self.decoding.beam_size, self.decoding
+
+    def search(params: Any, source: Array) -> tuple[Array, Array]:
+      mask = source != PAD
+      apply = functools.partial(self.model.apply, {'params': params})
+      memory = apply(source, mask, False, method='encode')
+      memory = jax.tree.map(lambda x: jnp.repeat(x, k, 0), memory)
+
+      def step(carry: Any, pieces: Array) -> tuple[Any, Array, Array]:
+        carry, logits, weights = apply(
+          carry, memory, pieces[:, None], method='decode'
+        )
+        return carry, logits[:, 0], weights[:, 0]
+
+      return beam_search(
+        step,
+        self.model.zeros(k * len(source)),
+        mask,
+        decoding.length_factor * mask.sum(-1) + decoding.length_more,
+        decoding.length_factor * source.shape[1] + decoding.length_more,
+        k,
+        START,
+        END,
+        decoding.length_penalty,
+        decoding.coverage_penalty,
+      )
+
+    return jax.jit(search)
+
+  def align(
+    self, params: Any, source: str, target: str
+  ) -> tuple[list[str], list[str], np.ndarray]:
+    """The attention while a translation is written.
+
+    Returns:
+      The pieces of the source [s] and of the target [t], and for each target
+      piece the weights of the source pieces, [t, s].
+    """
+    sides = [self.pieces.encode([text])[0] for text in (source, target)]
+    batch = pair_batches.fill(*([x] for x in sides), max(map(len, sides)), 1)
+    weights = self._look(params, batch['source'], batch['inputs'])
+    s, t = map(len, sides)
+    labels = [[self.pieces.pieces[k] for k in side] for side in sides]
+    return labels[0], labels[1], np.asarray(weights[0, :t, :s])
+
+  @functools.cached_property
+  def _look(self) -> Any:
+    """From parameters, sources and targets to the attention [b, t, s]."""
+
+    def look(params: Any, source: Array, inputs: Array) -> Array:
+      apply = functools.partial(self.model.apply, {'params': params})
+      memory = apply(source, source != PAD, False, method='encode')
+      carries = self.model.zeros(len(source))
+      return apply(carries, memory, inputs, method='decode')[2]
+
+    return jax.jit(look)
+
+  def examples(self, split: str, count: int) -> list[tuple[str, str]]:
+    """At most `count` sentence pairs of a split, taken evenly from it."""
+    pairs = self._pairs(split)
+    places = np.linspace(0, len(pairs) - 1, min(count, len(pairs)))
+    return pairs.take(places.astype(int))
+
+  def describe(self) -> list[str]:
+    """Sizes of the splits and of the batches of training."""
+    pairs = [f'{split} {len(self._pairs(split)):,}' for split in SPLITS]
+    order = self._order('train')
+    return [
+      f'text {self.data.text["name"]}: {", ".join(pairs)} sentence pairs, '
+      f'{len(self.pieces):,} word pieces',
+      f'{order.per_epoch:,} batches an epoch, {order.padding_share():.1%} of '
+      f'their places padding; {order.left_out:,} pairs left out, empty or '
+      f'longer than {self.data.bucket_lengths[-1]} pieces',
+    ]
+
+  def _learn_pieces(self) -> WordPieces:
+    pairs = self._pairs('train')
+    every = -(-len(pairs) // self.data.vocabulary_pairs)
+    numbers = range(0, len(pairs), every)
+    chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
+    sentences = (
+      side for chunk in chunks for pair in pairs.take(chunk) for side in pair
+    )
+    return word_pieces.train(sentences, self.data.vocabulary_size)
+
+  @functools.cache  # noqa: B019 (one task a process)
+  def _pairs(self, split: str) -> Pairs:
+    return build(
+      TEXTS,
+      'config.data.text',
+      self.data.text,
+      data_dir=self._data_dir,
+      split=split,
+    )
+
+  @functools.cache  # noqa: B019 (one task a process)
+  def _order(self, split: str) -> Order:
+    lengths = pair_batches.measure(self._pairs(split), self.pieces, split)
+    return Order(lengths, self.buckets, keep_all=split != 'train')
+
+
+def mean_nats(
+  model: Translator, params: Any, batch: Any, key: Array, train: bool
+) -> tuple[Array, dict[str, Array]]:
+  """Cross entropy per piece of a batch of `pair_batches.fill`, and its sums."""
+  source, targets = batch['source'], batch['targets']
+  logits = model.apply(
+    {'params': params},
+    *(source, source != PAD, batch['inputs'], train),
+    rngs={'dropout': key},
+  )
+  mask = targets != PAD
+  nats = jnp.where(mask, cross_entropy(logits, targets), 0.0).sum()
+  sums = {'nats': nats, 'count': mask.sum()}
+  return nats / jnp.maximum(sums['count'], 1), sums
+
+
+def make_model(
+  cell: Mapping[str, Any],
+  layers: int,
+  dropout_rate: float,
+  start_limit: float,
+  uniform_cells: bool,
+  remat: bool,
+  vocabulary_size: int,
+) -> Translator:
+  """The model of the section config.model, with as many layers on each side.
+
+  Raises:
+    ValueError: a field does not fit.
+  """
+  cells = [
+    build(CELLS, 'config.model.cell', cell) for _ in range(2 * layers + 1)
+  ]
+  return Translator(
+    cells[: layers + 1],
+    cells[layers + 1 :],
+    vocabulary_size,
+    dropout_rate,
+    start_limit,
+    uniform_cells,
+    remat,
+  )

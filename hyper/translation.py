@@ -1,0 +1,244 @@
+"""Translation: encoder, attention and decoder (section 4.6, appendix A.3.6).
+
+The architecture is that of GNMT (Wu et al. 2016, arXiv 1609.08144, section 3),
+in which every LSTM may be another cell. The facts here are from descriptions of
+that paper. The decoder's bottom layer reads the target alone, so that it runs
+over the whole target before attention, and attention before the layers above
+it: training needs no loop over single steps.
+
+Shapes: b batch, s source pieces, t target pieces, n units, v vocabulary size.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.recurrent import flip_sequences
+from jaxtyping import Array, Bool, Float, Int
+
+from hyper.recurrence import Recurrence
+
+FIRST_RESIDUAL = 2  # the third layer from the bottom
+
+
+class Memory(NamedTuple):
+  """What the decoder reads of a source.
+
+  Attributes:
+    values: outputs of the top encoder layer.
+    keys: their share of attention's hidden layer, the same at every step.
+    mask: true where there is a piece.
+  """
+
+  values: Float[Array, 'b s n']
+  keys: Float[Array, 'b s n']
+  mask: Bool[Array, 'b s']
+
+
+def uniform(limit: float) -> Callable[..., Array]:
+  """The initialiser of all that is not a cell: uniform in +-limit."""
+
+  def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+  return draw
+
+
+class Translator(nn.Module):
+  """GNMT with any cells: a bidirectional bottom encoder layer, then stacks.
+
+  Layers from the third on add their input to their output. The attention reads
+  the bottom decoder layer and the top encoder layer; its context goes to every
+  decoder layer above the bottom one. Dropout is on the input of every layer and
+  of the softmax layer. The decoder starts from zeros.
+
+  Attributes:
+    encoder_cells: the bottom layer's forward and its backward cell, then the
+      others from the second layer up.
+    decoder_cells: from the bottom up, at least two.
+    vocabulary_size: v, of one set of word pieces for both languages.
+    dropout_rate: of the inputs of layers.
+    start_limit: parameters start uniform in plus and minus this; GNMT's 0.04
+      is for 1024 units, and smaller models learn slowly from it.
+    uniform_cells: whether the cells too start so, as GNMT's do, but for the
+      gains of layer norm; otherwise they start as they do by themselves.
+    remat: whether the backward pass computes each recurrent layer anew instead
+      of keeping what the forward pass had: less memory, more time.
+
+  Deviation: GNMT's formula takes the bottom layer's output of the step before
+  as the query. Here it is that of the step itself, whose input is the piece
+  before: as recent, and attention needs no loop. Some descriptions give the
+  context to the bottom layer as well, which would need one.
+
+  Raises:
+    ValueError: too few layers.
+  """
+
+  encoder_cells: Sequence[nn.RNNCellBase]
+  decoder_cells: Sequence[nn.RNNCellBase]
+  vocabulary_size: int
+  dropout_rate: float = 0.0
+  start_limit: float = 0.04
+  uniform_cells: bool = False
+  remat: bool = False
+
+  def __post_init__(self) -> None:
+    if len(self.encoder_cells) < 2 or len(self.decoder_cells) < 2:
+      raise ValueError(
+        f'There are {len(self.encoder_cells)} encoder cells and '
+        f'{len(self.decoder_cells)} decoder cells; each needs at least two: '
+        'the bottom encoder layer has one for each direction, and attention '
+        'lies between two decoder layers.'
+      )
+    super().__post_init__()
+
+  def setup(self) -> None:
+    """Embeddings, layers, attention, softmax layer."""
+    units, start = self.decoder_cells[0].units, uniform(self.start_limit)
+    layer = Recurrence
+    if self.remat:  # its last argument, train, is a Python bool
+      layer = nn.remat(Recurrence, static_argnums=(4,))
+    self.source_embedding = nn.Embed(
+      self.vocabulary_size, units, embedding_init=start
+    )
+    self.target_embedding = nn.Embed(
+      self.vocabulary_size, units, embedding_init=start
+    )
+    self.encoder_layers = [layer(cell) for cell in self.encoder_cells]
+    self.decoder_layers = [layer(cell) for cell in self.decoder_cells]
+    self.attention_query = nn.Dense(units, kernel_init=start, bias_init=start)
+    self.attention_key = nn.Dense(units, use_bias=False, kernel_init=start)
+    self.attention_score = self.param('attention_score', start, (units,))
+    self.dropout = nn.Dropout(self.dropout_rate)
+    self.softmax = nn.Dense(
+      self.vocabulary_size, kernel_init=start, bias_init=start
+    )
+
+  def __call__(
+    self,
+    source: Int[Array, 'b s'],
+    mask: Bool[Array, 'b s'],
+    inputs: Int[Array, 'b t'],
+    train: bool = False,
+  ) -> Float[Array, 'b t v']:
+    """Logits of the piece that follows each of the target's `inputs`.
+
+    Padding is at the end of either side; `mask` is of the source. While
+    training, dropout draws from the random stream 'dropout'.
+    """
+    memory = self.encode(source, mask, train)
+    carries = self.zeros(len(inputs))
+    return self.decode(carries, memory, inputs, train)[1]
+
+  def encode(
+    self, source: Int[Array, 'b s'], mask: Bool[Array, 'b s'], train: bool
+  ) -> Memory:
+    """Reads the source; what lies in the padding changes nothing."""
+    lengths = mask.sum(-1)
+    forward, backward, *above = self.encoder_layers
+    x = self._drop(self.source_embedding(source), train)
+    flipped = self._run(backward, self._flip(x, lengths), train)
+    x = jnp.concatenate(
+      [self._run(forward, x, train), self._flip(flipped, lengths)], -1
+    )
+    for k, layer in enumerate(above, 1):
+      y = self._run(layer, self._drop(x, train), train)
+      x = x + y if k >= FIRST_RESIDUAL else y
+    return Memory(x, self.attention_key(x), mask)
+
+  def decode(
+    self,
+    carries: Any,
+    memory: Memory,
+    inputs: Int[Array, 'b t'],
+    train: bool = False,
+  ) -> tuple[Any, Float[Array, 'b t v'], Float[Array, 'b t s']]:
+    """Runs a window of target pieces, or a single one.
+
+    Args:
+      carries: of all layers, before the window.
+      memory: of the sources.
+      inputs: the piece before each one that is predicted.
+      train: whether dropout is on.
+
+    Returns:
+      The carries after the window, the logits, and the attention: for each
+      target piece the weights of the source pieces, which sum to 1.
+    """
+    bottom, *above = self.decoder_layers
+    x = self._drop(self.target_embedding(inputs), train)
+    carry, x = bottom(carries[0], x, None, train)
+    after = [carry]
+    weights = attend(
+      self.attention_query(x), memory.keys, self.attention_score, memory.mask
+    )
+    context = jnp.matmul(weights, memory.values)
+    for k, layer in enumerate(above, 1):
+      x_and_context = self._drop(jnp.concatenate([x, context], -1), train)
+      carry, y = layer(carries[k], x_and_context, None, train)
+      x = x + y if k >= FIRST_RESIDUAL else y
+      after.append(carry)
+    return tuple(after), self.softmax(self._drop(x, train)), weights
+
+  @nn.nowrap
+  def start(self, key: Array) -> Any:
+    """The parameters before training."""
+    init_key, cell_key = jax.random.split(key)
+    symbols = jnp.zeros((1, 1), jnp.int32)
+    params = self.init(init_key, symbols, symbols == 0, symbols)['params']
+    if not self.uniform_cells:
+      return params
+    return start_uniformly(cell_key, params, self.start_limit)
+
+  @nn.nowrap
+  def zeros(self, batch: int) -> Any:
+    """The carries of the decoder's layers before the first piece."""
+    return tuple(cell.zeros((batch,)) for cell in self.decoder_cells)
+
+  def _run(self, layer: Recurrence, x: Array, train: bool) -> Array:
+    """A layer's outputs, from zeros."""
+    return layer(layer.cell.zeros((len(x),)), x, None, train)[1]
+
+  def _drop(self, x: Array, train: bool) -> Array:
+    return self.dropout(x, deterministic=not train)
+
+  @staticmethod
+  def _flip(x: Array, lengths: Array) -> Array:
+    """Reverses each sequence within its length."""
+    return flip_sequences(x, lengths, num_batch_dims=1, time_major=False)
+
+
+def attend(
+  queries: Float[Array, 'b t n'],
+  keys: Float[Array, 'b s n'],
+  score: Float[Array, ' n'],
+  mask: Bool[Array, 'b s'],
+) -> Float[Array, 'b t s']:
+  """Additive attention (Bahdanau et al. 2015): softmax(score tanh(q + k)).
+
+  Target pieces are gone through one after the other, and their hidden layers
+  computed anew for the gradient: all at once they would take [b, t, s, n].
+  """
+
+  @jax.checkpoint
+  def weights(query: Float[Array, 'b n']) -> Float[Array, 'b s']:
+    scores = jnp.matmul(jnp.tanh(query[:, None] + keys), score)
+    return jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), -1)
+
+  return jnp.swapaxes(jax.lax.map(weights, jnp.swapaxes(queries, 0, 1)), 0, 1)
+
+
+def start_uniformly(key: Array, params: Any, limit: float) -> Any:
+  """Draws the parameters of cells, but for layer norm, from +-limit."""
+  leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+  started = []
+  for k, (path, x) in enumerate(leaves):
+    names = [entry.key for entry in path]
+    is_cell = '_cells_' in names[0]
+    is_norm = any(part in names[-1] for part in ('gamma', 'beta'))
+    if is_cell and not is_norm:
+      x = uniform(limit)(jax.random.fold_in(key, k), x.shape, x.dtype)
+    started.append(x)
+  return jax.tree.unflatten(structure, started)

@@ -1,0 +1,100 @@
+"""Word pieces: sentences come back, and the same text gives the same pieces."""
+
+import os
+
+import numpy as np
+import pytest
+
+from hyper.data import embedded, word_pieces
+from hyper.data.word_pieces import END, PAD, START, UNKNOWN
+
+SENTENCES = [
+  'Deux hommes, près de la mer.',
+  'Two men near the sea; it is "calm".',
+  "L'été, à 30 % (environ) !",
+  'the men, the sea, the summer',
+] * 3
+
+
+@pytest.fixture(scope='module')
+def pieces():
+  return word_pieces.train(SENTENCES, 90)
+
+
+def test_sentences_come_back(pieces):
+  for sentence, numbers in zip(
+    SENTENCES, pieces.encode(SENTENCES), strict=True
+  ):
+    assert numbers.dtype == np.int32 and numbers[-1] == END
+    assert not set(numbers[:-1].tolist()) & {PAD, START, END, UNKNOWN}
+    assert pieces.decode(numbers) == sentence
+
+
+def test_number_names_come_back():
+  pairs = embedded.load_number_names('', 'train').take(range(300))
+  sides = [side for pair in pairs for side in pair]
+  pieces = word_pieces.train(sides, 120)
+  assert [pieces.decode(x) for x in pieces.encode(sides)] == sides
+
+
+def test_blanks_of_every_kind_are_one_blank(pieces):
+  plain, french, many, line = pieces.encode(
+    ['mer !', 'mer\u202f!', '  mer \u00a0\t !\n', 'mer\u2028!']
+  )
+  for other in (french, many, line):
+    np.testing.assert_array_equal(plain, other)
+
+
+def test_nothing_is_an_end_alone(pieces):
+  for numbers in pieces.encode(['', '  ']):
+    assert numbers.tolist() == [END]
+  assert pieces.decode([END]) == pieces.decode([]) == ''
+
+
+def test_accents_in_two_characters_are_one(pieces):
+  one, two = pieces.encode(['été', 'e\u0301te\u0301'])
+  np.testing.assert_array_equal(one, two)
+
+
+def test_an_unknown_character_spoils_only_its_word(pieces):
+  (numbers,) = pieces.encode(['the 漢 sea'])
+  assert pieces.decode(numbers) == 'the<unk> sea'
+
+
+def test_the_signs_that_are_no_text_cannot_be_written_as_text(pieces):
+  (numbers,) = pieces.encode(['the <pad></s> sea'])
+  assert not set(numbers[:-1].tolist()) & {PAD, START, END}
+
+
+def test_decoding_stops_at_the_first_end(pieces):
+  sea, men = pieces.encode(['sea', 'men'])
+  assert pieces.decode([START, *sea, *men, PAD]) == 'sea'
+
+
+def test_the_same_text_gives_the_same_pieces(pieces):
+  again = word_pieces.train(iter(SENTENCES), 90)
+  assert again.pieces == pieces.pieces and len(pieces) == 90
+  assert again.fingerprint == pieces.fingerprint
+  assert word_pieces.train(SENTENCES, 89).fingerprint != pieces.fingerprint
+
+
+def test_a_run_folder_keeps_them(pieces, tmp_path):
+  assert word_pieces.load(str(tmp_path / 'run')) is None
+  pieces.save(str(tmp_path / 'run'))
+  assert os.listdir(tmp_path / 'run') == [word_pieces.FILE]
+  loaded = word_pieces.load(str(tmp_path / 'run'))
+  assert loaded.pieces == pieces.pieces
+  assert loaded.fingerprint == pieces.fingerprint
+
+
+def test_a_damaged_file_is_named(tmp_path):
+  path = tmp_path / word_pieces.FILE
+  path.write_text('{"version"')
+  with pytest.raises(ValueError, match='word_pieces.json is damaged'):
+    word_pieces.load(str(tmp_path))
+  assert path.read_text() == '{"version"'
+
+
+def test_a_vocabulary_without_room_for_the_characters():
+  with pytest.raises(ValueError, match='vocabulary_size'):
+    word_pieces.train(SENTENCES, 12)

@@ -1,0 +1,127 @@
+"""Beam search against exhaustive search, and greedy search as a beam of 1."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from hyper.decode import beam_search
+
+PIECES, END, START, SOURCE = 4, 2, 3, 3
+LIMITS = np.array([4, 3])
+PENALTIES = [(0.0, 0.0), (1.0, 0.0), (0.2, 1.0)]
+MASK = np.array([[True, True, True], [True, True, False]])
+
+
+def make_table(seed):
+  """Logits and attention of each piece after any two; two sentences."""
+  rng = np.random.default_rng(seed)
+  logits = 2 * rng.normal(size=(2, PIECES, PIECES, PIECES))
+  attention = rng.dirichlet(np.ones(SOURCE), size=(2, PIECES, PIECES))
+  attention = attention * MASK[:, None, None]
+  attention /= attention.sum(-1, keepdims=True)
+  return logits.astype('f'), attention.astype('f')
+
+
+@functools.cache
+def searcher(beam_size, alpha, beta, longest):
+  sentence = jnp.repeat(jnp.arange(2), beam_size)
+
+  @jax.jit
+  def run(logits, attention):
+    def step(before, pieces):
+      chosen = sentence, before, pieces
+      return pieces, logits[chosen], attention[chosen]
+
+    return beam_search(
+      *(step, jnp.full(2 * beam_size, START), jnp.asarray(MASK)),
+      *(jnp.asarray(LIMITS), longest, beam_size, START, END, alpha, beta),
+    )
+
+  return run
+
+
+def search(table, beam_size, alpha, beta, longest=4):
+  run = searcher(beam_size, alpha, beta, longest)
+  pieces, scores = map(np.asarray, run(*table))
+  return [
+    (row[: row.tolist().index(END) + 1].tolist(), value)
+    for row, value in zip(pieces, scores, strict=True)
+  ]
+
+
+def score(table, sentence, hypothesis, alpha, beta):
+  """By the reference, piece by piece."""
+  logits, attention = table[0][sentence], table[1][sentence]
+  total, looks, before, last = 0.0, [], START, START
+  for piece in hypothesis:
+    log_p = np.float64(logits[before, last])
+    log_p = log_p - np.log(np.exp(log_p).sum())
+    total += log_p[piece]
+    looks.append(attention[before, last][MASK[sentence]])
+    before, last = last, piece
+  return reference.gnmt_score(total, np.array(looks), alpha, beta)
+
+
+def hypotheses(limit):
+  others = [k for k in range(PIECES) if k != END]
+  for length in range(limit):
+    for start in itertools.product(others, repeat=length):
+      yield [*start, END]
+
+
+@pytest.mark.parametrize('alpha, beta', PENALTIES)
+def test_a_beam_with_room_for_all_finds_the_best_of_all(alpha, beta):
+  for seed in range(3):
+    table = make_table(seed)
+    found = search(table, 110, alpha, beta)  # 4 * 3 ** 3 are the most
+    for sentence, (pieces, value) in enumerate(found):
+      scores = {
+        tuple(y): score(table, sentence, y, alpha, beta)
+        for y in hypotheses(LIMITS[sentence])
+      }
+      best = max(scores, key=scores.__getitem__)
+      assert tuple(pieces) == best, (seed, sentence)
+      np.testing.assert_allclose(value, scores[best], rtol=1e-5)
+
+
+def test_the_penalties_change_what_is_best():
+  found = {
+    str([search(make_table(k), 110, *penalties)[0][0] for k in range(6)])
+    for penalties in PENALTIES
+  }
+  assert len(found) == len(PENALTIES)
+
+
+def test_a_beam_of_one_is_greedy():
+  for seed in range(6):
+    table = make_table(seed)
+    found = search(table, 1, 0.2, 0.2)
+    for sentence, (pieces, value) in enumerate(found):
+      greedy, before, last = [], START, START
+      while END not in greedy:
+        piece = int(table[0][sentence, before, last].argmax())
+        if len(greedy) == LIMITS[sentence] - 1:
+          piece = END
+        greedy.append(piece)
+        before, last = last, piece
+      assert pieces == greedy
+      wanted = score(table, sentence, greedy, 0.2, 0.2)
+      np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+
+def test_a_longer_buffer_changes_nothing():
+  table = make_table(1)
+  assert search(table, 3, 0.2, 0.2) == search(table, 3, 0.2, 0.2, longest=9)
+
+
+def test_an_attention_that_never_falls_on_a_piece_gives_a_finite_score():
+  logits, attention = make_table(0)
+  attention = np.zeros_like(attention)
+  attention[..., 0] = 1
+  found = search((logits, attention), 2, 0.2, 0.2)
+  assert all(np.isfinite(value) for _, value in found)

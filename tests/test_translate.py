@@ -1,0 +1,311 @@
+"""Translation from a config to scores, sentences and pictures."""
+
+import importlib
+import io
+import itertools
+import sys
+
+import jax
+import numpy as np
+import pytest
+import reference
+import sacrebleu
+
+import evaluate
+import train
+from hyper import configuration, generate, metrics, trained, training
+from hyper.data import embedded, number_names, pair_batches, word_pieces
+from hyper.data.word_pieces import END, PAD, START, UNKNOWN
+from hyper.figures import attention
+from hyper.tasks.translate import Translate
+
+SMALL = {
+  'data.bucket_lengths': (60,),
+  'data.batch_size': 8,
+  'data.batch_tokens': 480,
+  'data.vocabulary_size': 34,
+  'model.cell.units': 6,
+  'decoding.batch_size': 5,
+  'decoding.beam_size': 3,
+  'decoding.length_factor': 0,
+  'decoding.length_more': 9,
+  'train_steps': 4,
+  'eval_every_steps': 2,
+  'save_every_steps': 2,
+  'log_every_steps': 1,
+}
+HYPER = {'model.cell.hyper_units': 3, 'model.cell.embedding_size': 2}
+
+
+def shrunk(name, **fields):
+  config = importlib.import_module(f'configs.{name}').get_config('embedded')
+  config = config.unlock()
+  config.update_from_flattened_dict(SMALL)
+  if 'hyper' in name:
+    config.update_from_flattened_dict(HYPER)
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(
+      embedded, 'NUMBERS', {'train': 60, 'validation': 9, 'test': 7}
+    )
+    yield
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  workdir = str(tmp_path_factory.mktemp('nmt') / 'lstm')
+  assert train.train(shrunk('nmt_lstm'), workdir, '') == 0
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def loaded(run):
+  config = configuration.load(run)
+  task, _, state = trained.load(config, run, '', 'latest')
+  return task, state
+
+
+@pytest.fixture(scope='module')
+def params(loaded):
+  """Parameters far from zero, so that translations differ."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: 1.5 * rng.normal(size=x.shape).astype('f'), loaded[1].params
+  )
+
+
+def test_an_experiment_from_training_to_its_score(run):
+  lines = metrics.read(run)
+  assert [x['step'] for x in lines if x['split'] == 'train'] == [1, 2, 3, 4]
+  validation = {
+    x['step']: x['log_perplexity'] for x in lines if x['split'] == 'validation'
+  }
+  assert list(validation) == [2, 4]
+  config = configuration.load(run)
+  scores = evaluate.evaluate(config, run, '', 'validation', 'best')
+  assert scores['checkpoint'] == min(validation, key=validation.__getitem__)
+  np.testing.assert_allclose(
+    scores['log_perplexity'], min(validation.values()), rtol=1e-5
+  )
+  assert 0 <= scores['bleu'] <= 100 and 0 <= scores['exact_percent'] <= 100
+  assert 'tok:13a' in scores['bleu_signature']
+  assert f'version:{sacrebleu.__version__}' in scores['bleu_signature']
+
+
+def test_the_same_with_hyperlstms(tmp_path):
+  config = shrunk('nmt_hyperlstm', train_steps=2)
+  assert train.train(config, str(tmp_path), '') == 0
+  lines = metrics.read(tmp_path)
+  assert [x['split'] for x in lines] == ['train', 'train', 'validation']
+  scores = [x['log_perplexity'] for x in lines]
+  np.testing.assert_allclose(scores, np.log(34), rtol=0.1)  # knows nothing yet
+
+
+def test_the_loss_is_the_mean_over_all_pieces_of_the_targets(loaded, params):
+  task, _ = loaded
+  nats = count = 0
+  score = training.make_eval_step(task.loss)
+  apply = jax.jit(lambda *x: task.model.apply({'params': params}, *x))
+  for batch in task.batches('test', 0, 0):
+    _, sums = score(params, {}, batch)
+    logits = apply(batch['source'], batch['source'] != PAD, batch['inputs'])
+    real = batch['targets'] != PAD
+    log_p = reference.target_log_probabilities(
+      np.asarray(logits, np.float64)[real], batch['targets'][real]
+    )
+    np.testing.assert_allclose(sums['nats'], -log_p.sum(), rtol=1e-4)
+    nats, count = nats + sums['nats'], count + sums['count']
+  pairs = embedded.load_number_names('', 'test').take(range(7))
+  assert count == sum(map(len, task.pieces.encode([y for _, y in pairs])))
+  means = task.summarize({'nats': float(nats), 'count': float(count)})
+  assert means == {'log_perplexity': pytest.approx(float(nats / count))}
+
+
+def test_any_start_gives_the_very_batch(loaded):
+  task, _ = loaded
+  whole = list(itertools.islice(task.batches('train', 3, 0), 20))
+  for start in (1, 7, 8, 15):
+    again = next(task.batches('train', 3, start))
+    for key, x in whole[start].items():
+      np.testing.assert_array_equal(again[key], x)
+  first, second = (np.sort(x['targets'].sum(1)) for x in (whole[0], whole[8]))
+  assert (first != second).any()  # 8 batches an epoch; the next is shuffled
+
+
+def test_pieces_are_of_the_training_side_only(tmp_path):
+  for split, text in (('train', 'ab ba'), ('valid', 'c'), ('test', 'd')):
+    (tmp_path / split).write_text(f'{text}\n' * 3)
+  files = {
+    'name': 'files',
+    'train': ('train', 'train'),
+    'validation': ('valid', 'valid'),
+    'test': ('test', 'test'),
+  }
+  config = shrunk('nmt_lstm').unlock()
+  config.data.text = files
+  task = Translate(config, str(tmp_path), str(tmp_path / 'run'))
+  for split, unknown in (('train', 0), ('validation', 3), ('test', 3)):
+    batch = next(task.batches(split, 0, 0))
+    assert (batch['source'] == UNKNOWN).sum() == unknown
+  kept = word_pieces.load(str(tmp_path / 'run'))
+  assert kept.pieces == task.pieces.pieces
+  assert 'sentence pairs' in task.describe()[0]
+
+
+def test_perfect_translations_score_100_and_others_as_sacrebleu_says(
+  loaded, monkeypatch
+):
+  task, state = loaded
+  pairs = embedded.load_number_names('', 'test').take(range(7))
+  names = [y for _, y in pairs]
+  monkeypatch.setattr(task, 'translate', lambda params, sources: names)
+  report = task.report(state, 'test')
+  assert report['bleu'] == pytest.approx(100)
+  assert report['exact_percent'] == 100
+  turned = [names[0], *names[:0:-1]]
+  monkeypatch.setattr(task, 'translate', lambda params, sources: turned)
+  report = task.report(state, 'test')
+  wanted = sacrebleu.corpus_bleu(turned, [names]).score
+  assert report['bleu'] == pytest.approx(wanted) and wanted < 90
+  same = np.mean([x == y for x, y in zip(turned, names, strict=True)])
+  assert report['exact_percent'] == pytest.approx(100 * same)
+
+
+def test_translations_do_not_depend_on_their_neighbours(loaded, params):
+  task, _ = loaded
+  names = [
+    number_names.english(n) for n in (7, 77, 777_777, 100, 20_000, 81, 5)
+  ]
+  together = task.translate(params, [names[0], '', *names[1:], ' '])
+  assert together[1] == together[-1] == ''
+  del together[1], together[-1]
+  apart = [task.translate(params, [name])[0] for name in names]
+  assert together == apart and len(set(apart)) > 1
+
+
+def test_a_wide_beam_finds_the_best_of_all_translations(run, params):
+  config = configuration.load(run)
+  limit = 3
+  decoding = {'batch_size': 1, 'beam_size': 1200, 'length_more': limit}
+  config.decoding.update(decoding)
+  task, _, _ = trained.load(config, run, '', 'latest')
+  v = len(task.pieces)
+  assert (v - 1) * v <= 1200  # all that may go on, and more
+  others = [k for k in range(v) if k != END]
+  every = [
+    [*start, END]
+    for length in range(limit)
+    for start in itertools.product(others, repeat=length)
+  ]
+  rows = np.full((len(every), limit), PAD)
+  for row, pieces in zip(rows, every, strict=True):
+    row[: len(pieces)] = pieces
+  inputs = np.concatenate([np.full((len(every), 1), START), rows[:, :-1]], 1)
+  model = task.model
+
+  @jax.jit
+  def apply(source, inputs):
+    variables, mask = {'params': params}, source != PAD
+    memory = model.apply(variables, source, mask, False, method='encode')
+    carries = model.zeros(len(inputs))
+    return model.apply(variables, carries, memory, inputs, method='decode')[1:]
+
+  for sentence in ('ten', 'eighty-one'):
+    source = pair_batches.fill(task.pieces.encode([sentence]), [rows[0]], 20, 1)
+    source = source['source']
+    tiled = np.repeat(source, len(every), 0)
+    logits, weights = map(np.asarray, apply(tiled, inputs))
+    scores = []
+    for k, pieces in enumerate(every):
+      n, real = len(pieces), source[0] != PAD
+      log_p = reference.target_log_probabilities(
+        np.asarray(logits[k, :n], np.float64), np.array(pieces)
+      )
+      looks = weights[k, :n, real].T
+      scores.append(reference.gnmt_score(log_p.sum(), looks, 0.2, 0.2))
+    found, score = task._search(params, source)
+    best = int(np.argmax(scores))
+    assert found[0, : len(every[best])].tolist() == every[best]
+    np.testing.assert_allclose(score[0], scores[best], rtol=1e-4)
+
+
+def test_the_translate_command(run, tmp_path, monkeypatch, capsys):
+  text = 'forty-two\r\n\none thousand\n'
+  (tmp_path / 'in').write_text(text)
+  sentences = generate.read_sentences(str(tmp_path / 'in'))
+  assert sentences == ['forty-two', '', 'one thousand']
+  stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
+  monkeypatch.setattr(sys, 'stdin', stdin)
+  assert generate.read_sentences('') == sentences
+  lines = generate.translate(run, sentences, beam_size=1)
+  assert len(lines) == 3 and lines[1] == ''
+  (tmp_path / 'bad').write_bytes(b'\xe9')
+  with pytest.raises(ValueError, match='bad is not UTF-8'):
+    generate.read_sentences(str(tmp_path / 'bad'))
+
+
+def test_attention_and_examples_of_two_runs(
+  loaded, params, tmp_path, monkeypatch
+):
+  task, name = loaded[0], number_names.english(321)
+  source, target, weights = task.align(params, name, 'trois cent')
+  assert weights.shape == (len(target), len(source))
+  np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+  assert ''.join(source[:-1]).replace(word_pieces.BLANK, ' ').strip() == name
+  monkeypatch.setattr(trained, 'load_translator', lambda *_: (task, params))
+  path = tmp_path / 'attention.png'
+  attention.draw(['runs/one', 'runs/two/'], name, 'best', str(path))
+  assert path.read_bytes().startswith(b'\x89PNG')
+  with pytest.raises(ValueError, match='--sentence'):
+    attention.draw(['runs/one'], ' ', 'best', str(path))
+  table = tmp_path / 'examples.md'
+  runs = ['runs/one', 'runs/two/', 'others/two']
+  attention.write_examples(runs, '', 'test', 3, 'best', str(table))
+  lines = table.read_text().splitlines()
+  pairs = embedded.load_number_names('', 'test').take([0, 3, 6])
+  wanted = ['| | |', '| --- | --- |']
+  for english, french in pairs:
+    (found,) = task.translate(params, [english])
+    wanted += [f'| source | {english} |', f'| reference | {french} |']
+    wanted += [f'| {label} | {found} |' for label in ('one', 'two', 'two')]
+    wanted.append('| | |')
+  assert lines == wanted
+
+
+def test_loading_a_run_to_translate_with(run, loaded):
+  task, params = trained.load_translator(run, 'latest')
+  assert task.pieces.pieces == loaded[0].pieces.pieces
+  x, y = (p['softmax']['kernel'] for p in (params, loaded[1].params))
+  np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('data.vocabulary_pairs', 0, 'vocabulary_pairs is 0'),
+    ('data.batch_tokens', 9, 'batch_tokens is 9'),
+    ('data.text.name', 'tatoeba', "text.name is 'tatoeba'"),
+    ('decoding.beam_size', 0, 'beam_size is 0'),
+    ('decoding.length_penalty', -0.1, 'length_penalty is -0.1'),
+    ('model.layers', 1, 'at least two'),
+    ('model.cell.name', 'gru', "cell.name is 'gru'"),
+  ],
+)
+def test_impossible_configs_leave_nothing_behind(
+  field, value, message, tmp_path
+):
+  with pytest.raises(ValueError, match=message):
+    Translate(shrunk('nmt_lstm', **{field: value}), '', str(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()
+
+
+def test_other_tasks_do_not_translate(tmp_path):
+  config = importlib.import_module('configs.mnist_cnn').get_config('embedded')
+  configuration.save(config, str(tmp_path))
+  with pytest.raises(ValueError, match='does not translate'):
+    trained.load_translator(str(tmp_path), 'best')

@@ -1,0 +1,240 @@
+"""The translation model against the equations, and what may not leak."""
+
+import functools
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from test_cells import reference_weights
+
+from hyper.cells import CELLS
+from hyper.tasks.translate import make_model
+from hyper.training import count_parameters
+from hyper.translation import Translator, start_uniformly
+
+UNITS, PIECES, S, T = 4, 7, 5, 4
+SOURCE = np.array([[3, 5, 2, 0, 0], [4, 1, 6, 6, 2]])
+INPUTS = np.array([[1, 3, 3, 6], [1, 5, 2, 0]])
+OPTIONS = {'lstm': {}, 'hyperlstm': {'hyper_units': 3, 'embedding_size': 2}}
+
+
+def make_cell(name):
+  return CELLS[name](units=UNITS, **OPTIONS[name])
+
+
+def make_translator(name, **fields):
+  cells = [make_cell(name) for _ in range(7)]  # three layers on each side
+  return Translator(cells[:4], cells[4:], PIECES, **fields)
+
+
+@functools.cache
+def draw_params(name):
+  """Parameters far from their initial values; gains stay near 1."""
+  model = make_translator(name)
+  shapes = jax.eval_shape(model.start, jax.random.key(0))
+  rng = np.random.default_rng(0)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: (
+      ('gamma' in str(path)) + 0.4 * rng.normal(size=x.shape).astype('f')
+    ),
+    shapes,
+  )
+
+
+@functools.cache
+def applied(name):
+  model = make_translator(name)
+
+  @jax.jit
+  def run(params, source, inputs):
+    variables, mask = {'params': params}, source != 0
+    memory = model.apply(variables, source, mask, False, method='encode')
+    carries = model.zeros(len(source))
+    _, logits, weights = model.apply(
+      variables, carries, memory, inputs, method='decode'
+    )
+    return logits, weights
+
+  return run
+
+
+def reference_layer(name, params):
+  cell = make_cell(name)
+  weights = reference_weights(cell, params)
+  if name == 'lstm':
+    return reference.lstm_step, weights, {}
+  options = {'layer_norm': True, 'hyper_layer_norm': True}
+  return reference.hyperlstm_step, weights, options
+
+
+@pytest.mark.parametrize('name', list(OPTIONS))
+def test_logits_and_attention_equal_the_equations(name):
+  params = draw_params(name)
+  logits, weights = applied(name)(params, SOURCE, INPUTS)
+  sizes = (UNITS, UNITS) if name == 'lstm' else (UNITS, UNITS, 3, 3)
+  carry = tuple(np.zeros((1, n)) for n in sizes)
+  encoder = [
+    reference_layer(name, params[f'encoder_cells_{k}']) for k in range(4)
+  ]
+  decoder = [
+    reference_layer(name, params[f'decoder_cells_{k}']) for k in range(3)
+  ]
+  attention = {
+    'W_q': params['attention_query']['kernel'].T,
+    'b': params['attention_query']['bias'],
+    'W_k': params['attention_key']['kernel'].T,
+    'v': params['attention_score'],
+  }
+  for k, length in enumerate((3, 5)):
+    xs = params['source_embedding']['embedding'][SOURCE[k, :length]]
+    ys = params['target_embedding']['embedding'][INPUTS[k]]
+    values = reference.gnmt_encode(encoder, carry, xs)
+    outputs, looks = reference.gnmt_decode(
+      decoder, carry, attention, values, ys
+    )
+    softmax = params['softmax']
+    wanted = outputs @ softmax['kernel'] + softmax['bias']
+    np.testing.assert_allclose(logits[k], wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+      weights[k, :, :length], looks, rtol=1e-4, atol=1e-5
+    )
+    assert not np.asarray(weights[k, :, length:]).any()
+
+
+def test_a_window_may_be_cut_anywhere():
+  model, params = make_translator('lstm'), draw_params('lstm')
+  whole, _ = applied('lstm')(params, SOURCE, INPUTS)
+  variables = {'params': params}
+  memory = model.apply(variables, SOURCE, SOURCE != 0, False, method='encode')
+  step = jax.jit(
+    lambda carries, x: model.apply(
+      variables, carries, memory, x, method='decode'
+    )
+  )
+  carries = model.zeros(2)
+  for t in range(T):
+    carries, logits, _ = step(carries, INPUTS[:, t : t + 1])
+    np.testing.assert_allclose(logits[:, 0], whole[:, t], atol=1e-5)
+
+
+def test_a_piece_sees_no_later_one_and_nothing_of_the_padding():
+  run, params = applied('lstm'), draw_params('lstm')
+  before, _ = run(params, SOURCE, INPUTS)
+  later = INPUTS.copy()
+  later[:, 2:] = 4
+  after, _ = run(params, SOURCE, later)
+  np.testing.assert_array_equal(before[:, :2], after[:, :2])
+  assert np.abs(before[:, 2:] - after[:, 2:]).min(-1).max() > 0
+  # The source of the first pair has three pieces; their order matters.
+  turned = SOURCE.copy()
+  turned[0, :2] = SOURCE[0, 1::-1]
+  assert np.abs(run(params, turned, INPUTS)[0][0] - before[0]).max() > 1e-3
+  longer = np.concatenate([SOURCE, np.zeros((2, 3), int)], 1)
+  padded, _ = run(params, longer, INPUTS)
+  np.testing.assert_allclose(padded, before, atol=1e-6)
+
+
+def test_every_parameter_gets_gradient_with_and_without_remat():
+  def gradient(remat):
+    model = make_translator('lstm', dropout_rate=0.3, remat=remat)
+
+    def loss(params):
+      logits = model.apply(
+        {'params': params},
+        *(SOURCE, SOURCE != 0, INPUTS, True),
+        rngs={'dropout': jax.random.key(5)},
+      )
+      return jnp.square(logits).mean()
+
+    return jax.jit(jax.grad(loss))(draw_params('lstm'))
+
+  plain, again = gradient(False), gradient(True)
+  assert jax.tree.structure(plain) == jax.tree.structure(again)
+  for (path, x), y in zip(
+    jax.tree_util.tree_leaves_with_path(plain),
+    jax.tree.leaves(again),
+    strict=True,
+  ):
+    assert np.abs(x).max() > 0, path
+    np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7, err_msg=str(path))
+
+
+def test_dropout_is_only_in_training():
+  model, params = make_translator('lstm', dropout_rate=0.5), draw_params('lstm')
+
+  @jax.jit
+  def run(key):
+    return model.apply(
+      {'params': params},
+      *(SOURCE, SOURCE != 0, INPUTS, True),
+      rngs={'dropout': key},
+    )
+
+  one, two = run(jax.random.key(0)), run(jax.random.key(1))
+  without, _ = applied('lstm')(params, SOURCE, INPUTS)
+  assert np.abs(one - two).max() > 0.01
+  assert np.abs(one - without).max() > 0.01
+
+
+@pytest.mark.parametrize(
+  'name, uniform_cells', [('lstm', True), ('hyperlstm', False)]
+)
+def test_what_starts_uniformly(name, uniform_cells):
+  cells = [make_cell(name) for _ in range(5)]
+  model = Translator(cells[:3], cells[3:], PIECES, 0.0, 0.07, uniform_cells)
+  params = jax.jit(model.start)(jax.random.key(0))
+  for path, x in jax.tree_util.tree_leaves_with_path(params):
+    place = jax.tree_util.keystr(path)
+    if uniform_cells or '_cells_' not in place:
+      assert 0 < np.abs(x).max() <= 0.07, place
+      assert x.std() > 0.02, place  # 0.04 for a uniform one
+  if not uniform_cells:  # as appendix A.2.3 says
+    cell = params['encoder_cells_1']
+    w_h = np.asarray(cell['w_h'], np.float64)
+    np.testing.assert_allclose(w_h @ w_h.T, np.eye(UNITS), atol=1e-5)
+    assert (cell['w_hz'] == 0.1 / 2).all()
+
+
+def test_layer_norm_keeps_its_start():
+  ones = {k: jnp.ones(9) for k in ('w_h', 'b', 'gamma', 'hyper_beta_c')}
+  params = {'decoder_cells_1': ones, 'softmax': {'kernel': ones['b']}}
+  started = start_uniformly(jax.random.key(0), params, 0.1)
+  changed = jax.tree.map(lambda x: bool((x != 1).all()), started)
+  assert changed == {
+    'decoder_cells_1': {
+      'w_h': True,
+      'b': True,
+      'gamma': False,
+      'hyper_beta_c': False,
+    },
+    'softmax': {'kernel': False},
+  }
+
+
+def test_too_few_layers():
+  cell = make_cell('lstm')
+  with pytest.raises(ValueError, match='at least two'):
+    Translator([cell], [cell, cell], PIECES)
+
+
+# The facts' estimates give the context to the bottom decoder layer as well:
+# its products with the context are 4 n more numbers for each of n, and n for
+# each of the hyper cell's 4 m.
+@pytest.mark.parametrize(
+  'module, count, estimate, context',
+  [
+    ('nmt_lstm', 276_665_600, 280.9e6, 4 * 1024 * 1024),
+    ('nmt_hyperlstm', 307_520_256, 312.2e6, 4 * (1024 + 128) * 1024),
+  ],
+)
+def test_parameters_at_full_size(module, count, estimate, context):
+  config = importlib.import_module(f'configs.{module}').get_config()
+  model = make_model(
+    **config.model.to_dict(), vocabulary_size=config.data.vocabulary_size
+  )
+  shapes = jax.eval_shape(model.start, jax.random.key(0))
+  assert count_parameters(shapes) == count
+  assert abs(count + context - estimate) < 0.05e6
