@@ -11,6 +11,7 @@ All that is not the cell is in enwik8_lstm.py, and how to use a prefix.
 from ml_collections import ConfigDict
 
 from configs.enwik8_lstm import recipe
+from configs.ptb_hyperlstm import HYPERLSTM
 from configs.ptb_lstm import EMBEDDED
 from hyper.configuration import select
 
@@ -49,19 +50,9 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'enwik8_hyperlstm.py')
-  cell = {
-    'name': 'hyperlstm',
+  cell = HYPERLSTM | {
     'units': 1800,
     'hyper_units': 256,
     'embedding_size': 64,
-    'layer_norm': True,
-    'hyper_layer_norm': True,
-    'dropout_rate': 0.1,
-    'hyper_dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'hyper_state': 'new',
-    'orthogonal': 'whole',
-    'scaling_noise': 0.0,
-    'dtype': 'float32',
   }
   return recipe(cell, fields, paper)

@@ -15,7 +15,7 @@ global norm.
 from ml_collections import ConfigDict
 
 from configs import ptb_lstm
-from configs.ptb_lstm import EMBEDDED
+from configs.ptb_lstm import EMBEDDED, LSTM
 from hyper.configuration import select
 
 VARIANTS = {
@@ -35,15 +35,7 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'enwik8_lstm.py')
-  cell = {
-    'name': 'lstm',
-    'units': 1800,
-    'layer_norm': False,
-    'dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'orthogonal': 'whole',
-    'dtype': 'float32',
-  }
+  cell = LSTM | {'units': 1800, 'dropout_rate': 0.0}
   return recipe(cell, fields, paper)
 
 

@@ -11,6 +11,7 @@ All that is not the cell is in iam_lstm.py.
 from ml_collections import ConfigDict
 
 from configs.iam_lstm import recipe
+from configs.ptb_hyperlstm import HYPERLSTM
 from hyper.configuration import select
 
 VARIANTS = {
@@ -29,19 +30,10 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'iam_hyperlstm.py')
-  cell = {
-    'name': 'hyperlstm',
+  cell = HYPERLSTM | {
     'units': 900,
-    'hyper_units': 128,
-    'embedding_size': 4,
     'layer_norm': False,
     'hyper_layer_norm': False,
     'dropout_rate': 0.05,
-    'hyper_dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'hyper_state': 'new',
-    'scaling_noise': 0.0,
-    'orthogonal': 'whole',
-    'dtype': 'float32',
   }
   return recipe(cell, fields, paper, variant == 'embedded')

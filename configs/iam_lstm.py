@@ -15,6 +15,7 @@ norm, and what hyper/data/iam.py says of the preparation.
 
 from ml_collections import ConfigDict
 
+from configs.ptb_lstm import LSTM
 from hyper.configuration import select
 
 UNREGULARISED = {
@@ -72,15 +73,7 @@ EMBEDDED = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'iam_lstm.py')
-  cell = {
-    'name': 'lstm',
-    'units': 900,
-    'layer_norm': False,
-    'dropout_rate': 0.05,
-    'forget_bias': 1.0,
-    'orthogonal': 'whole',
-    'dtype': 'float32',
-  }
+  cell = LSTM | {'units': 900, 'dropout_rate': 0.05}
   return recipe(cell, fields, paper, variant == 'embedded')
 
 

@@ -12,6 +12,7 @@ by the compiler's analysis, or 13.1 GiB with `--config.model.remat=True`.
 from ml_collections import ConfigDict
 
 from configs.nmt_lstm import recipe
+from configs.ptb_hyperlstm import HYPERLSTM
 from hyper.configuration import select
 
 VARIANTS = {
@@ -31,19 +32,9 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'nmt_hyperlstm.py')
-  cell = {
-    'name': 'hyperlstm',
+  cell = HYPERLSTM | {
     'units': 1024,
-    'hyper_units': 128,
     'embedding_size': 32,
-    'layer_norm': True,
-    'hyper_layer_norm': True,
     'dropout_rate': 0.0,
-    'hyper_dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'hyper_state': 'new',
-    'orthogonal': 'whole',
-    'scaling_noise': 0.0,
-    'dtype': 'float32',
   }
   return recipe(cell, fields, paper, variant)

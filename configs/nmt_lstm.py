@@ -17,6 +17,7 @@ Not in the paper: the number of steps, the token budget and the buckets.
 
 from ml_collections import ConfigDict
 
+from configs.ptb_lstm import LSTM
 from hyper.configuration import select
 
 VARIANTS = {
@@ -66,15 +67,7 @@ EMBEDDED = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'nmt_lstm.py')
-  cell = {
-    'name': 'lstm',
-    'units': 1024,
-    'layer_norm': False,
-    'dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'orthogonal': 'whole',
-    'dtype': 'float32',
-  }
+  cell = LSTM | {'units': 1024, 'dropout_rate': 0.0}
   return recipe(cell, {'model.uniform_cells': True} | fields, paper, variant)
 
 

@@ -14,6 +14,22 @@ from ml_collections import ConfigDict
 from configs.ptb_lstm import EMBEDDED, recipe
 from hyper.configuration import select
 
+HYPERLSTM = {
+  'name': 'hyperlstm',
+  'units': 1000,
+  'hyper_units': 128,
+  'embedding_size': 4,
+  'layer_norm': True,
+  'hyper_layer_norm': True,
+  'dropout_rate': 0.1,
+  'hyper_dropout_rate': 0.0,
+  'forget_bias': 1.0,
+  'hyper_state': 'new',
+  'orthogonal': 'whole',
+  'scaling_noise': 0.0,
+  'dtype': 'float32',
+}
+
 
 def dropout(rate: float) -> dict[str, float]:
   """The same rate on input, output and in the main cell."""
@@ -55,19 +71,4 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'ptb_hyperlstm.py')
-  cell = {
-    'name': 'hyperlstm',
-    'units': 1000,
-    'hyper_units': 128,
-    'embedding_size': 4,
-    'layer_norm': True,
-    'hyper_layer_norm': True,
-    'dropout_rate': 0.1,
-    'hyper_dropout_rate': 0.0,
-    'forget_bias': 1.0,
-    'hyper_state': 'new',
-    'orthogonal': 'whole',
-    'scaling_noise': 0.0,
-    'dtype': 'float32',
-  }
-  return recipe(cell, fields, paper)
+  return recipe(HYPERLSTM, fields, paper)

@@ -25,6 +25,15 @@ EMBEDDED = {
   'save_every_steps': 300,
   'log_every_steps': 50,
 }
+LSTM = {
+  'name': 'lstm',
+  'units': 1000,
+  'layer_norm': False,
+  'dropout_rate': 0.1,
+  'forget_bias': 1.0,
+  'orthogonal': 'whole',
+  'dtype': 'float32',
+}
 VARIANTS = {
   '': (
     {},
@@ -51,16 +60,7 @@ VARIANTS = {
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'ptb_lstm.py')
-  cell = {
-    'name': 'lstm',
-    'units': 1000,
-    'layer_norm': False,
-    'dropout_rate': 0.1,
-    'forget_bias': 1.0,
-    'orthogonal': 'whole',
-    'dtype': 'float32',
-  }
-  return recipe(cell, fields, paper)
+  return recipe(LSTM, fields, paper)
 
 
 def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from hyper import configuration, trained
+from hyper import trained
 from hyper.cells import HyperLSTMCell
 from hyper.data import pen
 from hyper.decode import sample_symbols
@@ -108,13 +108,10 @@ def strokes(
     FileNotFoundError: it is no run folder, has no checkpoint, or the data or
       the file of the prime are missing.
   """
-  config = configuration.load(workdir)
-  task, step, state = trained.load(config, workdir, data_dir, which)
-  if not isinstance(task, Handwriting):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; strokes needs '
-      'handwriting.'
-    )
+  need = 'strokes needs handwriting'
+  task, step, state = trained.load_run(
+    workdir, which, 'handwriting', need, data_dir
+  )
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
   drawn = task.sample(state.params, count, length, bias, seed, first)
   lines = [np.concatenate([first, line]) for line in drawn]
@@ -126,15 +123,8 @@ def strokes(
   paths += figures.draw_density(
     mixture, task.normalisation, lines[0], f'{path}_density'
   )
-  layer = len(task.model.cells) - 1
-  cell = task.model.cells[layer]
-  if isinstance(cell, HyperLSTMCell):
-    rows = weight_change.intensities(
-      cell,
-      state.params[f'cells_{layer}'],
-      carries[layer],
-      task.model.zeros(1)[layer],
-    )
+  if isinstance(task.model.cells[-1], HyperLSTMCell):
+    rows = weight_change.of_top_layer(task.model, state.params, carries)
     paths += figures.draw_weight_change(
       lines[0], rows[1:], f'{path}_weight_change'
     )

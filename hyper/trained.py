@@ -43,53 +43,46 @@ def load(
 
 
 def load_text_model(workdir: str, which: str | int) -> tuple[CharLM, Any]:
-  """The task and parameters of a run of a character model.
-
-  Raises:
-    ValueError: the run is of another task, or its checkpoint is damaged.
-    FileNotFoundError: it is no run folder, or has no such checkpoint.
-  """
-  config = configuration.load(workdir)
-  task, _, state = load(config, workdir, '', which)
-  if not isinstance(task, CharLM):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; text needs char_lm.'
-    )
+  """The task and parameters of a run of a character model, see `load_run`."""
+  task, _, state = load_run(workdir, which, 'char_lm', 'text needs char_lm')
   return task, state.params
 
 
 def load_classifier(
   workdir: str, which: str | int
 ) -> tuple[Classify, TrainState]:
-  """The task and state of a run of image classification; needs no data.
-
-  Raises:
-    ValueError: the run is of another task, or its checkpoint is damaged.
-    FileNotFoundError: it is no run folder, or has no such checkpoint.
-  """
-  config = configuration.load(workdir)
-  task, _, state = load(config, workdir, '', which)
-  if not isinstance(task, Classify):
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; networks for images '
-      'are those of classify.'
-    )
+  """The task and state of a run of image classification, see `load_run`."""
+  need = 'networks for images are those of classify'
+  task, _, state = load_run(workdir, which, 'classify', need)
   return task, state
 
 
 def load_translator(
   workdir: str, which: str | int, data_dir: str = ''
 ) -> tuple[Translate, Any]:
-  """The task and parameters of a run of translation.
+  """The task and parameters of a run of translation, see `load_run`."""
+  need = 'it does not translate'
+  task, _, state = load_run(workdir, which, 'translate', need, data_dir)
+  return task, state.params
+
+
+def load_run(
+  workdir: str, which: str | int, task: str, need: str, data_dir: str = ''
+) -> tuple[Any, int, TrainState]:
+  """As `load`, of a run that must be of a certain task.
+
+  Args:
+    workdir: the run folder.
+    which: 'best', 'latest', or a step.
+    task: what the run must be of, a name of TASKS.
+    need: what is said where it is of another.
+    data_dir: of the data sets; most uses of a trained run need none.
 
   Raises:
     ValueError: the run is of another task, or its checkpoint is damaged.
     FileNotFoundError: it is no run folder, or has no such checkpoint.
   """
   config = configuration.load(workdir)
-  if config.task != 'translate':
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; it does not translate.'
-    )
-  task, _, state = load(config, workdir, data_dir, which)
-  return task, state.params
+  if config.task != task:
+    raise ValueError(f'{workdir} is a run of the task {config.task!r}; {need}.')
+  return load(config, workdir, data_dir, which)

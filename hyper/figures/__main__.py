@@ -49,10 +49,7 @@ def draw_curves(path: str) -> None:
 def draw_weight_change(path: str) -> None:
   """The weight changes of the topmost HyperLSTM of the first run."""
   task, params, text, carries = read(FLAGS.workdir[0])
-  layer = len(task.model.cells) - 1
-  cell, weights = task.model.cells[layer], params[f'cells_{layer}']
-  start = task.model.zeros(1)[layer]
-  rows = weight_change.intensities(cell, weights, carries[layer], start)
+  rows = weight_change.of_top_layer(task.model, params, carries)
   symbols = [
     task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
   ]

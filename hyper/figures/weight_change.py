@@ -58,6 +58,24 @@ def intensities(
   return norms / np.maximum(norms.max(0), np.finfo(np.float32).tiny)
 
 
+def of_top_layer(
+  model: Any, params: dict[str, Any], carries: Any
+) -> Float[np.ndarray, 't 4']:
+  """The intensities of a model's topmost cell, which reads from the start on.
+
+  Args:
+    model: with `cells` and `zeros`, as all our sequence models.
+    params: its parameters.
+    carries: the carries of all cells after each step, see `intensities`.
+
+  Raises:
+    ValueError: as `intensities`.
+  """
+  top = len(model.cells) - 1
+  weights, start = params[f'cells_{top}'], model.zeros(1)[top]
+  return intensities(model.cells[top], weights, carries[top], start)
+
+
 def weight_change_norms(
   d_h: Float[np.ndarray, 't 4 n'], w_h: Float[np.ndarray, 'n 4*n']
 ) -> Float[np.ndarray, 't 4']:
