@@ -106,7 +106,7 @@ def weighted_sum(
 
 
 def lstm_state(
-  gates: Float[Array, 'b 4 n'],
+  gates: list[Float[Array, 'b n']],
   c: Float[Array, 'b n'],
   small: Weights,
   mask: Bool[Array, 'b n'] | None,
@@ -122,8 +122,11 @@ def lstm_state(
   it inside the sigmoid, after layer norm.
   """
   if 'gamma' in small:
-    gates = layer_norm(gates, small['gamma'], small['beta'])
-  i, g, f, o = (gates[:, k] for k in range(4))
+    gates = [
+      layer_norm(*gate)
+      for gate in zip(gates, small['gamma'], small['beta'], strict=True)
+    ]
+  i, g, f, o = gates
   g = drop(jnp.tanh(g), mask, dropout_rate)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g
   visible = c
@@ -146,7 +149,7 @@ def lstm(
   y = product('h', h) + x
   if 'b' in small:
     y = y + small['b']
-  y = y.reshape(len(y), 4, -1)
+  y = jnp.split(y, 4, -1)
   c, h = lstm_state(y, c, small, masks, dropout_rate, forget_bias)
   return (c, h), h
 
@@ -171,7 +174,7 @@ def hyperlstm(
   the one just computed. `'old'` is the printed equation.
   """
   (c, h), (c_hyper, h_hyper) = carry
-  b, n = c.shape
+  n = c.shape[-1]
   from_h, hyper_from_h = jnp.split(product('h', h), [4 * n], -1)
   from_x, hyper_from_x = jnp.split(x, [4 * n], -1)
 
@@ -181,28 +184,21 @@ def hyperlstm(
     y_hyper = y_hyper + hyper['b']
   h_hyper_old = h_hyper
   c_hyper, h_hyper = lstm_state(
-    *(y_hyper.reshape(b, 4, -1), c_hyper, hyper, masks[1]),
+    *(jnp.split(y_hyper, 4, -1), c_hyper, hyper, masks[1]),
     *(dropout_rates[1], forget_bias),
   )
 
   source = h_hyper if hyper_state == 'new' else h_hyper_old
-  z = product('z', source) + small['b_z']
-  z_h, z_x, z_b = jnp.split(z.reshape(b, 12, -1), 3, 1)
-  gates = (
-    project(z_h, small['w_hz']) * from_h.reshape(b, 4, n)
-    + project(z_x, small['w_xz']) * from_x.reshape(b, 4, n)
-    + project(z_b, small['w_bz'])
-    + small['b']
-  )
+  z = jnp.split(product('z', source) + small['b_z'], 12, -1)
+  from_h, from_x = jnp.split(from_h, 4, -1), jnp.split(from_x, 4, -1)
+  gates = [
+    (z[k] @ small['w_hz'][k]) * from_h[k]
+    + (z[4 + k] @ small['w_xz'][k]) * from_x[k]
+    + (z[8 + k] @ small['w_bz'][k] + small['b'][k])
+    for k in range(4)
+  ]
   c, h = lstm_state(gates, c, small, masks[0], dropout_rates[0], forget_bias)
   return ((c, h), (c_hyper, h_hyper)), h
-
-
-def project(
-  z: Float[Array, 'b 4 e'], w: Float[Array, '4 e n']
-) -> Float[Array, 'b 4 n']:
-  """The embedding of each gate, by the weights of that gate."""
-  return jnp.stack([z[:, k] @ w[k] for k in range(4)], 1)
 
 
 def orthogonal(per_gate: bool) -> Callable[..., Array]:
@@ -222,9 +218,16 @@ def orthogonal(per_gate: bool) -> Callable[..., Array]:
   return by_gate if per_gate else whole
 
 
-def rows(weights: Weights, *names: str) -> Weights:
-  """The named vectors that exist, with an axis of 1 for the batch."""
-  return {k: weights[k][None] for k in names if k in weights}
+def rows(weights: Weights, *names: str) -> dict[str, Any]:
+  """The named vectors that exist, with an axis of 1 for the batch.
+
+  Of [4, n] each gate is an array of its own, which needs no slicing at each
+  step, and its gradient no padding.
+  """
+  found = {k: weights[k] for k in names if k in weights}
+  return {
+    k: w[None] if w.ndim == 1 else tuple(w[:, None]) for k, w in found.items()
+  }
 
 
 class Cell(nn.RNNCellBase):
@@ -451,8 +454,8 @@ class LSTMCell(Cell):
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
     """Matrices 'h' [n, 4n] and 'x' [v, 4n]; biases and gains."""
-    names = ('b', 'gamma', 'beta', 'gamma_c', 'beta_c')
-    return {'h': weights['w_h'], 'x': weights['w_x']}, rows(weights, *names)
+    matrices = {'h': weights['w_h'], 'x': weights['w_x']}
+    return matrices, rows(weights, 'b', 'gamma', 'beta', 'gamma_c', 'beta_c')
 
   @nn.nowrap
   def step(
@@ -541,7 +544,9 @@ class HyperLSTMCell(Cell):
     matrices, small = pack_hyper(weights, *main, self.units)
     names = ('b', 'gamma', 'beta', 'gamma_c', 'beta_c')
     small |= rows(weights, *names, *(f'hyper_{k}' for k in names))
-    return matrices, small | {k: weights[k] for k in ('w_hz', 'w_xz', 'w_bz')}
+    for name in ('w_hz', 'w_xz', 'w_bz'):
+      small[name] = tuple(weights[name])  # by gate, as in `rows`
+    return matrices, small
 
   @nn.nowrap
   def step(
