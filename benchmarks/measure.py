@@ -36,6 +36,11 @@ class Contender:
     """Seconds of one call."""
     return statistics.median(self.seconds)
 
+  def over(self, other: 'Contender') -> float:
+    """Its time over the other's in the same round; the median of all rounds."""
+    pairs = zip(self.seconds, other.seconds, strict=True)
+    return statistics.median(own / others for own, others in pairs)
+
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Contender:
   """A contender from a function for jit and its arguments."""

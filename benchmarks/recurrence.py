@@ -89,7 +89,7 @@ def report(
     }
     floor = contenders.get(f'{key.split(",")[0]}, floor')
     if floor:
-      row['of_floor'] = floor.median / contender.median
+      row['of_floor'] = floor.over(contender)
     if contender.temporary_bytes is not None:
       row['memory_megabytes'] = contender.temporary_bytes / 1e6
     table[key] = row

@@ -10,7 +10,6 @@ besides its arguments.
 """
 
 import json
-import statistics
 import time
 from typing import Any
 
@@ -77,14 +76,10 @@ def figures(
 ) -> dict[str, dict[str, float | int | None]]:
   """Runs the contenders; what is reported of each."""
   measure.run(contenders, rounds)
-  plain = contenders['plain'].seconds
   return {
     name: {
       'images_per_second': round(images / min(x.seconds), 1),
-      'time_over_plain': round(
-        statistics.median(s / p for s, p in zip(x.seconds, plain, strict=True)),
-        3,
-      ),
+      'time_over_plain': round(x.over(contenders['plain']), 3),
       'temporary_bytes': x.temporary_bytes,
       'compile_seconds': round(x.compile_seconds, 1),
     }

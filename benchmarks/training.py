@@ -1,0 +1,134 @@
+"""What a training step costs, and what the loop around it adds.
+
+  python -m benchmarks.training --config=ptb_hyperlstm --data_dir=data
+
+Takes the same steps on the same batches in three ways, in turn: the compiled
+step alone, on batches held in memory; with the batches drawn as train.py does;
+and with its metrics and progress too. Overhead is the time of a round over that
+of the step alone in the same round, less one; the median of all rounds is
+printed.
+"""
+
+import importlib
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+from absl import app, flags
+
+import train
+from benchmarks import measure
+from hyper import training
+from hyper.checkpoint import Checkpoints
+from hyper.tasks import make_task
+
+EMBEDDED = (
+  'mnist_hyper:embedded',
+  'cifar10_hyper_wrn:embedded',
+  'ptb_hyperlstm:embedded',
+  'iam_hyperlstm:embedded',
+  'nmt_hyperlstm:embedded',
+)
+
+
+def main(argv: list[str]) -> int:
+  """Measures each config and prints a table."""
+  if argv[1:]:
+    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  args, results = flags.FLAGS, {}
+  for config in args.config:
+    with tempfile.TemporaryDirectory() as workdir:
+      results[config] = measured(config, args, workdir)
+  if args.output:
+    command = ' '.join(['python -m benchmarks.training', *sys.argv[1:]])
+    measure.write(args.output, {'command': command, 'results': results})
+  return 0
+
+
+def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
+  """Times a config's steps; prints and returns its figures."""
+  module, _, variant = name.partition(':')
+  config = importlib.import_module(f'configs.{module}').get_config(variant)
+  task = make_task(config, args.data_dir, workdir)
+  schedule = training.make_schedule(config.schedule)
+  optimizer = training.make_optimizer(config.optimizer, schedule)
+  state = training.init_state(task.init, optimizer, config.seed)
+  step = training.make_train_step(task.loss, optimizer, schedule)
+
+  def draw() -> Iterator[Any]:
+    return itertools.islice(task.batches('train', config.seed, 0), args.steps)
+
+  held = list(draw())
+  began = time.perf_counter()
+  memory = step.lower(state, held[0]).compile().memory_analysis()
+  compile_seconds = time.perf_counter() - began
+  with (
+    Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
+    train.Log(config, workdir, task, 0, checkpoints) as log,
+  ):
+    steps = Steps(step, state)
+    contenders = {
+      'step': measure.Contender(lambda: steps.take(held)),
+      'data': measure.Contender(lambda: steps.take(draw())),
+      'metrics': measure.Contender(lambda: steps.take(draw(), log)),
+    }
+    measure.run(contenders, args.rounds)
+  alone = contenders['step']
+  seconds = alone.median / args.steps
+  overheads = {
+    key: contenders[key].over(alone) - 1 for key in ('data', 'metrics')
+  }
+  print(
+    f'{name}: {1e3 * seconds:,.1f} ms a step; with data '
+    f'{overheads["data"]:+.1%}, with metrics too {overheads["metrics"]:+.1%}; '
+    f'compiled in {compile_seconds:.1f} s',
+    flush=True,
+  )
+  return {
+    'step_seconds': seconds,
+    'overhead_of_data': overheads['data'],
+    'overhead_of_data_and_metrics': overheads['metrics'],
+    'compile_seconds': compile_seconds,
+    'memory_megabytes': memory.temp_size_in_bytes / 1e6,
+  }
+
+
+class Steps:
+  """Goes on from state to state."""
+
+  def __init__(self, step: Any, state: Any):
+    self._step, self._state, self._taken = step, state, 0
+
+  def take(self, batches: Iterable[Any], log: train.Log | None = None) -> None:
+    """Takes a step on each batch, and waits for the last."""
+    for batch in batches:
+      self._state, report = self._step(self._state, batch)
+      self._taken += 1
+      if log:
+        log.step(self._taken, report)
+    if log:
+      log.flush()
+    jax.block_until_ready(self._state)
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_multi_string(
+    'config',
+    EMBEDDED,
+    'A file of configs/, with its variant after a colon; those of the default '
+    'need no data.',
+  )
+  flags.DEFINE_string('data_dir', 'data', 'Folder of the data sets.')
+  flags.DEFINE_integer('steps', 20, 'Steps of a round.', lower_bound=1)
+  flags.DEFINE_integer('rounds', 5, 'Rounds of each.', lower_bound=1)
+  flags.DEFINE_string('output', '', 'A JSON file to write.')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)
