@@ -10,13 +10,12 @@ saved config for this evaluation, for example
 
 import ast
 import json
-import sys
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import ConfigDict
 
-from hyper import configuration, trained, training
+from hyper import commands, configuration, trained, training
 
 
 def evaluate(
@@ -62,32 +61,20 @@ def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
   return config
 
 
-def main(argv: list[str]) -> int:
+def main() -> None:
   """Reads the flags, evaluates, prints."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
-  which = flags.FLAGS.checkpoint
-  try:
-    if which not in ('best', 'latest') and not which.isdecimal():
-      raise ValueError(
-        f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
-      )
-    config = override(
-      configuration.load(flags.FLAGS.workdir), flags.FLAGS.override
+  args = flags.FLAGS
+  which = args.checkpoint
+  if which not in ('best', 'latest') and not which.isdecimal():
+    raise ValueError(
+      f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
     )
-    scores = evaluate(
-      config,
-      flags.FLAGS.workdir,
-      flags.FLAGS.data_dir,
-      flags.FLAGS.split,
-      int(which) if which.isdecimal() else which,
-    )
-  except (ValueError, FileNotFoundError) as error:
-    logging.debug('traceback', exc_info=True)
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+  config = override(configuration.load(args.workdir), args.override)
+  scores = evaluate(
+    *(config, args.workdir, args.data_dir, args.split),
+    int(which) if which.isdecimal() else which,
+  )
   print(json.dumps(scores))
-  return 0
 
 
 def define_flags() -> None:
@@ -107,5 +94,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags)

@@ -10,15 +10,14 @@ folder goes on where the run was interrupted.
 
 import os
 import signal
-import sys
 import time
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from hyper import configuration, training
+from hyper import commands, configuration, training
 from hyper.checkpoint import Checkpoints
 from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import make_task
@@ -231,39 +230,10 @@ class Trace:
       logging.info('Trace of steps %d to %d in %s.', *self._steps, self._folder)
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
   """Reads the flags and trains."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
-  try:
-    return train(
-      flags.FLAGS.config,
-      flags.FLAGS.workdir,
-      flags.FLAGS.data_dir,
-      flags.FLAGS.profile,
-    )
-  except (ValueError, FileNotFoundError, FloatingPointError) as error:
-    logging.debug('traceback', exc_info=True)
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; what is wrong with them or the config is said in a line.
-
-  A config file is Python, so there is no end to what it may raise; of the
-  tracebacks that the flag's parser quotes, only the last line is for people.
-  """
-  try:
-    rest = flags.FLAGS(argv)
-    flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
-    return rest
-  except Exception as error:
-    message = (str(error).strip() or repr(error)).splitlines()[-1]
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, KeyError):  # how a field that is not there is said
-      message = f'no such field: {" ".join(str(cause.args[0]).split())}'
-    sys.exit(f'error: {message} (--help explains the flags)')
+  args = flags.FLAGS
+  return train(args.config, args.workdir, args.data_dir, args.profile)
 
 
 def define_flags() -> None:
@@ -293,5 +263,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main, flags_parser=parse_flags)
+  commands.start(main, define_flags)

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from flax import linen as nn
 
 from benchmarks import measure
+from hyper import commands
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.recurrence import Recurrence
 
@@ -44,10 +45,8 @@ SIZES = {
 }
 
 
-def main(argv: list[str]) -> int:
+def main() -> None:
   """Measures each size and prints a table."""
-  if argv[1:]:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
   dtype = jnp.dtype(flags.FLAGS.dtype)
   results = {}
   for name in flags.FLAGS.size:
@@ -67,7 +66,6 @@ def main(argv: list[str]) -> int:
       'results': results,
     }
     measure.write(flags.FLAGS.output, content)
-  return 0
 
 
 def report(
@@ -276,5 +274,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags)

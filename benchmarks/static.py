@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from benchmarks import measure
 from configs import cifar10_hyper_wrn, cifar10_wrn
-from hyper import training
+from hyper import commands, training
 from hyper.tasks.classify import Classify
 
 CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}
@@ -87,9 +87,8 @@ def figures(
   }
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Measures and prints, and writes a file where one is named."""
-  del argv
   args = flags.FLAGS
   size = args.batch_size
   networks = {name: Network(name, args.variant, size) for name in CONFIGS}
@@ -118,5 +117,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags)

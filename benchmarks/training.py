@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
-from absl import app, flags
+from absl import flags
 
 import train
 from benchmarks import measure
-from hyper import training
+from hyper import commands, training
 from hyper.checkpoint import Checkpoints
 from hyper.tasks import make_task
 
@@ -35,10 +35,8 @@ EMBEDDED = (
 )
 
 
-def main(argv: list[str]) -> int:
+def main() -> None:
   """Measures each config and prints a table."""
-  if argv[1:]:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
   args, results = flags.FLAGS, {}
   for config in args.config:
     with tempfile.TemporaryDirectory() as workdir:
@@ -46,7 +44,6 @@ def main(argv: list[str]) -> int:
   if args.output:
     command = ' '.join(['python -m benchmarks.training', *sys.argv[1:]])
     measure.write(args.output, {'command': command, 'results': results})
-  return 0
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
@@ -130,5 +127,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags)

@@ -17,10 +17,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from hyper import training
+from hyper import commands, training
 from hyper.data.pair_batches import Buckets
 from hyper.tasks.translate import make_model, mean_nats
 
@@ -88,17 +88,20 @@ def size(tree: Any) -> int:
   )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Compiles and prints."""
-  del argv
   config = flags.FLAGS.config
   for length in flags.FLAGS.length or config.data.bucket_lengths[-1:]:
     print(json.dumps(analyse(config, int(length))), flush=True)
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
   config_flags.DEFINE_config_file('config', 'configs/nmt_hyperlstm.py')
   flags.DEFINE_multi_integer(
     'length', None, 'Of a bucket, in pieces; by default the longest.'
   )
-  app.run(main)
+
+
+if __name__ == '__main__':
+  commands.start(main, define_flags)

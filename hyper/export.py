@@ -8,12 +8,11 @@ of the network as it was trained. `hyper.weights.load` reads both.
 """
 
 import os
-import sys
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
-from hyper import trained, weights
+from hyper import commands, trained, weights
 
 
 def variables(workdir: str, which: str | int, baked: bool) -> Any:
@@ -31,21 +30,13 @@ def variables(workdir: str, which: str | int, baked: bool) -> Any:
   return {'params': state.params} | collections
 
 
-def main(argv: list[str]) -> int:
+def main() -> None:
   """Writes the file and prints its path."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
   args = flags.FLAGS
   name = 'baked' if args.baked else 'trained'
   path = args.output or os.path.join(args.workdir, f'{name}.safetensors')
-  try:
-    weights.save(variables(args.workdir, args.checkpoint, args.baked), path)
-  except (ValueError, OSError) as error:
-    logging.debug('traceback', exc_info=True)
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+  weights.save(variables(args.workdir, args.checkpoint, args.baked), path)
   print(path)
-  return 0
 
 
 def define_flags() -> None:
@@ -58,5 +49,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags)

@@ -18,9 +18,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
-from hyper import trained
+from hyper import commands, trained
 from hyper.cells import HyperLSTMCell
 from hyper.data import pen
 from hyper.decode import sample_symbols
@@ -227,17 +227,9 @@ GENERATE = {
 }
 
 
-def main(argv: list[str]) -> int:
-  """Generates what the first argument names."""
-  if len(argv) != 2 or argv[1] not in GENERATE:
-    raise app.UsageError(f'say what to generate: {", ".join(GENERATE)}.')
-  try:
-    GENERATE[argv[1]]()
-  except (ValueError, FileNotFoundError) as error:
-    logging.debug('traceback', exc_info=True)
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  return 0
+def main(what: str) -> None:
+  """Generates what the argument names."""
+  GENERATE[what]()
 
 
 def define_flags() -> None:
@@ -293,5 +285,4 @@ def define_text_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags, GENERATE)

@@ -9,7 +9,7 @@ from absl import flags
 
 import train
 from configs import ptb_hyperlstm, ptb_lstm
-from hyper import generate, trained
+from hyper import commands, generate, trained
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.decode import read_symbols
 from hyper.figures import __main__ as command
@@ -157,7 +157,7 @@ def run_command(monkeypatch, *arguments):
     monkeypatch.setattr(flags, f'DEFINE_{name}', into)
   monkeypatch.setattr(flags, 'mark_flag_as_required', lambda name: None)
   command.define_flags()
-  return command.main(values(['figures', *arguments]))
+  return commands.checked(command.main, values(['figures', *arguments])[1:])
 
 
 @pytest.mark.parametrize('extension', ['html', 'svg', 'png'])

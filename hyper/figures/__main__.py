@@ -18,13 +18,12 @@ into the first run folder.
 """
 
 import os
-import sys
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from hyper import configuration, generate, trained
+from hyper import commands, configuration, generate, trained
 from hyper.decode import read_symbols
 from hyper.figures import (
   attention,
@@ -112,21 +111,12 @@ DRAW = {  # by name: what draws it, and the extension by default
 }
 
 
-def main(argv: list[str]) -> int:
-  """Draws what the first argument names."""
-  if len(argv) != 2 or argv[1] not in DRAW:
-    raise app.UsageError(f'say what to draw: {", ".join(DRAW)}.')
-  draw, extension = DRAW[argv[1]]
-  path = FLAGS.output or os.path.join(
-    FLAGS.workdir[0], f'{argv[1]}.{extension}'
-  )
-  try:
-    draw(path)
-  except (ValueError, FileNotFoundError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+def main(what: str) -> None:
+  """Draws what the argument names, and prints where it is."""
+  draw, extension = DRAW[what]
+  path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{extension}')
+  draw(path)
   print(path)
-  return 0
 
 
 def define_flags() -> None:
@@ -157,5 +147,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  define_flags()
-  app.run(main)
+  commands.start(main, define_flags, DRAW)

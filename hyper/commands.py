@@ -1,0 +1,72 @@
+"""What the commands share: how flags are read and how errors are said.
+
+Whatever is wrong with flags, files or data is said in one line on standard
+error, and the exit status is 1. The traceback is in the log with --verbosity=1.
+"""
+
+import sys
+from collections.abc import Callable, Collection
+
+from absl import app, flags, logging
+
+EXPECTED = (ValueError, OSError, FloatingPointError)
+
+
+def start(
+  main: Callable[..., int | None],
+  define_flags: Callable[[], None],
+  choices: Collection[str] = (),
+) -> None:
+  """Runs a command and exits with its status.
+
+  Args:
+    main: the command; its result is the exit status, None meaning 0.
+    define_flags: declares the flags, which only a command does.
+    choices: where there are any, one of them is the command's only argument,
+      which `main` is called with. Otherwise there are no arguments.
+  """
+  define_flags()
+
+  def run(argv: list[str]) -> int:
+    return checked(main, arguments(argv[1:], choices))
+
+  app.run(run, flags_parser=parse)
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Parses flags; what is wrong with them or the config is said in a line.
+
+  A config file is Python, so there is no end to what it may raise; of the
+  tracebacks that the flag's parser quotes, only the last line is for people.
+  """
+  try:
+    rest = flags.FLAGS(argv)
+    if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
+      flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
+    return rest
+  except Exception as error:
+    message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, KeyError):  # how a field that is not there is said
+      message = f'no such field: {" ".join(str(cause.args[0]).split())}'
+    sys.exit(f'error: {message} (--help explains the flags)')
+
+
+def arguments(given: list[str], choices: Collection[str]) -> list[str]:
+  """The arguments, if they are as they must be; otherwise exits."""
+  if not choices and given:
+    sys.exit(f'error: unexpected arguments: {" ".join(given)}')
+  if choices and (len(given) != 1 or given[0] not in choices):
+    said = f'got {" ".join(given)!r}; ' if given else ''
+    sys.exit(f'error: {said}say one of: {", ".join(choices)}.')
+  return given
+
+
+def checked(main: Callable[..., int | None], given: list[str]) -> int:
+  """The exit status of a command; an expected error is said in one line."""
+  try:
+    return main(*given) or 0
+  except EXPECTED as error:
+    logging.debug('traceback', exc_info=True)
+    print(f'error: {error}', file=sys.stderr)
+    return 1

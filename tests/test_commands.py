@@ -1,0 +1,81 @@
+"""Commands: flags and arguments checked, errors in one line, exit status."""
+
+import subprocess
+import sys
+
+import pytest
+
+PLAIN = """
+from absl import flags
+from hyper import commands
+
+def define_flags():
+  flags.DEFINE_integer('count', 1, 'How many.', lower_bound=1)
+  flags.DEFINE_string('raise', '', 'An error, by its name.')
+  flags.DEFINE_integer('status', None, 'Returned.')
+
+def main(*words):
+  print('ran', flags.FLAGS.count, *words)
+  name = flags.FLAGS['raise'].value
+  if name:
+    raise getattr(__builtins__, name)('the cause')
+  return flags.FLAGS.status
+
+commands.start(main, define_flags, CHOICES)
+"""
+
+
+def run(*arguments, choices=()):
+  script = PLAIN.replace('CHOICES', repr(choices))
+  return subprocess.run(
+    [sys.executable, '-c', script, *arguments],
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+
+
+@pytest.mark.parametrize(
+  'arguments, choices, printed, status',
+  [
+    (['--count=3'], (), 'ran 3\n', 0),
+    (['--status=130'], (), 'ran 1\n', 130),
+    (['b', '--count=2'], ('a', 'b'), 'ran 2 b\n', 0),
+  ],
+)
+def test_a_command_runs(arguments, choices, printed, status):
+  done = run(*arguments, choices=choices)
+  assert (done.stdout, done.returncode) == (printed, status), done.stderr
+
+
+@pytest.mark.parametrize(
+  'arguments, choices, line',
+  [
+    (['--count=0'], (), 'flag --count=0: '),
+    (['--cuont=2'], (), "Unknown command line flag 'cuont'. Did you mean: c"),
+    (['word'], (), 'unexpected arguments: word'),
+    (['c'], ('a', 'b'), "got 'c'; say one of: a, b."),
+    ([], ('a', 'b'), 'say one of: a, b.'),
+    (['--raise=ValueError'], (), 'the cause'),
+    (['--raise=FloatingPointError'], (), 'the cause'),
+    (['--raise=FileNotFoundError'], (), 'the cause'),
+    (['--raise=IsADirectoryError'], (), 'the cause'),
+  ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
+  done = run(*arguments, choices=choices)
+  assert done.returncode == 1
+  assert done.stderr.startswith(f'error: {line}'), done.stderr
+  assert done.stderr.count('\n') == 1
+
+
+def test_an_unexpected_error_keeps_its_traceback():
+  done = run('--raise=ZeroDivisionError')
+  assert done.returncode == 1
+  assert 'Traceback' in done.stderr
+  assert 'ZeroDivisionError: the cause' in done.stderr
+
+
+def test_help_shows_the_flags():
+  done = run('--help')
+  assert '--count: How many.' in done.stdout + done.stderr
