@@ -19,9 +19,16 @@ from hyper import commands, configuration, trained, training
 
 
 def evaluate(
-  config: ConfigDict, workdir: str, data_dir: str, split: str, which: str | int
+  config: ConfigDict,
+  workdir: str,
+  data_dir: str,
+  split: str | None,
+  which: str | int,
 ) -> dict[str, Any]:
   """The scores of a checkpoint, with what was scored and how.
+
+  Without a split it is the one that the paper reports: test, or validation of
+  data that have no test part.
 
   Raises:
     ValueError: the checkpoint is damaged or not of this config, or the data
@@ -29,6 +36,7 @@ def evaluate(
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
   task, step, state = trained.load(config, workdir, data_dir, which)
+  split = split or getattr(task, 'reported_split', 'test')
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
   report = getattr(task, 'report', None)
@@ -83,7 +91,12 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
   )
-  flags.DEFINE_enum('split', 'test', ['validation', 'test'], 'What is scored.')
+  flags.DEFINE_enum(
+    'split',
+    None,
+    ['validation', 'test'],
+    'What is scored; by default test, or validation of data without a test part.',
+  )
   flags.DEFINE_string(
     'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
   )

@@ -253,7 +253,8 @@ def test_an_experiment_from_training_to_its_score(run, data_dir):
   steps = [x['step'] for x in lines if x['split'] == 'train']
   assert steps == [*range(1, config.train_steps + 1)]
   assert all(np.isfinite(x['nats']) for x in lines)
-  scores = evaluate.evaluate(config, workdir, data_dir, 'validation', 'best')
+  scores = evaluate.evaluate(config, workdir, data_dir, None, 'best')
+  assert scores['split'] == 'validation'
   best = min(x['nats'] for x in lines if x['split'] == 'validation')
   np.testing.assert_allclose(scores['nats'], best, rtol=1e-6)
   assert scores['samples'] == os.path.join(workdir, 'samples_validation.png')

@@ -14,7 +14,8 @@ A task is called as `TASKS[config.task](config, data_dir, workdir)`. It keeps in
   unit: what sums['count'] counts, such as 'characters'
   describe() -> lines that say at start what is trained on
 
-and, where it has slow scores or samples, a report of them for evaluate.py.
+and, where it has slow scores or samples, a report of them for evaluate.py, and
+reported_split, where what the paper reports is not 'test'.
 """
 
 from typing import Any

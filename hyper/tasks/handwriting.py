@@ -76,6 +76,7 @@ class Handwriting:
 
   selection = ('nats', 'min')
   unit = 'points'
+  reported_split = 'validation'  # the data have no test part
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: StrokeData = splat(StrokeData, 'config.data', config.data)
