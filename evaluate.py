@@ -95,7 +95,7 @@ def define_flags() -> None:
     'split',
     None,
     ['validation', 'test'],
-    'What is scored; by default test, or validation of data without a test part.',
+    'What is scored; by default test, or validation where there is no test.',
   )
   flags.DEFINE_string(
     'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
