@@ -17,7 +17,7 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from hyper import commands, configuration, training
+from hyper import commands, configuration, provenance, training
 from hyper.checkpoint import Checkpoints
 from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import make_task
@@ -61,6 +61,7 @@ def train(
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
     announce(config, task, state)
+    provenance.note_start(workdir, start, os.path.dirname(__file__))
     batches = task.batches('train', config.seed, start)
     with (
       Log(config, workdir, task, start, checkpoints) as log,

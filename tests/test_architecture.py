@@ -38,6 +38,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.translation': PAPER,
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.commands': (),
+  'hyper.provenance': (),
   'hyper.configuration': (),
   'hyper.weights': (),
   'hyper.training': CONFIGURATION,
