@@ -1,0 +1,77 @@
+"""Benchmarks: that they run, and that what they print is what they timed."""
+
+import json
+
+import jax.numpy as jnp
+import pytest
+
+from benchmarks import measure, recurrence, training
+
+TINY = recurrence.Size(2, 3, 4, 3, 2, 5)
+
+
+def contender(*seconds):
+  return measure.Contender(lambda: None, seconds=list(seconds))
+
+
+def test_a_ratio_is_taken_within_rounds():
+  slow, fast = contender(2.0, 40.0, 6.0), contender(1.0, 10.0, 3.0)
+  assert slow.over(fast) == 2.0
+  assert slow.median / fast.median == 2.0
+  noisy = contender(2.0, 2.0, 60.0), contender(1.0, 20.0, 30.0)
+  assert noisy[0].over(noisy[1]) == 2.0
+  assert noisy[0].median / noisy[1].median == 0.1
+
+
+def test_rounds_are_interleaved_after_a_warm_up():
+  calls = []
+  contenders = {
+    name: measure.Contender(lambda name=name: calls.append(name))
+    for name in 'ab'
+  }
+  measure.run(contenders, rounds=2)
+  assert ''.join(calls) == 'ab' * 3
+  assert [len(x.seconds) for x in contenders.values()] == [2, 2]
+
+
+@pytest.mark.parametrize('name', ['floor', 'scan', 'recurrence'])
+@pytest.mark.parametrize('size', [TINY, TINY._replace(is_symbols=False)])
+def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, capsys):
+  made = recurrence.make_contenders(size, jnp.float32)
+  chosen = {
+    key: made[key]() for key in {'LN HyperLSTM, floor', f'LN HyperLSTM, {name}'}
+  }
+  measure.run(chosen, rounds=1)
+  table = recurrence.report('tiny', size, chosen)
+  row = table[f'LN HyperLSTM, {name}']
+  assert row['characters_per_second'] > 0
+  assert row['of_floor'] == (
+    1
+    if name == 'floor'
+    else pytest.approx(
+      chosen['LN HyperLSTM, floor'].median
+      / chosen[f'LN HyperLSTM, {name}'].median
+    )
+  )
+  assert f'LN HyperLSTM, {name}' in capsys.readouterr().out
+
+
+def test_steps_go_on_from_state_to_state():
+  seen = []
+
+  def step(state, batch):
+    seen.append((state, batch))
+    return state + batch, {}
+
+  steps = training.Steps(step, 0)
+  steps.take([1, 2])
+  steps.take(iter([3]))
+  assert seen == [(0, 1), (1, 2), (3, 3)]
+
+
+def test_what_is_written_names_the_hardware(tmp_path):
+  path = tmp_path / 'figures.json'
+  measure.write(str(path), {'results': {'a': 1.5}})
+  content = json.loads(path.read_text(encoding='utf-8'))
+  assert content['results'] == {'a': 1.5}
+  assert content['hardware']['device']
