@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from hyper import training
 from hyper.configuration import splat
 from hyper.data import enwik8
+from hyper.data.vocabulary import Vocabulary
 from hyper.tasks.char_lm import CharLM, TextData, make_model
 
 # Config, variant, size of the vocabulary: parameters, from the equations.
@@ -122,3 +124,12 @@ def test_a_task_on_a_prefix_of_enwik8(tmp_path, monkeypatch):
   assert 'train 3,600, validation 200, test 200' in task.describe()[0]
   batch = next(task.batches('test', 0, 0))
   assert batch['mask'].sum() > 0
+
+
+@pytest.mark.parametrize('source, read', [('ptb', 'a_b'), ('embedded', 'a b')])
+def test_a_blank_is_read_as_the_texts_own_blank(source, read):
+  symbols = Vocabulary(np.frombuffer(b' _ab', np.uint8))
+  data = types.SimpleNamespace(source=source)
+  task = types.SimpleNamespace(data=data, vocabulary=symbols)
+  numbers = CharLM.encode(task, 'a b', 'the prompt')
+  assert symbols.to_bytes(numbers).decode() == read

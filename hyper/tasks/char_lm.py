@@ -151,7 +151,12 @@ class CharLM:
     return nats / jnp.maximum(count, 1), (carry, sums)
 
   def encode(self, text: str, name: str) -> np.ndarray:
-    """The numbers of the symbols of a text, which errors call by this name."""
+    """The numbers of the symbols of a text, which errors call by this name.
+
+    In the symbols of Penn Treebank, whose blank is '_', blanks may be given.
+    """
+    if self.data.source == 'ptb':
+      text = text.replace(' ', '_')
     return self.vocabulary.encode(np.frombuffer(text.encode(), np.uint8), name)
 
   def reader(self, params: Any) -> Apply:
