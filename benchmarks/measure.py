@@ -7,7 +7,9 @@ its noise evenly, so that ratios hold where absolute figures do not.
 import dataclasses
 import json
 import os
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,8 +78,10 @@ def hardware() -> dict[str, Any]:
   }
 
 
-def write(path: str, content: dict[str, Any]) -> None:
-  """Writes JSON, with the hardware in it."""
+def write(path: str, name: str, content: dict[str, Any]) -> None:
+  """Writes JSON, with the command, of this module's name, and the hardware."""
+  command = shlex.join(['python', '-m', f'benchmarks.{name}', *sys.argv[1:]])
+  about = {'command': command, 'hardware': hardware()}
   with open(path, 'w', encoding='utf-8') as file:
-    json.dump(content | {'hardware': hardware()}, file, indent=2)
+    json.dump(about | content, file, indent=2)
     file.write('\n')

@@ -9,7 +9,6 @@ same shapes, in the order that the recurrence allows: one after another
 through time, forward and backward, and each weight's gradient at once.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,13 +58,8 @@ def main() -> None:
     measure.run(chosen, flags.FLAGS.rounds)
     results[name] = report(name, SIZES[name], chosen)
   if flags.FLAGS.output:
-    content = {
-      'command': 'python -m '
-      + ' '.join(['benchmarks.recurrence', *sys.argv[1:]]),
-      'dtype': flags.FLAGS.dtype,
-      'results': results,
-    }
-    measure.write(flags.FLAGS.output, content)
+    content = {'dtype': flags.FLAGS.dtype, 'results': results}
+    measure.write(flags.FLAGS.output, 'recurrence', content)
 
 
 def report(

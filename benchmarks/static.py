@@ -105,7 +105,7 @@ def main() -> None:
   result['evaluate'] = figures(evaluations, args.rounds, size)
   print(json.dumps(result, indent=2))
   if args.output:
-    measure.write(args.output, result)
+    measure.write(args.output, 'static', result)
 
 
 def define_flags() -> None:

@@ -11,7 +11,6 @@ printed.
 
 import importlib
 import itertools
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -42,8 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as workdir:
       results[config] = measured(config, args, workdir)
   if args.output:
-    command = ' '.join(['python -m benchmarks.training', *sys.argv[1:]])
-    measure.write(args.output, {'command': command, 'results': results})
+    measure.write(args.output, 'training', {'results': results})
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:

@@ -69,9 +69,10 @@ def test_steps_go_on_from_state_to_state():
   assert seen == [(0, 1), (1, 2), (3, 3)]
 
 
-def test_what_is_written_names_the_hardware(tmp_path):
+def test_what_is_written_names_command_and_hardware(tmp_path):
   path = tmp_path / 'figures.json'
-  measure.write(str(path), {'results': {'a': 1.5}})
+  measure.write(str(path), 'static', {'results': {'a': 1.5}})
   content = json.loads(path.read_text(encoding='utf-8'))
   assert content['results'] == {'a': 1.5}
   assert content['hardware']['device']
+  assert content['command'].startswith('python -m benchmarks.static')
