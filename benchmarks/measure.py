@@ -16,6 +16,8 @@ from typing import Any
 
 import jax
 
+from hyper import provenance
+
 
 @dataclasses.dataclass
 class Contender:
@@ -79,9 +81,10 @@ def hardware() -> dict[str, Any]:
 
 
 def write(path: str, name: str, content: dict[str, Any]) -> None:
-  """Writes JSON, with the command, of this module's name, and the hardware."""
+  """Writes JSON, with the command of this module, commit and hardware."""
   command = shlex.join(['python', '-m', f'benchmarks.{name}', *sys.argv[1:]])
-  about = {'command': command, 'hardware': hardware()}
+  commit = provenance.commit(os.path.dirname(os.path.dirname(__file__)))
+  about = {'command': command, 'commit': commit, 'hardware': hardware()}
   with open(path, 'w', encoding='utf-8') as file:
     json.dump(about | content, file, indent=2)
     file.write('\n')
