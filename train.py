@@ -98,11 +98,10 @@ def is_due(step: int, every_steps: int, start: int) -> bool:
 
 def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
   """Says what is about to be trained, where, and towards which figure."""
-  device = jax.devices()[0]
   for line in (
     *task.describe(),
     f'{training.count_parameters(state.params):,} parameters',
-    f'{jax.device_count()} x {device.device_kind} ({device.platform})',
+    provenance.devices(),
     f'steps {int(state.step):,} to {config.train_steps:,}, '
     f'batch {config.data.batch_size}',
     f'the paper: {config.paper or "has no such experiment"}',

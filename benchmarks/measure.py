@@ -48,15 +48,21 @@ class Contender:
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Contender:
   """A contender from a function for jit and its arguments."""
+  executable, seconds, size = compile_timed(jax.jit(function), *arguments)
+  return Contender(
+    lambda: jax.block_until_ready(executable(*arguments)), seconds, size
+  )
+
+
+def compile_timed(
+  jitted: Any, *arguments: Any
+) -> tuple[Callable[..., Any], float, int | None]:
+  """The executable, the seconds it took, and its temporary bytes if known."""
   began = time.perf_counter()
-  executable = jax.jit(function).lower(*arguments).compile()
+  executable = jitted.lower(*arguments).compile()
   seconds = time.perf_counter() - began
   memory = executable.memory_analysis()
-  return Contender(
-    lambda: jax.block_until_ready(executable(*arguments)),
-    seconds,
-    getattr(memory, 'temp_size_in_bytes', None),
-  )
+  return executable, seconds, getattr(memory, 'temp_size_in_bytes', None)
 
 
 def run(contenders: Mapping[str, Contender], rounds: int) -> None:
@@ -72,10 +78,9 @@ def run(contenders: Mapping[str, Contender], rounds: int) -> None:
 
 def hardware() -> dict[str, Any]:
   """What the figures were measured on."""
-  device = jax.devices()[0]
   return {
-    'device': f'{device.device_kind} ({device.platform})',
-    'cores': os.cpu_count(),
+    'device': provenance.devices(),
+    'cores': provenance.cores(),
     'jax': jax.__version__,
   }
 

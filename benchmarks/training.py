@@ -12,7 +12,6 @@ printed.
 import importlib
 import itertools
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -58,9 +57,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
     return itertools.islice(task.batches('train', config.seed, 0), args.steps)
 
   held = list(draw())
-  began = time.perf_counter()
-  memory = step.lower(state, held[0]).compile().memory_analysis()
-  compile_seconds = time.perf_counter() - began
+  _, compile_seconds, size = measure.compile_timed(step, state, held[0])
   with (
     Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
     train.Log(config, workdir, task, 0, checkpoints) as log,
@@ -88,7 +85,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
     'overhead_of_data': overheads['data'],
     'overhead_of_data_and_metrics': overheads['metrics'],
     'compile_seconds': compile_seconds,
-    'memory_megabytes': memory.temp_size_in_bytes / 1e6,
+    'memory_megabytes': None if size is None else size / 1e6,
   }
 
 

@@ -10,7 +10,7 @@ All that is not the cell is in iam_lstm.py.
 
 from ml_collections import ConfigDict
 
-from configs.iam_lstm import recipe
+from configs.iam_lstm import EMBEDDED, recipe
 from configs.ptb_hyperlstm import HYPERLSTM
 from hyper.configuration import select
 
@@ -21,7 +21,7 @@ VARIANTS = {
     '-1,067 nats, 3.95M parameters (Table 5, LN HyperLSTM 900)',
   ),
   'embedded': (
-    {'model.cell.units': 96, 'model.cell.hyper_units': 24},
+    EMBEDDED | {'model.cell.units': 96, 'model.cell.hyper_units': 24},
     '',
   ),
 }
@@ -36,4 +36,4 @@ def get_config(variant: str = '') -> ConfigDict:
     'hyper_layer_norm': False,
     'dropout_rate': 0.05,
   }
-  return recipe(cell, fields, paper, variant == 'embedded')
+  return recipe(cell, fields, paper)

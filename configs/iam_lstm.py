@@ -24,6 +24,16 @@ UNREGULARISED = {
   'data.scale_range': 0.0,
 }
 LAYERS_3 = {'model.layers': 3, 'model.cell.units': 400}
+EMBEDDED = {
+  'data.source': 'embedded',
+  'data.buckets': 3,
+  'model.mixtures': 10,
+  'schedule.learning_rate': 0.003,
+  'train_steps': 600,
+  'eval_every_steps': 150,
+  'save_every_steps': 150,
+  'log_every_steps': 25,
+}
 VARIANTS = {
   '': ({}, '-1,055 nats, 3.36M parameters (Table 5, LSTM 900)'),
   'units_1000': (
@@ -56,17 +66,7 @@ VARIANTS = {
     '-1,039 nats, 3.26M parameters (Table 5, 3-layer LSTM 400 without dropout '
     'and augmentation)',
   ),
-  'embedded': ({'model.cell.units': 128}, ''),
-}
-EMBEDDED = {
-  'data.source': 'embedded',
-  'data.buckets': 3,
-  'model.mixtures': 10,
-  'schedule.learning_rate': 0.003,
-  'train_steps': 600,
-  'eval_every_steps': 150,
-  'save_every_steps': 150,
-  'log_every_steps': 25,
+  'embedded': (EMBEDDED | {'model.cell.units': 128}, ''),
 }
 
 
@@ -74,12 +74,10 @@ def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'iam_lstm.py')
   cell = LSTM | {'units': 900, 'dropout_rate': 0.05}
-  return recipe(cell, fields, paper, variant == 'embedded')
+  return recipe(cell, fields, paper)
 
 
-def recipe(
-  cell: dict, fields: dict, paper: str, embedded: bool = False
-) -> ConfigDict:
+def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
   """What all models of handwriting share, with some fields replaced."""
   config = ConfigDict(
     {
@@ -113,6 +111,5 @@ def recipe(
       'log_every_steps': 50,
     }
   )
-  config.update_from_flattened_dict(EMBEDDED if embedded else {})
   config.update_from_flattened_dict(fields)
   return config.lock()

@@ -11,7 +11,7 @@ by the compiler's analysis, or 13.1 GiB with `--config.model.remat=True`.
 
 from ml_collections import ConfigDict
 
-from configs.nmt_lstm import recipe
+from configs.nmt_lstm import EMBEDDED, SMALL, recipe
 from configs.ptb_hyperlstm import HYPERLSTM
 from hyper.configuration import select
 
@@ -21,9 +21,9 @@ VARIANTS = {
     'newstest2014 40.03 BLEU, log perplexity 0.993 (Table 6, GNMT WPM-32K, '
     'HyperLSTM)',
   ),
-  'small': ({}, ''),
+  'small': (SMALL, ''),
   'embedded': (
-    {'model.cell.hyper_units': 24, 'model.cell.embedding_size': 8},
+    EMBEDDED | {'model.cell.hyper_units': 24, 'model.cell.embedding_size': 8},
     '',
   ),
 }
@@ -37,4 +37,4 @@ def get_config(variant: str = '') -> ConfigDict:
     'embedding_size': 32,
     'dropout_rate': 0.0,
   }
-  return recipe(cell, fields, paper, variant)
+  return recipe(cell, fields, paper)

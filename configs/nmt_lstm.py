@@ -20,15 +20,14 @@ from ml_collections import ConfigDict
 from configs.ptb_lstm import LSTM
 from hyper.configuration import select
 
-VARIANTS = {
-  '': (
-    {},
-    'newstest2014 38.95 BLEU, log perplexity 1.027 (Table 6, GNMT WPM-32K)',
-  ),
-  'small': ({}, ''),
-  'embedded': ({}, ''),
+FILES = {
+  'name': 'files',
+  'train': ('mt/union/train.en', 'mt/union/train.fr'),
+  'validation': ('mt/union/valid.en', 'mt/union/valid.fr'),
+  'test': ('mt/union/test.en', 'mt/union/test.fr'),
 }
 SMALL = {
+  'data.text': FILES,
   'data.vocabulary_size': 8000,
   'data.bucket_lengths': (10, 14, 20, 32),
   'data.batch_size': 128,
@@ -42,13 +41,8 @@ SMALL = {
   'eval_every_steps': 1000,
   'save_every_steps': 1000,
 }
-FILES = {
-  'name': 'files',
-  'train': ('mt/union/train.en', 'mt/union/train.fr'),
-  'validation': ('mt/union/valid.en', 'mt/union/valid.fr'),
-  'test': ('mt/union/test.en', 'mt/union/test.fr'),
-}
 EMBEDDED = {
+  'data.text': {'name': 'embedded'},
   'data.vocabulary_size': 120,
   'data.bucket_lengths': (10, 14, 24),
   'data.batch_size': 64,
@@ -62,25 +56,32 @@ EMBEDDED = {
   'eval_every_steps': 200,
   'save_every_steps': 200,
 }
+VARIANTS = {
+  '': (
+    {},
+    'newstest2014 38.95 BLEU, log perplexity 1.027 (Table 6, GNMT WPM-32K)',
+  ),
+  'small': (SMALL, ''),
+  'embedded': (EMBEDDED, ''),
+}
 
 
 def get_config(variant: str = '') -> ConfigDict:
   """The recipe, locked."""
   fields, paper = select(VARIANTS, variant, 'nmt_lstm.py')
   cell = LSTM | {'units': 1024, 'dropout_rate': 0.0}
-  return recipe(cell, {'model.uniform_cells': True} | fields, paper, variant)
+  return recipe(cell, {'model.uniform_cells': True} | fields, paper)
 
 
-def recipe(cell: dict, fields: dict, paper: str, variant: str) -> ConfigDict:
+def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
   """What all translation models share, with some fields replaced."""
-  text = {'small': FILES, 'embedded': {'name': 'embedded'}}
   config = ConfigDict(
     {
       'task': 'translate',
       'paper': paper,
       'seed': 0,
       'data': {
-        'text': text.get(variant, {'name': 'wmt14'}),
+        'text': {'name': 'wmt14'},
         'vocabulary_size': 32_000,
         'vocabulary_pairs': 5_000_000,
         'bucket_lengths': (8, 16, 24, 32, 48, 64, 96),
@@ -117,7 +118,5 @@ def recipe(cell: dict, fields: dict, paper: str, variant: str) -> ConfigDict:
       'log_every_steps': 50,
     }
   )
-  shrunk = {'small': SMALL, 'embedded': EMBEDDED}.get(variant, {})
-  config.update_from_flattened_dict(shrunk)
   config.update_from_flattened_dict(fields)
   return config.lock()

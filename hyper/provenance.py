@@ -28,19 +28,28 @@ def note_start(workdir: str, step: int, root: str) -> None:
 
 def describe(root: str) -> dict[str, Any]:
   """What is known of this process and of the code that it runs."""
-  device = jax.devices()[0]
   return {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'command': shlex.join(['python', *sys.argv]),
     'commit': commit(root),
     'python': sys.version.split()[0],
     'versions': {x.__name__: x.__version__ for x in (jax, flax, optax)},
-    'devices': f'{jax.device_count()} x {device.device_kind} '
-    f'({device.platform})',
-    'cores': len(os.sched_getaffinity(0))
-    if hasattr(os, 'sched_getaffinity')
-    else os.cpu_count(),
+    'devices': devices(),
+    'cores': cores(),
   }
+
+
+def devices() -> str:
+  """What computes, such as '8 x NVIDIA H100 (gpu)'."""
+  first = jax.devices()[0]
+  return f'{jax.device_count()} x {first.device_kind} ({first.platform})'
+
+
+def cores() -> int | None:
+  """The CPU cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count()
 
 
 def commit(root: str) -> str:

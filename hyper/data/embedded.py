@@ -100,9 +100,7 @@ def load_number_names(data_dir: str, split: str) -> Pairs:
     ValueError: no such split.
   """
   del data_dir  # nothing to read, and too little to prepare
-  if split not in NUMBERS:
-    allowed = ', '.join(map(repr, NUMBERS))
-    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  prepared.check_split(split, NUMBERS)
   rng = np.random.default_rng(SEED)
   digits = rng.integers(1, 7, size=10 * sum(NUMBERS.values()))
   drawn = dict.fromkeys(rng.integers(10 ** (digits - 1), 10**digits).tolist())

@@ -73,9 +73,7 @@ def load(
       same number of lines; file and line are named.
   """
   splits = {'train': train, 'validation': validation, 'test': test}
-  if split not in splits:
-    allowed = ', '.join(map(repr, splits))
-    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  prepared.check_split(split, splits)
   names = splits[split]
   if not isinstance(names, tuple) or len(names) != 2:
     raise ValueError(

@@ -18,7 +18,7 @@ import logging as python_logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,21 +65,15 @@ def load(source: Source, data_dir: str, split: str) -> Arrays:
     OSError: data_dir cannot be written.
     ValueError: no such split, or damaged data.
   """
-  if split not in SPLITS:
-    allowed = ', '.join(map(repr, SPLITS))
-    raise ValueError(f'no split {split!r}; allowed are {allowed}')
-  data_dir = os.path.expanduser(data_dir)
-  root = os.path.join(data_dir, 'prepared')
-  folder = os.path.join(root, source.name, source.version)
-  if not os.path.isdir(folder):
-    logging.info('Preparing %s in %s', source.name, folder)
-    splits = source.read(data_dir)
-    try:
-      _prepare(source, splits, root)
-    except OSError as error:
-      if not os.path.isdir(folder):  # else another process was faster
-        raise raw_files.unwritable(root, error) from error
-  return _read(folder, split)
+  check_split(split, SPLITS)
+  return _read(_folder(source, data_dir, _prepare), split)
+
+
+def check_split(split: str, allowed: Collection[str]) -> None:
+  """Raises a ValueError unless a data set has this split."""
+  if split not in allowed:
+    names = ', '.join(map(repr, allowed))
+    raise ValueError(f'no split {split!r}; allowed are {names}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,22 +110,31 @@ def open_records(
     OSError: data_dir cannot be written.
     ValueError: damaged data, or no such split.
   """
-  root = os.path.join(os.path.expanduser(data_dir), 'prepared')
-  folder = os.path.join(root, source.name, source.version)
-  if not os.path.isdir(folder):
-    logging.info('Preparing %s in %s', source.name, folder)
-    splits = source.read(os.path.expanduser(data_dir))
-    try:
-      _write_records(source, splits, root)
-    except OSError as error:
-      if not os.path.isdir(folder):  # else another process was faster
-        raise raw_files.unwritable(root, error) from error
+  folder = _folder(source, data_dir, _write_records)
   with _quiet_tfds() as tfds:
     try:
       builder = tfds.builder_from_directory(folder)
       return builder.as_data_source(split), folder
     except Exception as error:  # array_record and protobuf raise all sorts
       raise _damaged(folder, error) from error
+
+
+def _folder(
+  source: Source | RecordSource, data_dir: str, write: Callable[..., None]
+) -> str:
+  """Where the prepared copy is; `write(source, splits, root)` makes it."""
+  data_dir = os.path.expanduser(data_dir)
+  root = os.path.join(data_dir, 'prepared')
+  folder = os.path.join(root, source.name, source.version)
+  if not os.path.isdir(folder):
+    logging.info('Preparing %s in %s', source.name, folder)
+    splits = source.read(data_dir)
+    try:
+      write(source, splits, root)
+    except OSError as error:
+      if not os.path.isdir(folder):  # else another process was faster
+        raise raw_files.unwritable(root, error) from error
+  return folder
 
 
 def _write_records(

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from hyper.data import run_files
+
 Arrays = dict[str, np.ndarray]
 SPLITS = ('train', 'validation')
 FILE = 'normalisation.json'
@@ -164,12 +166,8 @@ class Normalisation:
 
   def save(self, workdir: str) -> None:
     """Writes normalisation.json into a run folder."""
-    os.makedirs(workdir, exist_ok=True)
-    path = os.path.join(workdir, FILE)
     fields = {'mean': self.mean.tolist(), 'deviation': self.deviation.tolist()}
-    with open(path + '.partial', 'w', encoding='utf-8') as file:
-      json.dump(fields, file)
-    os.replace(path + '.partial', path)
+    run_files.write(workdir, FILE, json.dumps(fields))
 
 
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:

@@ -6,6 +6,8 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hyper.data import run_files
+
 FILE = 'vocabulary.json'
 
 
@@ -51,11 +53,8 @@ class Vocabulary:
 
   def save(self, workdir: str) -> None:
     """Writes vocabulary.json into a run folder."""
-    os.makedirs(workdir, exist_ok=True)
-    path = os.path.join(workdir, FILE)
-    with open(path + '.partial', 'w', encoding='utf-8') as file:
-      json.dump({'bytes': self.symbols.tolist()}, file)
-    os.replace(path + '.partial', path)
+    text = json.dumps({'bytes': self.symbols.tolist()})
+    run_files.write(workdir, FILE, text)
 
 
 def load(workdir: str) -> Vocabulary | None:

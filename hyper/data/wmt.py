@@ -65,9 +65,7 @@ def load(data_dir: str, split: str) -> Pairs:
     OSError: data_dir cannot be written.
     ValueError: no such split, or an archive is damaged.
   """
-  if split not in ARCHIVES:
-    allowed = ', '.join(map(repr, ARCHIVES))
-    raise ValueError(f'no split {split!r}; allowed are {allowed}')
+  prepared.check_split(split, ARCHIVES)
   return Pairs(*prepared.open_records(_SOURCE, data_dir, split))
 
 

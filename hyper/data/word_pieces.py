@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hyper.data import run_files
+
 FILE = 'word_pieces.json'
 # What is no part of a sentence; the numbers are the places.
 SPECIAL = ('<pad>', '<s>', '</s>', '<unk>')
@@ -70,11 +72,7 @@ class WordPieces:
 
   def save(self, workdir: str) -> None:
     """Writes word_pieces.json into a run folder."""
-    os.makedirs(workdir, exist_ok=True)
-    path = os.path.join(workdir, FILE)
-    with open(path + '.partial', 'w', encoding='utf-8') as file:
-      file.write(self._text)
-    os.replace(path + '.partial', path)
+    run_files.write(workdir, FILE, self._text)
 
 
 def load(workdir: str) -> WordPieces | None:

@@ -29,6 +29,7 @@ from hyper.figures import (
   attention,
   curves,
   kernels,
+  run_name,
   saturation,
   weight_change,
 )
@@ -61,7 +62,7 @@ def draw_saturation(path: str) -> None:
   for workdir in FLAGS.workdir:
     carries = read(workdir)[-1]
     c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
-    values[os.path.basename(os.path.normpath(workdir))] = np.tanh(c)
+    values[run_name(workdir)] = np.tanh(c)
   saturation.draw(values, path)
 
 

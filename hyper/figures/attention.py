@@ -1,13 +1,12 @@
 """Attention of translation runs, and their translations side by side."""
 
-import os
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 
 from hyper import trained
-from hyper.tasks.translate import SPLITS
+from hyper.figures import run_name
 
 
 def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
@@ -35,7 +34,9 @@ def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
   for workdir in workdirs:
     task, params = trained.load_translator(workdir, which)
     (translation,) = task.translate(params, [sentence])
-    panels.append((_name(workdir), task.align(params, sentence, translation)))
+    panels.append(
+      (run_name(workdir), task.align(params, sentence, translation))
+    )
   width = sum(2 + 0.3 * len(source) for _, (source, _, _) in panels)
   height = 2 + 0.25 * max(len(target) for _, (_, target, _) in panels)
   figure, axes = pyplot.subplots(
@@ -77,10 +78,9 @@ def write_examples(
     ValueError: a run does not translate, or there is no such split.
     FileNotFoundError: a run, its checkpoint or the data are missing.
   """
-  if split not in SPLITS:
-    raise ValueError(f'no split {split!r}; allowed are {", ".join(SPLITS)}.')
   runs = [
-    (_name(x), *trained.load_translator(x, which, data_dir)) for x in workdirs
+    (run_name(x), *trained.load_translator(x, which, data_dir))
+    for x in workdirs
   ]
   pairs = runs[0][1].examples(split, count)
   sources, references = zip(*pairs, strict=True)
@@ -92,10 +92,6 @@ def write_examples(
     lines.append('| | |')
   with open(path, 'w', encoding='utf-8') as file:
     file.write('\n'.join(lines) + '\n')
-
-
-def _name(workdir: str) -> str:
-  return os.path.basename(os.path.normpath(workdir))
 
 
 def _cell(text: str) -> str:

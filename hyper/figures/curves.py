@@ -1,10 +1,9 @@
 """Learning curves of one or more runs."""
 
-import os
-
 import matplotlib
 
 from hyper import metrics
+from hyper.figures import run_name
 
 
 def draw(workdirs: list[str], metric: str, path: str) -> None:
@@ -25,7 +24,7 @@ def draw(workdirs: list[str], metric: str, path: str) -> None:
   figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
   for workdir in workdirs:
     lines = metrics.read(workdir)
-    name = os.path.basename(os.path.normpath(workdir))
+    name = run_name(workdir)
     color = None
     for split, style in (('validation', '-'), ('train', ':')):
       points = [

@@ -2,7 +2,6 @@
 
 import fnmatch
 import math
-import os
 
 import jax
 import matplotlib
@@ -10,6 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from hyper import trained
+from hyper.figures import run_name
 
 
 def draw(
@@ -76,7 +76,7 @@ class Run:
   def __init__(self, workdir: str, which: str):
     task, state = trained.load_classifier(workdir, which)
     self.workdir = workdir
-    self.name = os.path.basename(os.path.normpath(workdir))
+    self.name = run_name(workdir)
     self.image_shape = task.data.shape
     variables = task.main_variables({'params': state.params})
     params = flatten_dict(jax.device_get(variables['params']), sep='/')
