@@ -36,7 +36,8 @@ def evaluate(
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
   task, step, state = trained.load(config, workdir, data_dir, which)
-  split = split or getattr(task, 'reported_split', 'test')
+  if split is None:
+    split = getattr(task, 'reported_split', 'test')
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
   report = getattr(task, 'report', None)

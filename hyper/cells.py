@@ -32,7 +32,7 @@ from jaxtyping import Array, Bool, Float
 LAYER_NORM_EPSILON = 1e-3  # inside the square root, as in the author's cell
 
 Product = Callable[[str, Array], Array]
-Weights = dict[str, Array]
+Weights = dict[str, Any]  # arrays, or one for each gate
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array) -> Array:
@@ -149,8 +149,8 @@ def lstm(
   y = product('h', h) + x
   if 'b' in small:
     y = y + small['b']
-  y = jnp.split(y, 4, -1)
-  c, h = lstm_state(y, c, small, masks, dropout_rate, forget_bias)
+  gates = jnp.split(y, 4, -1)
+  c, h = lstm_state(gates, c, small, masks, dropout_rate, forget_bias)
   return (c, h), h
 
 
@@ -190,10 +190,10 @@ def hyperlstm(
 
   source = h_hyper if hyper_state == 'new' else h_hyper_old
   z = jnp.split(product('z', source) + small['b_z'], 12, -1)
-  from_h, from_x = jnp.split(from_h, 4, -1), jnp.split(from_x, 4, -1)
+  h_terms, x_terms = jnp.split(from_h, 4, -1), jnp.split(from_x, 4, -1)
   gates = [
-    (z[k] @ small['w_hz'][k]) * from_h[k]
-    + (z[4 + k] @ small['w_xz'][k]) * from_x[k]
+    (z[k] @ small['w_hz'][k]) * h_terms[k]
+    + (z[4 + k] @ small['w_xz'][k]) * x_terms[k]
     + (z[8 + k] @ small['w_bz'][k] + small['b'][k])
     for k in range(4)
   ]
@@ -391,10 +391,10 @@ class HyperRNNCell(Cell):
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
     """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
     if self.form == 'scaled':
-      main = weights['w_h'], weights['w_x']
+      w_h, w_x = weights['w_h'], weights['w_x']
     else:
-      main = tuple(side_by_side(weights[k]) for k in ('w_hz', 'w_xz'))
-    matrices, small = pack_hyper(weights, *main, self.units)
+      w_h, w_x = (side_by_side(weights[k]) for k in ('w_hz', 'w_xz'))
+    matrices, small = pack_hyper(weights, w_h, w_x, self.units)
     small |= rows(weights, 'b', 'hyper_b')
     names = ('w_hz', 'w_xz', 'w_bz') if self.form == 'scaled' else ('w_bz',)
     return matrices, small | {k: weights[k] for k in names}

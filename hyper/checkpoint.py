@@ -25,7 +25,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from logging import ERROR, LogRecord
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -143,9 +143,7 @@ class Checkpoints:
     response = ocp.save_checkpointables_async(new, {'state': arrays})
     self._pending = self._thread.submit(self._complete, step, summary, response)
 
-  def restore(
-    self, like: Any, which: Literal['latest', 'best'] | int = 'latest'
-  ) -> tuple[int, Any]:
+  def restore(self, like: Any, which: str | int = 'latest') -> tuple[int, Any]:
     """Reads a checkpoint, and changes nothing in the folder.
 
     The latest is the newest one that is sound; corrupt ones after it are named

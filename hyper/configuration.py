@@ -14,7 +14,7 @@ _LEAVES = (bool, int, float, str)
 
 
 def build(
-  table: Mapping[str, Callable[..., Any]],
+  table: Mapping[str, Any],
   section: str,
   fields: Mapping[str, Any],
   **given: Any,

@@ -85,7 +85,7 @@ class Recurrence(nn.Module):
 def with_ends(
   cell: Any,
   masks: Any,
-  shape: tuple[int, int],
+  shape: tuple[int, ...],
   lengths: Int[Array, ' b'] | None,
   reset: Bool[Array, 'b t'] | None,
 ) -> tuple[Step, Any]:

@@ -67,7 +67,7 @@ def _source(first_bytes: int) -> prepared.Source:
 def _read(data_dir: str, first_bytes: int) -> bytes:
   """Returns the first bytes of the file, checked."""
   folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
-  names = NAMES
+  names: tuple[str, ...] = NAMES
   if first_bytes < WHOLE:
     names = (f'enwik8.first{first_bytes}', *NAMES)
   path = raw_files.find(folders, names)

@@ -5,13 +5,13 @@ belong together. They may be larger than memory: pairs are prepared once as
 array records and fetched by number.
 """
 
-import contextlib
 import gzip
 import hashlib
+import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hyper.data import prepared, raw_files
 
@@ -26,7 +26,7 @@ class Pairs:
     folder: of the prepared copy; None where the pairs are not on the disk.
   """
 
-  def __init__(self, records: Sequence, folder: str | None = None):
+  def __init__(self, records: Any, folder: str | None = None):
     self._records, self.folder = records, folder
 
   def __len__(self) -> int:
@@ -152,12 +152,11 @@ def _checked(line: bytes, name: str, number: int) -> bytes:
 
 
 def _records(source: str, target: str) -> Iterator[dict[str, bytes]]:
-  with contextlib.ExitStack() as stack:
-    files = [stack.enter_context(_open(path)) for path in (source, target)]
-    yield from read_pairs(*files, source, target)
+  with _open(source) as source_lines, _open(target) as target_lines:
+    yield from read_pairs(source_lines, target_lines, source, target)
 
 
-def _open(path: str) -> IO[bytes]:
+def _open(path: str) -> gzip.GzipFile | io.BufferedReader:
   # Lines end at b'\n' alone; text has other signs that Python would split at.
   return gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
 

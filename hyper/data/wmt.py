@@ -72,8 +72,9 @@ def load(data_dir: str, split: str) -> Pairs:
 def _read(data_dir: str) -> dict[str, Iterator[dict[str, bytes]]]:
   folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
   names = {archive for parts in ARCHIVES.values() for archive, _ in parts}
-  paths = {name: raw_files.find(folders, [name]) for name in sorted(names)}
-  absent = [name for name, path in paths.items() if path is None]
+  found = {name: raw_files.find(folders, [name]) for name in names}
+  paths = {name: path for name, path in found.items() if path}
+  absent = sorted(names - paths.keys())
   if absent:
     raise raw_files.missing(
       "WMT'14 English-French",
@@ -94,11 +95,13 @@ def _split(
   for path, members in parts:
     names = [f'{path} ({member})' for member in members]
     try:
-      with contextlib.ExitStack() as stack:
-        # Each side reads the archive from its beginning on: they lie in it one
-        # after the other, and are wanted side by side.
-        sides = [stack.enter_context(_member(path, name)) for name in members]
-        yield from read_pairs(*sides, *names)
+      # Each side reads the archive from its beginning on: they lie in it one
+      # after the other, and are wanted side by side.
+      with (
+        _member(path, members[0]) as source,
+        _member(path, members[1]) as target,
+      ):
+        yield from read_pairs(source, target, *names)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
       raise ValueError(f'{path} is a damaged archive: {error}') from error
 

@@ -20,6 +20,7 @@ into the first run folder.
 import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -98,7 +99,9 @@ def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
       *(FLAGS.length, FLAGS.temperature, FLAGS.seed),
     )
     text = np.array([*task.encode(FLAGS.prompt, 'the prompt'), *drawn])
-  carries, _ = read_symbols(task.reader(params), task.model.zeros(1), text)
+  carries, _ = read_symbols(
+    task.reader(params), task.model.zeros(1), jnp.asarray(text)
+  )
   return task, params, text, carries
 
 

@@ -84,6 +84,7 @@ def write_examples(
   ]
   pairs = runs[0][1].examples(split, count)
   sources, references = zip(*pairs, strict=True)
+  rows: list[tuple[str, Sequence[str]]]
   rows = [('source', sources), ('reference', references)]
   rows += [(name, task.translate(x, sources)) for name, task, x in runs]
   lines = ['| | |', '| --- | --- |']

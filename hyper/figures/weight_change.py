@@ -149,7 +149,7 @@ def _plot(
   pyplot.close(figure)
 
 
-_FONT = {
+_FONT: dict[str, Any] = {
   'family': 'monospace',
   'size': 8,
   'horizontalalignment': 'center',

@@ -27,7 +27,7 @@ from hyper.tasks.classify import Classify
 from hyper.tasks.handwriting import Handwriting
 from hyper.tasks.translate import Translate
 
-TASKS = {
+TASKS: dict[str, Any] = {
   'char_lm': CharLM,
   'classify': Classify,
   'handwriting': Handwriting,

@@ -252,11 +252,11 @@ class Translate:
       The pieces of the source [s] and of the target [t], and for each target
       piece the weights of the source pieces, [t, s].
     """
-    sides = [self.pieces.encode([text])[0] for text in (source, target)]
-    batch = pair_batches.fill(*([x] for x in sides), max(map(len, sides)), 1)
+    read, written = self.pieces.encode([source, target])
+    s, t = len(read), len(written)
+    batch = pair_batches.fill([read], [written], max(s, t), 1)
     weights = self._look(params, batch['source'], batch['inputs'])
-    s, t = map(len, sides)
-    labels = [[self.pieces.pieces[k] for k in side] for side in sides]
+    labels = [[self.pieces.pieces[k] for k in side] for side in (read, written)]
     return labels[0], labels[1], np.asarray(weights[0, :t, :s])
 
   @functools.cached_property
