@@ -75,7 +75,7 @@ def figures(
   measure.run(contenders, rounds)
   return {
     name: {
-      'images_per_second': round(images / min(x.seconds), 1),
+      'images_per_second': round(images / x.median, 1),
       'time_over_plain': round(x.over(contenders['plain']), 3),
       'temporary_bytes': x.temporary_bytes,
       'compile_seconds': round(x.compile_seconds, 1),

@@ -32,26 +32,35 @@ class CoordinateHyperNetwork(HyperNetwork):
     hidden_sizes: of the small network.
 
   Raises:
-    ValueError: the patterns match more than one parameter, or one of another
-      shape than [p, u].
+    ValueError: a size is not positive, or the patterns match more than one
+      parameter, or one of another shape than [p, u].
   """
 
   input_shape: tuple[int, int] = (28, 28)
   output_shape: tuple[int, int] = (16, 16)
   hidden_sizes: tuple[int, ...] = (25, 25)
 
+  def __post_init__(self) -> None:
+    for name in ('input_shape', 'output_shape', 'hidden_sizes'):
+      if min(getattr(self, name), default=1) < 1:
+        raise ValueError(
+          f'{name} is {getattr(self, name)}; all sizes must be positive.'
+        )
+    super().__post_init__()
+
   @nn.compact
   def kernels(self, shapes: Shapes) -> Kernels:
     """The generated matrix, given its shape."""
     wanted = (math.prod(self.input_shape), math.prod(self.output_shape))
-    if list(shapes.values()) != [wanted]:
+    found = {'/'.join(path): x.shape for path, x in shapes.items()}
+    if list(found.values()) != [wanted]:
       raise ValueError(
         f'Coordinates {self.input_shape} and {self.output_shape} make one '
-        f'parameter of shape {wanted}, but `generate` names {dict(shapes)}.'
+        f'parameter of shape {wanted}, but `generate` names {found}.'
       )
     generator = CoordinateGenerator(self.hidden_sizes, name='generator')
-    (path,) = shapes
-    return {path: generator(self.input_shape, self.output_shape)}
+    kernel = generator(self.input_shape, self.output_shape)
+    return {path: kernel.astype(x.dtype) for path, x in shapes.items()}
 
 
 class CoordinateGenerator(nn.Module):

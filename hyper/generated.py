@@ -16,9 +16,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
 Params = Mapping[str, Any]
-Shape = tuple[int, ...]
 Path = tuple[str, ...]
-Shapes = Mapping[Path, Shape]
+Shapes = Mapping[Path, jax.ShapeDtypeStruct]
 Kernels = dict[Path, Array]
 
 
@@ -26,21 +25,33 @@ class HyperNetwork(nn.Module):
   """Any Flax module, with the parameters of some paths generated.
 
   All other parameters of the main network stay free, under `network`, and so
-  do its other collections. What generates is up to a subclass: `kernels`.
+  do its other collections. Of its methods `__call__` alone can be called. What
+  generates is up to a subclass: `kernels`.
 
   Attributes:
     main: the main network. Not to be used elsewhere in the same module tree.
     generate: shell patterns of parameter paths, such as 'conv2/kernel', where
       a star also stands for slashes; a pattern that matches nothing is an
       error.
+
+  Raises:
+    ValueError: `generate` is no tuple of patterns, or one matches nothing.
   """
 
   main: nn.Module
   generate: tuple[str, ...]
 
+  def __post_init__(self) -> None:
+    if isinstance(self.generate, str) or not self.generate:
+      raise ValueError(
+        f'generate is {self.generate!r}; it is a tuple of patterns of '
+        "parameter paths, such as ('conv2/kernel',)."
+      )
+    super().__post_init__()
+
   def setup(self) -> None:
     """Puts a copy of the main network under `network`."""
-    self.network = self.main.clone(parent=None, name=None)
+    self.network = unbound(self.main)
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
     """Calls the main network with its generated parameters in place."""
@@ -48,7 +59,7 @@ class HyperNetwork(nn.Module):
     return call_with(self.network, self.kernels(shapes), args, kwargs)
 
   def kernels(self, shapes: Shapes) -> Kernels:
-    """The generated parameters, given their shapes."""
+    """The generated parameters, given their shapes and types."""
     raise NotImplementedError(f'{type(self).__name__} has no kernels().')
 
   def bake(self, variables: Params, *args: Any, **kwargs: Any) -> Params:
@@ -78,10 +89,19 @@ class HyperNetwork(nn.Module):
     return baked | {'params': merge(baked.get('params', {}), kernels)}
 
 
+def unbound(main: nn.Module) -> nn.Module:
+  """A copy that belongs to no module, and so do the modules it is made of.
+
+  Modules that are attributes of the main network, such as the layers of an
+  nn.Sequential, would otherwise stay where Flax has put them.
+  """
+  return main.clone(parent=None, name=None, _deep_clone=True, _reset_names=True)
+
+
 def generated_shapes(
   main: nn.Module, generate: tuple[str, ...], *args: Any, **kwargs: Any
-) -> dict[tuple[str, ...], Shape]:
-  """Paths and shapes of the parameters of `main` that the patterns name.
+) -> dict[Path, jax.ShapeDtypeStruct]:
+  """The parameters of `main` that the patterns name, in the order of paths.
 
   Raises:
     ValueError: a pattern matches no parameter.
@@ -89,10 +109,9 @@ def generated_shapes(
 
   def init(key: Array) -> Params:
     rngs = {'params': key, 'dropout': key}
-    return main.clone(parent=None, name=None).init(rngs, *args, **kwargs)
+    return unbound(main).init(rngs, *args, **kwargs).get('params', {})
 
-  params = jax.eval_shape(init, jax.random.key(0))['params']
-  shapes = {path: x.shape for path, x in flatten_dict(params).items()}
+  shapes = flatten_dict(nn.meta.unbox(jax.eval_shape(init, jax.random.key(0))))
   names = {path: '/'.join(path) for path in shapes}
   for pattern in generate:
     if not fnmatch.filter(names.values(), pattern):
@@ -101,8 +120,8 @@ def generated_shapes(
         f'{type(main).__name__}; it has: {", ".join(sorted(names.values()))}.'
       )
   return {
-    path: shape
-    for path, shape in shapes.items()
+    path: x
+    for path, x in shapes.items()
     if any(fnmatch.fnmatchcase(names[path], pattern) for pattern in generate)
   }
 

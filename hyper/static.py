@@ -8,24 +8,32 @@ Shapes: k tiles, i input and o output channels of a tile, e embedding size
 shape, (f, f) for a convolution and () for a dense layer.
 """
 
+import fnmatch
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from hyper.generated import (
   HyperNetwork,
   Kernels,
   Params,
-  Shape,
   Shapes,
   call_with,
   generated_shapes,
 )
+
+Shape = tuple[int, ...]
+
+INITIALISATIONS = ('he', 'notebook')
+# What the examples are called inside a call with an embedding for each.
+EXAMPLES = 'examples'
 
 
 class KernelGenerator(nn.Module):
@@ -44,12 +52,20 @@ class KernelGenerator(nn.Module):
     embedding_size: e.
     hidden_size: d, which the paper sets to e.
     initialisation: 'he' or 'notebook', see StaticHyperNetwork.
+
+  Raises:
+    ValueError: one of these is not as it must be.
   """
 
   tile: Shape
   embedding_size: int
   hidden_size: int
   initialisation: str = 'he'
+
+  def __post_init__(self) -> None:
+    check_sizes(self.tile, self.embedding_size, self.hidden_size)
+    check_initialisation(self.initialisation)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, z: Float[Array, '... e']) -> Float[Array, '...']:
@@ -64,6 +80,26 @@ class KernelGenerator(nn.Module):
     a = jnp.einsum('ke,ied->kid', z.reshape(-1, e), w_in) + b_in[None]
     slices = jnp.tensordot(a, w_out, 1) + b_out[None, None]
     return jnp.moveaxis(slices, 1, -2).reshape(*z.shape[:-1], *self.tile)
+
+
+def check_sizes(tile: Shape, embedding_size: int, hidden_size: int) -> None:
+  """Raises a ValueError unless a generator may have these sizes."""
+  if len(tile) < 2 or not all(isinstance(n, int) and n > 0 for n in tile):
+    raise ValueError(
+      f'tile is {tile}; it is (*window, inputs, outputs), all positive.'
+    )
+  sizes = {'embedding_size': embedding_size, 'hidden_size': hidden_size}
+  for name, size in sizes.items():
+    if not isinstance(size, int) or size < 1:
+      raise ValueError(f'{name} is {size}; it must be a positive integer.')
+
+
+def check_initialisation(name: str) -> None:
+  """Raises a ValueError unless there is such an initialisation."""
+  if name not in INITIALISATIONS:
+    raise ValueError(
+      f'initialisation is {name!r}; allowed: {", ".join(INITIALISATIONS)}.'
+    )
 
 
 def weight_init(initialisation: str) -> Callable[[int], Callable[..., Array]]:
@@ -83,20 +119,23 @@ class StaticHyperNetwork(HyperNetwork):
   those of the parameter, aligned with the tile's at the last one.
 
   **Embeddings as an input.** Called with `embeddings` [k, e], the network has
-  none of its own and generates from these. With `embeddings` [b, k, e], every
-  example has a main network of its own: each positional array is split along
-  its first axis and each network called with a batch of one, all at once;
-  other arguments are handed to all. Collections besides the parameters are
-  then read, not updated. `tile_count` says what k is.
+  none of its own and generates from these; `tile_counts` says what k is and
+  which are whose. With `embeddings` [b, k, e], every example has a main network
+  of its own: all arrays among the arguments are split along their first axis
+  and each network is called with a batch of one, all at once; what is no array
+  is handed to all. Outputs have the batch as their first axis, a scalar
+  becomes [b]. Collections are common to all networks: batch norm can be
+  trained if it has `axis_name=static.EXAMPLES` and so sees the whole batch.
 
   **Initialisation.** The paper gives none. 'he' starts every generated kernel
   with the variance 2 / fan_in (He et al. 2015), where fan_in is the size of
-  all its axes but the last: biases are zero, w_in has the variance 1/e and
-  w_out 1/d, so that in expectation a tile has as much variance as its
-  embedding has, and this is drawn with the variance 2 / fan_in of the kernel
-  it is for. The scale of a kernel must lie in its embeddings since the
-  generator is common to kernels of different fan_in; embeddings given as an
-  input are multiplied by that deviation, so let theirs be 1. 'notebook' is
+  all its axes but the last, as is so for kernels of nn.Conv and nn.Dense;
+  vectors start at zero; `deviations` is for all others: biases are zero, w_in
+  has the variance 1/e and w_out 1/d, so that in expectation a tile has as much
+  variance as its embedding has, and this is drawn with the variance that the
+  parameter is to have. The scale of a kernel must lie in its embeddings since
+  the generator is common to kernels of different fan_in; embeddings given as
+  an input are multiplied by that deviation, so let theirs be 1. 'notebook' is
   the author's for MNIST: w_in and w_out truncated normal of deviation 0.01,
   embeddings truncated normal of mean 0.01 and deviation 1.
 
@@ -105,26 +144,26 @@ class StaticHyperNetwork(HyperNetwork):
     embedding_size: the paper's N_z.
     hidden_size: the paper's d; 0 stands for N_z, as in all its experiments.
     initialisation: 'he' or 'notebook'.
+    deviations: for 'he', by a pattern of paths, the standard deviation that
+      parameters start with instead; the first pattern that fits counts. Flax's
+      attention is an example: its query kernel has the shape (inputs, heads,
+      features), but the fan_in `inputs` alone.
 
   Raises:
-    ValueError: a bad tile, initialisation or shape of embeddings.
+    ValueError: a bad tile, size or initialisation, a pattern that matches
+      nothing, a shape of embeddings or of arguments that does not fit.
   """
 
   tile: Shape
   embedding_size: int
   hidden_size: int = 0
   initialisation: str = 'he'
+  deviations: Mapping[str, float] = FrozenDict()
 
   def __post_init__(self) -> None:
-    if self.initialisation not in INITIALISATIONS:
-      raise ValueError(
-        f'initialisation is {self.initialisation!r}; allowed: '
-        f'{", ".join(INITIALISATIONS)}.'
-      )
-    if len(self.tile) < 2 or min(self.tile) < 1:
-      raise ValueError(
-        f'tile is {self.tile}; it is (*window, inputs, outputs), all positive.'
-      )
+    e = self.embedding_size
+    check_sizes(self.tile, e, self.hidden_size or e)
+    check_initialisation(self.initialisation)
     super().__post_init__()
 
   def __call__(
@@ -145,17 +184,27 @@ class StaticHyperNetwork(HyperNetwork):
     **kwargs: Any,
   ) -> Params:
     """As of HyperNetwork; `embeddings` as in a call for one network."""
+    if embeddings is not None and embeddings.ndim != 2:
+      raise ValueError(
+        f'embeddings have the shape {embeddings.shape}; one network is baked '
+        'at a time, from [tiles, embedding size].'
+      )
     return self._bake(variables, {'embeddings': embeddings}, args, kwargs)
 
-  def tile_count(self, *args: Any, **kwargs: Any) -> int:
-    """How many embeddings a main network called so needs."""
+  def tile_counts(self, *args: Any, **kwargs: Any) -> dict[str, int]:
+    """How many tiles each generated parameter of a network called so has.
+
+    The embeddings lie in this order, and there are as many as all together.
+    """
     shapes = generated_shapes(self.main, self.generate, *args, **kwargs)
-    return sum(math.prod(grid(x, self.tile)) for x in shapes.values())
+    return {
+      '/'.join(path): tile_count(x, self.tile) for path, x in shapes.items()
+    }
 
   def kernels(
     self, shapes: Shapes, embeddings: Float[Array, 'k e'] | None = None
   ) -> Kernels:
-    """The generated parameters, given their shapes."""
+    """The generated parameters, given their shapes and types."""
     return cut(self.tiles(shapes, embeddings), shapes)
 
   @nn.compact
@@ -163,7 +212,7 @@ class StaticHyperNetwork(HyperNetwork):
     self, shapes: Shapes, embeddings: Float[Array, '... k e'] | None = None
   ) -> Float[Array, '...']:
     """The tiles [..., k, *tile] of all generated parameters, in a row."""
-    e, scales = self.embedding_size, embedding_scales(shapes, self.tile)
+    e, scales = self.embedding_size, self._scales(shapes)
     notebook = self.initialisation == 'notebook'
     if embeddings is None:
       init = notebook_embedding if notebook else scaled_normal(scales)
@@ -183,24 +232,30 @@ class StaticHyperNetwork(HyperNetwork):
       name='generator',
     )(z)
 
-
-INITIALISATIONS = ('he', 'notebook')
-
-
-def embedding_scales(shapes: Shapes, tile: Shape) -> Float[Array, ' k']:
-  """For each tile the He deviation of the parameter that it is part of."""
-  return jnp.array(
-    [
-      he_deviation(shape)
-      for shape in shapes.values()
-      for _ in range(math.prod(grid(shape, tile)))
-    ]
-  )
+  def _scales(self, shapes: Shapes) -> Float[Array, ' k']:
+    """For each tile the deviation of the parameter that it is part of."""
+    names = {'/'.join(path): x for path, x in shapes.items()}
+    for pattern in self.deviations:
+      if not fnmatch.filter(names, pattern):
+        raise ValueError(
+          f'deviations has {pattern!r}, which matches no generated parameter; '
+          f'they are: {", ".join(names)}.'
+        )
+    scales = []
+    for name, x in names.items():
+      given = [
+        deviation
+        for pattern, deviation in self.deviations.items()
+        if fnmatch.fnmatchcase(name, pattern)
+      ]
+      deviation = given[0] if given else he_deviation(x.shape)
+      scales += [deviation] * tile_count(x, self.tile)
+    return jnp.array(scales)
 
 
 def he_deviation(shape: Shape) -> float:
-  """The square root of 2 / fan_in; fan_in is all axes but the last."""
-  return math.sqrt(2 / math.prod(shape[:-1]))
+  """The square root of 2 / fan_in, all axes but the last; 0 of a vector."""
+  return math.sqrt(2 / math.prod(shape[:-1])) if len(shape) > 1 else 0.0
 
 
 def scaled_normal(scales: Float[Array, ' k']) -> Callable[..., Array]:
@@ -228,31 +283,56 @@ def call_each(
   kwargs: Any,
 ) -> Any:
   """Calls one network for each example, with batches of one."""
-  is_split = [getattr(x, 'ndim', 0) > 0 for x in args]
+  leaves, structure = jax.tree.flatten((args, kwargs))
+  arrays = {
+    k: x
+    for k, x in enumerate(leaves)
+    if isinstance(x, jax.Array | np.ndarray) and x.ndim
+  }
+  for x in arrays.values():
+    if len(x) != len(tiles):
+      raise ValueError(
+        f'there are embeddings for {len(tiles)} examples, but an argument has '
+        f'the shape {x.shape}; the first axis of every array must be that of '
+        'the examples.'
+      )
 
-  def call(main: nn.Module, tiles: Array, *split: Array) -> Any:
-    arrays = iter(split)
-    one = [
-      next(arrays)[None] if s else x
-      for x, s in zip(args, is_split, strict=True)
-    ]
-    y = call_with(main, cut(tiles, shapes), one, kwargs)
-    return jax.tree.map(lambda y: y[0], y)
+  def call(main: nn.Module, tiles: Array, arrays: dict[int, Array]) -> Any:
+    one = [arrays[k][None] if k in arrays else x for k, x in enumerate(leaves)]
+    args, kwargs = jax.tree.unflatten(structure, one)
+    y = call_with(main, cut(tiles, shapes), args, kwargs)
+    return jax.tree.map(lambda y: y[0] if arrays and jnp.ndim(y) else y, y)
 
-  split = [x for x, s in zip(args, is_split, strict=True) if s]
-  return nn.vmap(
-    call, variable_axes={True: None}, split_rngs={'params': False, True: True}
-  )(main, tiles, *split)
+  try:
+    return nn.vmap(
+      call,
+      variable_axes={'intermediates': 0, True: None},
+      split_rngs={'params': False, True: True},
+      axis_name=EXAMPLES,
+    )(main, tiles, arrays)
+  except ValueError as error:
+    if 'out_axes' not in str(error):
+      raise
+    raise ValueError(
+      'with embeddings for each example, a collection that the main network '
+      'updates must come out the same for all; batch norm does so with '
+      f'axis_name={EXAMPLES!r}.'
+    ) from error
 
 
 def cut(tiles: Float[Array, ' k *tile'], shapes: Shapes) -> Kernels:
   """Makes each parameter of its share of the tiles."""
   kernels, start = {}, 0
-  for path, shape in shapes.items():
-    count = math.prod(grid(shape, tiles.shape[1:]))
-    kernels[path] = assemble(tiles[start : start + count], shape)
-    start += count
+  for path, x in shapes.items():
+    end = start + tile_count(x, tiles.shape[1:])
+    kernels[path] = assemble(tiles[start:end], x.shape).astype(x.dtype)
+    start = end
   return kernels
+
+
+def tile_count(parameter: jax.ShapeDtypeStruct, tile: Shape) -> int:
+  """How many tiles cover a parameter."""
+  return math.prod(grid(parameter.shape, tile))
 
 
 def grid(shape: Shape, tile: Shape) -> Shape:

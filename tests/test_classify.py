@@ -218,6 +218,8 @@ def test_evaluation_neither_crops_nor_flips():
     ({'data.source': 'imagenet'}, "'imagenet'; allowed: mnist, cifar10"),
     ({'data.eval_batch_size': 0}, 'eval_batch_size is 0'),
     ({'data.mean': (0.5,)}, r'data.mean is \(0.5,\); cifar10 has 3 channels'),
+    ({'data.deviation': (0.2, 0.0, 0.2)}, r'deviation is \(0.2, 0.0, 0.2\)'),
+    ({'data.crop_padding': -1}, 'crop_padding is -1'),
     ({'l2_rate': -1.0}, r'l2_rate is -1.0'),
     ({'model.width': 0}, 'width is 0'),
     ({'hypernetwork.name': 'dynamic'}, 'allowed: coordinate, none, static'),

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import reference
 
-from hyper.convnets import Perceptron, WideResNet
+from hyper.convnets import MnistConvnet, Perceptron, WideResNet
 
 SIZE = 8
 
 
 @pytest.fixture(scope='module')
 def resnet():
-  """A narrow network of one block in each group, its variables, images."""
+  """A narrow network of two blocks in each group, its variables, images."""
   network = WideResNet(blocks=2, width=1)
   images = np.random.default_rng(0).normal(size=(3, SIZE, SIZE, 3)).astype('f')
   init = jax.jit(lambda key: network.init(key, images))
@@ -115,3 +115,10 @@ def test_the_perceptron_numbers_pixels_row_by_row():
   wanted = h @ softmax['kernel'] + softmax['bias']
   found = network.apply(variables, images)
   np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_impossible_sizes_are_errors():
+  with pytest.raises(ValueError, match='hidden_units is 0'):
+    Perceptron(hidden_units=0)
+  with pytest.raises(ValueError, match='even sides, not 7 x 6'):
+    MnistConvnet().init(jax.random.key(0), jnp.zeros((1, 7, 6, 1)))

@@ -64,3 +64,9 @@ def test_what_the_coordinates_do_not_make_is_an_error(generate, shape):
   network = CoordinateHyperNetwork(Perceptron(10), generate, shape, OUTPUT)
   with pytest.raises(ValueError, match=r'make one parameter of shape'):
     network.init(jax.random.key(0), jnp.zeros((1, *INPUT, 1)))
+
+
+@pytest.mark.parametrize('name', ['input_shape', 'hidden_sizes'])
+def test_sizes_that_are_not_positive_are_errors(name):
+  with pytest.raises(ValueError, match=rf'{name} is \(4, 0\)'):
+    CoordinateHyperNetwork(Perceptron(10), ('hidden/kernel',), **{name: (4, 0)})

@@ -17,6 +17,7 @@ from flax import linen as nn
 from hyper import weights
 from hyper.convnets import MnistConvnet, WideResNet
 from hyper.static import (
+  EXAMPLES,
   KernelGenerator,
   StaticHyperNetwork,
   assemble,
@@ -349,11 +350,30 @@ def test_the_notebook_initialisation_would_not_reach_he_variance():
     ({'initialisation': 'xavier'}, "'xavier'; allowed: he, notebook"),
     ({'tile': (16,)}, r'tile is \(16,\)'),
     ({'tile': (3, 3, 0, 16)}, 'all positive'),
+    ({'tile': (3, 3, 1.5, 16)}, 'all positive'),
+    ({'embedding_size': 0}, 'embedding_size is 0; it must be'),
+    ({'embedding_size': 2.5}, 'embedding_size is 2.5'),
+    ({'hidden_size': -4}, 'hidden_size is -4'),
+    ({'generate': ()}, r'generate is \(\); it is a tuple'),
+    ({'generate': 'kernel'}, "generate is 'kernel'; it is a tuple"),
   ],
 )
 def test_bad_options_are_errors(options, message):
   with pytest.raises(ValueError, match=message):
     around({'kernel': TILE}, **options)
+
+
+def test_a_generator_alone_checks_its_options_too():
+  with pytest.raises(ValueError, match="'xavier'; allowed"):
+    KernelGenerator(TILE, E, D, 'xavier')
+  with pytest.raises(ValueError, match='hidden_size is 0'):
+    KernelGenerator(TILE, E, 0)
+
+
+def test_a_network_without_parameters_is_an_error():
+  network = StaticHyperNetwork(nn.Sequential([nn.relu]), ('*',), (2, 2), 3)
+  with pytest.raises(ValueError, match=r"'\*', which matches no parameter"):
+    network.init(jax.random.key(0), jnp.ones((1, 2)))
 
 
 class VisionTransformer(nn.Module):
@@ -457,9 +477,184 @@ def test_every_generated_parameter_gets_a_gradient(example):
     assert np.abs(x).max() > 0
 
 
+def layers():
+  return nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(6)])
+
+
+class Holder(nn.Module):
+  """Makes a hypernetwork while it is called, around layers made there."""
+
+  @nn.compact
+  def __call__(self, x):
+    return StaticHyperNetwork(layers(), ('layers_*/kernel',), (2, 2), 3)(x)
+
+
+@pytest.mark.parametrize('is_held', [False, True])
+def test_modules_that_are_attributes_are_part_of_the_main_network(is_held):
+  x = np.random.default_rng(0).normal(size=(5, 3)).astype('f')
+  network = StaticHyperNetwork(layers(), ('layers_*/kernel',), (2, 2), 3)
+  called = Holder() if is_held else network
+  variables = called.init(jax.random.key(0), x)
+  params = variables['params']
+  if is_held:
+    assert set(params) == {'StaticHyperNetwork_0'}
+    params = params['StaticHyperNetwork_0']
+  assert set(params) == {'network', 'generator', 'z'}
+  for k in ('layers_0', 'layers_2'):
+    assert set(params['network'][k]) == {'bias'}
+  baked = network.bake({'params': params}, x)
+  y = called.apply(variables, x)
+  np.testing.assert_allclose(layers().apply(baked, x), y, rtol=1e-5, atol=1e-6)
+  assert np.ptp(y) > 0.1
+
+
+def test_a_recurrent_network_of_another_library_can_be_generated():
+  main = nn.RNN(nn.LSTMCell(4))
+  x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype('f')
+  network = StaticHyperNetwork(main, ('cell/h*/kernel',), (2, 2), 3)
+  variables = network.init(jax.random.key(0), x)
+  assert set(network.tile_counts(x)) == {f'cell/h{k}/kernel' for k in 'figo'}
+  y = network.apply(variables, x)
+  baked = network.bake(variables, x)
+  np.testing.assert_allclose(main.apply(baked, x), y, rtol=1e-5, atol=1e-6)
+  gradient = jax.grad(lambda v: jnp.sum(network.apply({'params': v}, x) ** 2))(
+    variables['params']
+  )
+  assert np.all(np.abs(gradient['z']).max(-1) > 0)
+
+
+def test_tile_counts_are_in_the_order_of_the_embeddings():
+  shapes = {'b': (2 * I, O), 'a': (I, 2 * O), 'c': (I, O)}
+  network = around(shapes, ('*[abc]',), tile=(I, O))
+  assert list(network.tile_counts().items()) == [('a', 2), ('b', 2), ('c', 1)]
+  z = np.zeros((5, E), 'f')
+  z[2:4] = 1
+  params = network.init(jax.random.key(0), embeddings=z)
+  made = network.apply(params, embeddings=z)
+  assert np.all(made['a'] == 0) and np.all(made['c'] == 0)
+  assert np.all(made['b'] != 0)
+
+
+class Halves(nn.Module):
+  """Takes and gives all sorts of trees."""
+
+  @nn.compact
+  def __call__(self, batch, *, more, factor):
+    x = batch['x'] + factor * more
+    y = nn.Dense(4, name='dense')(x)
+    return {'y': y, 'mean': y.mean()}
+
+
+def test_arrays_in_trees_and_keywords_are_those_of_the_examples():
+  network = StaticHyperNetwork(Halves(), ('dense/kernel',), (3, 4), 2)
+  rng = np.random.default_rng(0)
+  x, more = rng.normal(size=(2, 5, 3)).astype('f')
+  call = {'more': more, 'factor': 2.0}
+  variables = network.init(jax.random.key(0), {'x': x}, **call)
+  z = rng.normal(size=(5, 1, 2)).astype('f')
+  together = network.apply(variables, {'x': x}, embeddings=z, **call)
+  assert together['mean'].shape == (5,)
+  for n in range(5):
+    one = slice(n, n + 1)
+    alone = network.apply(
+      *(variables, {'x': x[one]}),
+      **{'more': more[one], 'factor': 2.0, 'embeddings': z[n]},
+    )
+    for name, y in alone.items():
+      np.testing.assert_allclose(together[name][n], jnp.squeeze(y), rtol=1e-5)
+  with pytest.raises(ValueError, match=r'4 examples.*\(5, 3\)'):
+    network.apply(variables, {'x': x}, embeddings=z[:4], **call)
+
+
+def test_without_arguments_every_example_gets_its_own_parameters():
+  network = around({'kernel': TILE})
+  z = np.random.default_rng(0).normal(size=(3, 1, E)).astype('f')
+  variables = network.init(jax.random.key(0), embeddings=z[0])
+  made = network.apply(variables, embeddings=z)['kernel']
+  assert made.shape == (3, *TILE)
+  alone = network.apply(variables, embeddings=z[1])['kernel']
+  np.testing.assert_allclose(made[1], alone, rtol=1e-5)
+
+
+class BatchNormed(nn.Module):
+  """Batch norm that may see beyond its own examples."""
+
+  axis_name: str | None
+
+  @nn.compact
+  def __call__(self, x):
+    x = nn.Dense(4, name='dense')(x)
+    self.sow('intermediates', 'x', x)
+    return nn.BatchNorm(False, momentum=0.5, axis_name=self.axis_name)(x)
+
+
+def test_batch_norm_is_trained_over_networks_of_each_example():
+  network = StaticHyperNetwork(
+    BatchNormed(EXAMPLES), ('dense/kernel',), (3, 4), 2
+  )
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(6, 3)).astype('f')
+  z = rng.normal(size=(6, 1, 2)).astype('f')
+  variables = network.init(jax.random.key(0), x, embeddings=z)
+  variables = {k: variables[k] for k in ('params', 'batch_stats')}
+  y, changed = network.apply(
+    variables, x, embeddings=z, mutable=['batch_stats', 'intermediates']
+  )
+  (inner,) = jax.tree.leaves(changed['intermediates'])
+  inner = np.asarray(inner).reshape(6, 4)
+  np.testing.assert_allclose(
+    y, (inner - inner.mean(0)) / np.sqrt(inner.var(0) + 1e-5), atol=1e-4
+  )
+  stats = changed['batch_stats']['network']['BatchNorm_0']
+  np.testing.assert_allclose(stats['mean'], inner.mean(0) / 2, atol=1e-5)
+  alone = StaticHyperNetwork(BatchNormed(None), ('dense/kernel',), (3, 4), 2)
+  with pytest.raises(ValueError, match="axis_name='examples'"):
+    alone.apply(variables, x, embeddings=z, mutable=['batch_stats'])
+
+
+def test_deviations_replace_hes_and_vectors_start_at_zero():
+  shapes = {'query': (64, 8, 8), 'out': (64, 64), 'scale': (640,)}
+  network = StaticHyperNetwork(
+    Parameters(shapes), ('*',), (8, 8), 64, deviations={'q*': 0.5}
+  )
+  made = jax.jit(lambda: network.init_with_output(jax.random.key(0))[0])()
+  assert abs(made['query'].std() - 0.5) < 0.05
+  assert abs(made['out'].std() - np.sqrt(2 / 64)) < 0.02
+  np.testing.assert_array_equal(made['scale'], 0)
+  wrong = network.clone(deviations={'key': 1.0})
+  with pytest.raises(ValueError, match="'key', which matches.*out, query"):
+    wrong.init(jax.random.key(0))
+
+
+def test_generated_kernels_have_the_type_of_the_main_networks():
+  main = nn.Dense(4, param_dtype=jnp.bfloat16)
+  network = StaticHyperNetwork(main, ('kernel',), (2, 2), 3)
+  x = jnp.ones((1, 3), jnp.bfloat16)
+  y, variables = network.init_with_output(jax.random.key(0), x)
+  assert y.dtype == main.init_with_output(jax.random.key(0), x)[0].dtype
+  baked = network.bake(variables, x)['params']
+  assert {k: w.dtype for k, w in baked.items()} == {
+    'kernel': jnp.bfloat16,
+    'bias': jnp.bfloat16,
+  }
+
+
+def test_parameters_may_carry_names_of_a_mesh():
+  init = nn.with_partitioning(nn.initializers.ones, (None, 'model'))
+  main = nn.Sequential([nn.Dense(4, kernel_init=init), nn.Dense(4)])
+  network = StaticHyperNetwork(main, ('layers_1/kernel',), (2, 2), 3)
+  x = jnp.ones((1, 3))
+  variables = network.init(jax.random.key(0), x)
+  free = variables['params']['network']['layers_0']['kernel']
+  assert free.names == (None, 'model')
+  generated = network.clone(generate=('*/kernel',))
+  variables = generated.init(jax.random.key(0), x)
+  assert generated.apply(variables, x).shape == (1, 4)
+
+
 def test_eight_embeddings_are_eight_networks_in_one_call(example):
   main, network, variables, images = example
-  k = network.tile_count(images, False)
+  k = sum(network.tile_counts(images, False).values())
   assert variables['params']['z'].shape == (k, 3)
   rng = np.random.default_rng(2)
   z = rng.normal(size=(8, k, 3)).astype('f')
@@ -492,6 +687,8 @@ def test_embeddings_given_as_input_are_no_parameter_and_are_scaled():
   for shape in ((3, E), (2, E + 1), (1, 1, 2, E)):
     with pytest.raises(ValueError, match='this network takes'):
       network.apply({'params': params}, embeddings=jnp.ones(shape))
+  with pytest.raises(ValueError, match='one network is baked'):
+    network.bake({'params': params}, embeddings=jnp.ones((1, 2, E)))
 
 
 def test_hypernetworks_with_other_tiles_can_be_nested():

@@ -127,7 +127,7 @@ def _unpack(
         name = spellings.get(os.path.basename(member.name))
         if name and (content := archive.extractfile(member)):
           records[name] = _records(content.read(), name, f'{path} ({name})')
-  except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+  except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged archive: {error}') from error
   absent = [name for name in names if name not in records]
   if absent:

@@ -77,6 +77,14 @@ class ImageData:
           f'config.data.{name} is {getattr(self, name)}; {self.source} has '
           f'{self.shape[-1]} channels, each needs one number.'
         )
+    if min(self.deviation) <= 0:
+      raise ValueError(
+        f'config.data.deviation is {self.deviation}; it must be positive.'
+      )
+    if self.crop_padding < 0:
+      raise ValueError(
+        f'config.data.crop_padding is {self.crop_padding}; it cannot be < 0.'
+      )
 
   @property
   def shape(self) -> tuple[int, int, int]:

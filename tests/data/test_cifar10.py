@@ -223,6 +223,18 @@ def test_a_damaged_archive_is_named(tmp_path, tiny):
   assert cifar10.ARCHIVES[0] in str(error.value)
 
 
+def test_an_archive_with_a_link_to_nowhere_is_named(tmp_path):
+  path = tmp_path / 'cifar10' / cifar10.ARCHIVES[0]
+  path.parent.mkdir()
+  with tarfile.open(path, 'w:gz') as archive:
+    link = tarfile.TarInfo('cifar-10-batches-bin/data_batch_1.bin')
+    link.type, link.linkname = tarfile.SYMTYPE, 'nowhere'
+    archive.addfile(link)
+  with pytest.raises(ValueError, match='damaged archive') as error:
+    cifar10.load(str(tmp_path), 'train')
+  assert cifar10.ARCHIVES[0] in str(error.value)
+
+
 def test_an_archive_without_a_batch_is_an_error_that_names_it(tmp_path, tiny):
   last = tiny.pop('test_batch')
   write(tmp_path, {cifar10.ARCHIVES[0]: as_archive(tiny, 'bin')})
