@@ -12,7 +12,7 @@ import ast
 import json
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 from hyper import commands, configuration, trained, training
@@ -38,6 +38,8 @@ def evaluate(
   task, step, state = trained.load(config, workdir, data_dir, which)
   if split is None:
     split = getattr(task, 'reported_split', 'test')
+    if split != 'test':
+      logging.info('There is no test part; what is scored is %s.', split)
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
   report = getattr(task, 'report', None)

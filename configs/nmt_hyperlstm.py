@@ -6,7 +6,7 @@ GNMT with every LSTM replaced by a layer-norm HyperLSTM of equal size, with a
 hyper LSTM of 128 units and embeddings of size 32, which starts as the paper's
 other HyperLSTMs do. Variants: `:small` and `:embedded`, as in nmt_lstm.py,
 which has all that is not the cell. A step of the longest batches takes 16.3 GiB
-by the compiler's analysis, or 13.1 GiB with `--config.model.remat=True`.
+by the analysis named there, or 13.1 GiB with `--config.model.remat=True`.
 """
 
 from ml_collections import ConfigDict

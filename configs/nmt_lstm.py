@@ -9,8 +9,8 @@ without data, which translates all of its test sentences exactly after 1200
 steps (2 minutes of CPU time).
 
 A step of the longest batches, 85 pairs of 96 pieces, takes 14.0 GiB by the
-compiler's analysis, or 12.1 GiB with `--config.model.remat=True`; see
-benchmarks/translation_memory.py.
+analysis of the compiler for CPU, or 12.1 GiB with `--config.model.remat=True`,
+both with the flag that benchmarks/translation_memory.py names.
 
 Not in the paper: the number of steps, the token budget and the buckets.
 """

@@ -11,6 +11,7 @@ all that is needed, but for a line of the data to go on from.
 
 import codecs
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -94,8 +95,8 @@ def strokes(
     bias: 0 samples from the model's density, more is tidier.
     seed: of the draws.
     prime: what all lines go on from: a JSON or CSV file of your own pen, whose
-      first line is scaled to the size of the training lines, or the name of a
-      line of the run's data, such as a01-000u-01.
+      first line is scaled to steps as long as in the training lines, or the
+      name of a line of the run's data, such as a01-000u-01.
     data_dir: of that data.
     output: of the pictures, without an ending; WORKDIR/strokes by default.
     which: 'best' or 'latest' checkpoint.
@@ -104,10 +105,13 @@ def strokes(
     The paths of the pictures.
 
   Raises:
-    ValueError: the run is of another task, or there is no such line.
+    ValueError: the run is of another task, the bias is below 0 or not
+      finite, or there is no such line.
     FileNotFoundError: it is no run folder, has no checkpoint, or the data or
       the file of the prime are missing.
   """
+  if not 0 <= bias < math.inf:
+    raise ValueError(f'bias is {bias}; it must be finite, and not below 0.')
   need = 'strokes needs handwriting'
   task, step, state = trained.load_run(
     workdir, which, 'handwriting', need, data_dir
@@ -119,7 +123,7 @@ def strokes(
   title = f'samples at step {step:,}, bias {bias:g}'
   paths = figures.draw_page({title: lines}, path, len(first))
   carries, outputs = task.read(state.params, lines[0])
-  mixture = jax.device_get(to_mixture(outputs[:-1]))._asdict()
+  mixture = jax.device_get(to_mixture(outputs[:-1], bias))._asdict()
   paths += figures.draw_density(
     mixture, task.normalisation, lines[0], f'{path}_density'
   )
@@ -165,15 +169,21 @@ def read_sentences(path: str) -> list[str]:
   """
   if path:
     with open(path, 'rb') as file:
-      lines = file.read().split(b'\n')
+      content = file.read()
   else:
-    lines = sys.stdin.buffer.read().split(b'\n')
+    content = sys.stdin.buffer.read()
+  lines = content.removeprefix(codecs.BOM_UTF8).split(b'\n')
   if not lines[-1]:
     lines.pop()
-  try:
-    return [line.decode().rstrip('\r') for line in lines]
-  except UnicodeDecodeError as error:
-    raise ValueError(f'{path or "the input"} is not UTF-8: {error}') from error
+  sentences = []
+  for number, line in enumerate(lines, 1):
+    try:
+      sentences.append(line.decode().rstrip('\r'))
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f'{path or "the input"}, line {number:,} is not UTF-8: {error}'
+      ) from error
+  return sentences
 
 
 def write_text() -> None:
@@ -248,7 +258,8 @@ def define_flags() -> None:
     'prime',
     '',
     'A line of handwriting to go on from: a .json or .csv file of your own '
-    "pen, or the name of a line of the run's data.",
+    "pen, or the name of a line of the run's data. Your own comes out in the "
+    'right size if the pen is read about as often for each letter.',
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets; for --prime=NAME only.'
@@ -280,7 +291,9 @@ def define_text_flags() -> None:
     'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
     lower_bound=0.0,
   )
-  flags.DEFINE_integer('seed', 0, 'Of the draws.')
+  flags.DEFINE_integer(
+    'seed', 0, 'Of the draws.', lower_bound=0, upper_bound=2**32 - 1
+  )
   flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
 
 

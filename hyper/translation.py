@@ -73,7 +73,7 @@ class Translator(nn.Module):
   context to the bottom layer as well, which would need one.
 
   Raises:
-    ValueError: too few layers.
+    ValueError: too few layers, or no such dropout rate.
   """
 
   encoder_cells: Sequence[nn.RNNCellBase]
@@ -91,6 +91,11 @@ class Translator(nn.Module):
         f'{len(self.decoder_cells)} decoder cells; each needs at least two: '
         'the bottom encoder layer has one for each direction, and attention '
         'lies between two decoder layers.'
+      )
+    if not 0 <= self.dropout_rate < 1:
+      raise ValueError(
+        f'dropout_rate is {self.dropout_rate}; it must be at least 0 and below '
+        '1.'
       )
     super().__post_init__()
 

@@ -286,6 +286,27 @@ def test_strokes_are_drawn_from_the_run_folder_alone(run, tmp_path):
   assert all(os.path.getsize(path) > 1000 for path in paths)
 
 
+def test_a_line_may_be_a_single_step_but_no_bias_infinite(run, tmp_path):
+  _, workdir = run
+  paths = generate.strokes(workdir, 1, 1, 0.0, 0, output=str(tmp_path / 'my'))
+  assert all(os.path.getsize(path) > 1000 for path in paths)
+  for bias in (float('inf'), float('nan'), -1.0):
+    with pytest.raises(ValueError, match=f'bias is {bias}'):
+      generate.strokes(workdir, 1, 1, bias, 0)
+
+
+def test_the_densities_drawn_are_those_of_the_bias(run, tmp_path, monkeypatch):
+  _, workdir = run
+  seen = []
+  monkeypatch.setattr(
+    figures, 'draw_density', lambda mixture, *_: seen.append(mixture) or []
+  )
+  for bias in (0.0, 2.0):
+    generate.strokes(workdir, 1, 4, bias, 0, output=str(tmp_path / 'my'))
+  first = [mixture['log_sigma'][0] for mixture in seen]  # of the null step
+  np.testing.assert_allclose(first[1], first[0] - 2.0, rtol=1e-4)
+
+
 def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
   _, workdir = run
   task, *_ = trained.load(
@@ -410,6 +431,9 @@ def test_the_log_says_what_kind_of_number_the_nats_are(task):
     ('data.buckets', 0, 'config.data.buckets is 0'),
     ('data.scale_range', 1.0, 'config.data.scale_range is 1.0'),
     ('model.cell.name', 'gru', "config.model.cell.name is 'gru'"),
+    ('model.layers', 0, r'config.model.layers is 0'),
+    ('model.mixtures', 0, r'\.mixtures 0'),
+    ('model.output_dropout_rate', 1.5, 'output_dropout_rate is 1.5'),
   ],
 )
 def test_a_bad_config_is_named_before_data_are_read(

@@ -3,6 +3,8 @@
 import importlib
 import io
 import itertools
+import os
+import shutil
 import sys
 
 import jax
@@ -17,6 +19,7 @@ from hyper import configuration, generate, metrics, trained, training
 from hyper.data import embedded, number_names, pair_batches, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import attention
+from hyper.tasks import translate as translate_task
 from hyper.tasks.translate import Translate
 
 SMALL = {
@@ -152,6 +155,7 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   for split, unknown in (('train', 0), ('validation', 3), ('test', 3)):
     batch = next(task.batches(split, 0, 0))
     assert (batch['source'] == UNKNOWN).sum() == unknown
+  configuration.save(config, str(tmp_path / 'run'))
   kept = word_pieces.load(str(tmp_path / 'run'))
   assert kept.pieces == task.pieces.pieces
   assert 'sentence pairs' in task.describe()[0]
@@ -242,18 +246,29 @@ def test_the_translate_command(run, tmp_path, monkeypatch, capsys):
   stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
   monkeypatch.setattr(sys, 'stdin', stdin)
   assert generate.read_sentences('') == sentences
-  lines = generate.translate(run, sentences, beam_size=1)
-  assert len(lines) == 3 and lines[1] == ''
-  (tmp_path / 'bad').write_bytes(b'\xe9')
-  with pytest.raises(ValueError, match='bad is not UTF-8'):
+  sizes = []
+  search = translate_task.beam_search
+  monkeypatch.setattr(
+    translate_task,
+    'beam_search',
+    lambda *args: sizes.append(args[5]) or search(*args),
+  )
+  lines = generate.translate(run, sentences, 'latest', beam_size=1)
+  assert len(lines) == 3 and lines[1] == '' and set(sizes) == {1}
+  (tmp_path / 'bad').write_bytes(b'\xef\xbb\xbfa\n\xe9')
+  with pytest.raises(ValueError, match='bad, line 2 is not UTF-8'):
     generate.read_sentences(str(tmp_path / 'bad'))
+  (tmp_path / 'marked').write_bytes(b'\xef\xbb\xbfa\n')
+  assert generate.read_sentences(str(tmp_path / 'marked')) == ['a']
 
 
 def test_attention_and_examples_of_two_runs(
   loaded, params, tmp_path, monkeypatch
 ):
   task, name = loaded[0], number_names.english(321)
-  source, target, weights = task.align(params, name, 'trois cent')
+  source, target, weights = task.align(params, name)
+  (found,) = task.search(params, [name])
+  assert target == [task.pieces.pieces[k] for k in found]
   assert weights.shape == (len(target), len(source))
   np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
   assert ''.join(source[:-1]).replace(word_pieces.BLANK, ' ').strip() == name
@@ -290,9 +305,11 @@ def test_loading_a_run_to_translate_with(run, loaded):
     ('data.vocabulary_pairs', 0, 'vocabulary_pairs is 0'),
     ('data.batch_tokens', 9, 'batch_tokens is 9'),
     ('data.text.name', 'tatoeba', "text.name is 'tatoeba'"),
+    ('data.bucket_lengths', (0, 10), r'bucket_lengths is \(0, 10\)'),
     ('decoding.beam_size', 0, 'beam_size is 0'),
     ('decoding.length_penalty', -0.1, 'length_penalty is -0.1'),
     ('model.layers', 1, 'at least two'),
+    ('model.dropout_rate', 1.5, 'dropout_rate is 1.5'),
     ('model.cell.name', 'gru', "cell.name is 'gru'"),
   ],
 )
@@ -302,6 +319,25 @@ def test_impossible_configs_leave_nothing_behind(
   with pytest.raises(ValueError, match=message):
     Translate(shrunk('nmt_lstm', **{field: value}), '', str(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
+
+
+def test_a_run_without_its_pieces_is_not_given_others(run, tmp_path):
+  copy = str(tmp_path / 'copy')
+  shutil.copytree(run, copy)
+  os.remove(os.path.join(copy, word_pieces.FILE))
+  with pytest.raises(FileNotFoundError, match='no word_pieces.json'):
+    generate.translate(copy, ['one'], 'latest')
+  assert not os.path.exists(os.path.join(copy, word_pieces.FILE))
+
+
+def test_what_a_failed_start_left_is_not_used(tmp_path):
+  workdir = str(tmp_path / 'run')
+  Translate(shrunk('nmt_lstm'), '', workdir)
+  smaller = shrunk('nmt_lstm', **{'data.vocabulary_size': 31})
+  task = Translate(smaller, '', workdir)
+  assert len(task.pieces) == 31
+  configuration.save(smaller, workdir)
+  assert len(Translate(smaller, '', workdir).pieces) == 31
 
 
 def test_other_tasks_do_not_translate(tmp_path):

@@ -38,9 +38,10 @@ LISTS = {
 SHORTEST_LINE = 300  # steps
 LONGEST_STEP = 1_000.0  # units of the board, about a fifth of a line
 INTERVAL = 1 / 72  # seconds from one reading to the next
-# The gaps that are filled, in seconds. Shorter ones are as long, in space, as
-# where no reading is missing; longer ones are leaps of the clock.
-GAP_SECONDS = (0.05, 1.0)
+# The gaps that are filled, in seconds: of 0.05 and more, since times are given
+# in hundredths. Shorter ones miss a reading or two at most; longer ones are
+# leaps of the clock.
+GAP_SECONDS = (0.045, 1.005)
 
 Named = tuple[str, np.ndarray]
 
@@ -187,7 +188,8 @@ def parse(content: bytes, path: str) -> list[np.ndarray]:
   """
   try:
     root = ElementTree.fromstring(content)
-  except ElementTree.ParseError as error:
+  except (ElementTree.ParseError, LookupError, ValueError) as error:
+    # The last two are of an encoding that there is not, or is not read.
     raise ValueError(f'{path} is not well-formed XML: {error}.') from error
   sets = root.findall('StrokeSet')
   if root.tag != 'WhiteboardCaptureSession' or len(sets) != 1:
@@ -293,7 +295,7 @@ def _pack_long_lines(
 
 _SOURCE = prepared.Source(
   name='hyper_iam',
-  version='1.0.0',
+  version='1.1.0',
   read=_read,
   description='Handwritten lines as pen offsets, split as by Graves (2013).',
   homepage=(

@@ -37,9 +37,11 @@ class Buckets:
   batch_tokens: int
 
   def __post_init__(self) -> None:
-    if not self.lengths or list(self.lengths) != sorted(set(self.lengths)):
+    rising = list(self.lengths) == sorted(set(self.lengths))
+    if not self.lengths or not rising or self.lengths[0] < 1:
       raise ValueError(
-        f'config.data.bucket_lengths is {self.lengths}; give lengths that rise.'
+        f'config.data.bucket_lengths is {self.lengths}; give positive lengths '
+        'that rise.'
       )
     for name, least in (
       ('batch_size', 1),
@@ -166,6 +168,9 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
 
   Where the pairs lie on the disk, the lengths are kept beside them, for these
   word pieces; a large corpus is gone through only once.
+
+  Raises:
+    OSError: they cannot be kept there.
   """
   path = None
   if pairs.folder is not None:

@@ -7,9 +7,9 @@ array records and fetched by number.
 
 import gzip
 import hashlib
-import io
 import itertools
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -69,8 +69,8 @@ def load(
   Raises:
     FileNotFoundError: a file is missing.
     OSError: data_dir cannot be written.
-    ValueError: no such split, a file is not UTF-8, or the two have not the
-      same number of lines; file and line are named.
+    ValueError: no such split, a file is empty, damaged or not UTF-8, or the
+      two have not the same number of lines; file and line are named.
   """
   splits = {'train': train, 'validation': validation, 'test': test}
   prepared.check_split(split, splits)
@@ -109,9 +109,11 @@ def read_pairs(
   """Records of the lines that belong together, without their ends.
 
   Raises:
-    ValueError: a line is not UTF-8, or one side has more lines; with names.
+    ValueError: a line is not UTF-8, one side has more lines, or there are
+      none; with names.
   """
   sides = itertools.zip_longest(source, target)
+  number = 0
   for number, lines in enumerate(sides, 1):
     if None in lines:
       _raise_unequal(number - 1, sides, lines, (source_name, target_name))
@@ -121,6 +123,8 @@ def read_pairs(
         FIELDS, lines, (source_name, target_name), strict=True
       )
     }
+  if not number:
+    raise ValueError(f'{source_name} and {target_name} have no lines.')
 
 
 def _raise_unequal(
@@ -152,13 +156,16 @@ def _checked(line: bytes, name: str, number: int) -> bytes:
 
 
 def _records(source: str, target: str) -> Iterator[dict[str, bytes]]:
-  with _open(source) as source_lines, _open(target) as target_lines:
-    yield from read_pairs(source_lines, target_lines, source, target)
+  return read_pairs(_lines(source), _lines(target), source, target)
 
 
-def _open(path: str) -> gzip.GzipFile | io.BufferedReader:
+def _lines(path: str) -> Iterator[bytes]:
   # Lines end at b'\n' alone; text has other signs that Python would split at.
-  return gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
+  try:
+    with gzip.open(path) if path.endswith('.gz') else open(path, 'rb') as file:
+      yield from file
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    raise ValueError(f'{path} is damaged: {error}') from error
 
 
 def _fingerprint(paths: list[str]) -> str:

@@ -3,8 +3,9 @@
 Put files into `<data_dir>/pen`. A JSON file is a list of lines of handwriting,
 a line a list of strokes, a stroke a list of readings [x, y] or [x, y, seconds]
 with y downwards. A CSV file has a reading in each row and names its columns in
-the first: line, stroke, x, y and, if wanted, seconds. Of all lines, in the
-order of the file names, every tenth is for validation.
+the first: line, stroke, x, y and, if wanted, seconds; the rows of a line, and
+in it those of a stroke, stand together. Of all lines, in the order of the file
+names, every tenth is for validation.
 
 The unit of x and y is free: lines are normalised before a network reads them.
 With seconds, missing readings are interpolated as in IAM-OnDB.
@@ -16,6 +17,7 @@ import itertools
 import json
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ COLUMNS = ('line', 'stroke', 'x', 'y')
 VALIDATION = 10  # every so many lines one is for validation
 # A gap is filled from so many times the usual interval on, up to a second.
 GAP_INTERVALS = 3.5
+FASTEST = 0.001  # seconds from one reading to the next that are believed
+LARGEST = 1e9  # of a coordinate; the sums of lines stay exact enough
 
 
 def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
@@ -89,7 +93,7 @@ def read(path: str) -> list[strokes.Line]:
     ValueError: the file is not as it must be; it and the place are named.
     OSError: it cannot be read.
   """
-  with open(path, encoding='utf-8', newline='') as file:
+  with open(path, encoding='utf-8-sig', newline='') as file:
     try:
       lines = _of_csv(file) if path.endswith('.csv') else _of_json(file)
       found = [_line(line, n) for n, line in enumerate(lines, 1)]
@@ -124,11 +128,26 @@ def _of_csv(file: Any) -> list[Any]:
       f'seconds; {", ".join(absent)} are not there.'
     )
   columns = ['x', 'y', *(['seconds'] if 'seconds' in named else [])]
-  lines: list[Any] = []
-  for _, line in itertools.groupby(rows, lambda row: row['line']):
-    groups = itertools.groupby(line, lambda row: row['stroke'])
-    lines.append([[[row[k] for k in columns] for row in s] for _, s in groups])
-  return lines
+  return [
+    [[[row[k] for k in columns] for row in stroke] for stroke in strokes]
+    for strokes in (
+      _together(line, 'stroke') for line in _together(rows, 'line')
+    )
+  ]
+
+
+def _together(
+  rows: Iterable[dict[str, str]], column: str
+) -> list[list[dict[str, str]]]:
+  """The rows that have the same in a column, which must stand together."""
+  groups: dict[str, list[dict[str, str]]] = {}
+  for name, group in itertools.groupby(rows, lambda row: row[column]):
+    if name in groups:
+      raise ValueError(
+        f'the rows of {column} {name!r} do not stand together; sort the file.'
+      )
+    groups[name] = list(group)
+  return list(groups.values())
 
 
 def _line(line: Any, n: int) -> np.ndarray:
@@ -139,7 +158,7 @@ def _line(line: Any, n: int) -> np.ndarray:
   gaps = np.concatenate([np.diff(stroke[:, 2]) for stroke in found])
   gaps = gaps[gaps > 0]  # NaN, where there is no time, is not
   if len(gaps):
-    usual = float(np.median(gaps))
+    usual = max(float(np.median(gaps)), FASTEST)
     found = [
       strokes.fill_gaps(stroke, usual, GAP_INTERVALS * usual, 1.0)
       for stroke in found
@@ -159,12 +178,12 @@ def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:
     try:
       x, y, *seconds = map(float, reading)
       (time,) = seconds or [math.nan]
-      if not all(map(math.isfinite, (x, y, *seconds))):
+      if not all(abs(number) <= LARGEST for number in (x, y, *seconds)):
         raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
       raise ValueError(
         f'reading {r} of {place} is {str(reading)[:60]}; it must be x, y and, '
-        'if wanted, seconds, all finite numbers.'
+        f'if wanted, seconds, all numbers within {LARGEST:,.0f}.'
       ) from None
     rows.append((x, y, time))
   return np.array(rows)

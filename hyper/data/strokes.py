@@ -9,7 +9,6 @@ The offsets leave out the first reading, which has none before it.
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -49,10 +48,10 @@ def check_split(split: str, source: str) -> None:
 def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
   """Strokes [n, 2 or more] as offsets, float32 [t, 3].
 
-  A first stroke of a single reading is left out: its end has no offset that
-  could tell of it.
+  First strokes of a single reading are left out: their ends have no offset
+  that could tell of them.
   """
-  if len(strokes) > 1 and len(strokes[0]) == 1:
+  while len(strokes) > 1 and len(strokes[0]) == 1:
     strokes = strokes[1:]
   places = np.concatenate([stroke[:, :2] for stroke in strokes])
   is_last = np.concatenate([np.arange(len(s)) == len(s) - 1 for s in strokes])
@@ -152,7 +151,10 @@ class Normalisation:
     return np.concatenate([moves, steps[..., 2:]], -1, dtype=np.float32)
 
   def fit(self, offsets: np.ndarray) -> np.ndarray:
-    """Offsets [t, 3] of any unit, scaled to the size of the training lines.
+    """Offsets [t, 3] of any unit, with steps as long as in the training lines.
+
+    So the writing gets their size where the pen is read about as often for each
+    letter; a pen that is read twice as often makes it twice as large.
 
     Raises:
       ValueError: the pen does not move.
@@ -171,22 +173,30 @@ class Normalisation:
 
 
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:
-  """Mean and deviation over all steps of the lines, computed in float64."""
+  """Mean and deviation over all steps of the lines, computed in float64.
+
+  Raises:
+    ValueError: no line goes in one of the two directions.
+  """
   moves = np.concatenate([line.offsets[:, :2] for line in lines])
   moves = moves.astype(np.float64)
-  return Normalisation(
-    moves.mean(0).astype(np.float32), moves.std(0).astype(np.float32)
-  )
+  deviation = moves.std(0).astype(np.float32)
+  if not deviation.all():
+    raise ValueError(
+      'all steps of the training lines are alike in x or in y; handwriting '
+      'goes both ways.'
+    )
+  return Normalisation(moves.mean(0).astype(np.float32), deviation)
 
 
 def load_normalisation(workdir: str) -> Normalisation | None:
-  """The normalisation of a run folder, None if it has none yet."""
-  path = os.path.join(workdir, FILE)
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding='utf-8') as file:
-    fields = json.load(file)
-  return Normalisation(
-    np.array(fields['mean'], np.float32),
-    np.array(fields['deviation'], np.float32),
-  )
+  """The normalisation of a run, see `run_files.read`."""
+
+  def parse(text: str) -> Normalisation:
+    fields = json.loads(text)
+    return Normalisation(
+      np.array(fields['mean'], np.float32),
+      np.array(fields['deviation'], np.float32),
+    )
+
+  return run_files.read(workdir, FILE, parse)

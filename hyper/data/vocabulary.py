@@ -1,7 +1,6 @@
 """The symbols of a text: bytes, numbered in their order."""
 
 import json
-import os
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,12 +57,12 @@ class Vocabulary:
 
 
 def load(workdir: str) -> Vocabulary | None:
-  """The vocabulary of a run folder, None if it has none yet."""
-  path = os.path.join(workdir, FILE)
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding='utf-8') as file:
-    return Vocabulary(np.array(json.load(file)['bytes'], np.uint8))
+  """The vocabulary of a run, see `run_files.read`."""
+  return run_files.read(
+    workdir,
+    FILE,
+    lambda text: Vocabulary(np.array(json.loads(text)['bytes'], np.uint8)),
+  )
 
 
 def of_text(text: np.ndarray) -> Vocabulary:

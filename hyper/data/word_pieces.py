@@ -6,8 +6,8 @@ sentence can be put together again without rules of any language.
 """
 
 import hashlib
-import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,8 @@ class WordPieces:
     """Each sentence as numbers, int32 [n], the last of which is END.
 
     Blanks of every kind become one plain blank, as a French no-break space
-    before a colon does; a character that training did not show is UNKNOWN.
+    before a colon does; a word with a character that training did not show is
+    UNKNOWN as a whole, with the blank before it.
     """
     encoded = self._tokenizer.encode_batch_fast(list(sentences))
     return [np.array([*entry.ids, END], np.int32) for entry in encoded]
@@ -66,6 +67,8 @@ class WordPieces:
     for number in numbers:
       if number == END:
         break
+      if number == UNKNOWN:
+        parts.append(BLANK)  # most words have one
       if number not in (PAD, START):
         parts.append(self.pieces[number])
     return ''.join(parts).replace(BLANK, ' ').strip()
@@ -76,28 +79,18 @@ class WordPieces:
 
 
 def load(workdir: str) -> WordPieces | None:
-  """The word pieces of a run folder, None if it has none yet.
-
-  Raises:
-    ValueError: the file there is damaged.
-  """
-  path = os.path.join(workdir, FILE)
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding='utf-8') as file:
-    text = file.read()
-  try:
-    return WordPieces(text)
-  except Exception as error:  # tokenizers raises nothing narrower
-    raise ValueError(
-      f'{path} is damaged ({error}). Put back a copy of it.'
-    ) from error
+  """The word pieces of a run, see `run_files.read`."""
+  return run_files.read(workdir, FILE, WordPieces)
 
 
-def train(sentences: Iterable[str], size: int) -> WordPieces:
+def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
   """Learns at most `size` pieces; the same sentences give the same pieces.
 
   Few sentences may have fewer pieces in them than asked for.
+
+  Args:
+    sentences: gives all sentences, and again when called again.
+    size: of the vocabulary.
 
   Raises:
     ValueError: the size leaves no room for the characters of the sentences.
@@ -108,11 +101,17 @@ def train(sentences: Iterable[str], size: int) -> WordPieces:
   # that changes from run to run, and so breaks ties differently; this one does
   # not. Both join the most frequent pair of neighbours again and again.
   learner = _tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]))
+  # Nor would it choose alike among characters that are equally rare.
+  counts: Counter[str] = Counter()
+  for sentence in sentences():
+    counts.update(learner.normalizer.normalize_str(sentence))
+  ranked = sorted(counts, key=lambda x: (-counts[x], x))[:MOST_CHARACTERS]
   learner.train_from_iterator(
-    sentences,
+    sentences(),
     trainers.BpeTrainer(
       vocab_size=size,
-      limit_alphabet=MOST_CHARACTERS,
+      initial_alphabet=ranked,
+      limit_alphabet=len(ranked),
       special_tokens=list(SPECIAL),
       show_progress=False,
     ),

@@ -33,10 +33,7 @@ def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
   panels = []
   for workdir in workdirs:
     task, params = trained.load_translator(workdir, which)
-    (translation,) = task.translate(params, [sentence])
-    panels.append(
-      (run_name(workdir), task.align(params, sentence, translation))
-    )
+    panels.append((run_name(workdir), task.align(params, sentence)))
   width = sum(2 + 0.3 * len(source) for _, (source, _, _) in panels)
   height = 2 + 0.25 * max(len(target) for _, (_, target, _) in panels)
   figure, axes = pyplot.subplots(

@@ -81,6 +81,7 @@ def draw_density(
     extent=(low[0], high[0], low[1], high[1]),
     origin='lower',
     cmap='inferno',
+    vmin=0,
     vmax=0.6,
   )
   above.axis('off')

@@ -260,7 +260,21 @@ class Handwriting:
 def make_model(
   cell: Any, layers: int, mixtures: int, output_dropout_rate: float
 ) -> HandwritingModel:
-  """The model of the section config.model: `layers` cells of one kind."""
+  """The model of the section config.model: `layers` cells of one kind.
+
+  Raises:
+    ValueError: a field does not fit.
+  """
+  if layers < 1 or mixtures < 1:
+    raise ValueError(
+      f'config.model.layers is {layers} and .mixtures {mixtures}; both must be '
+      'positive.'
+    )
+  if not 0 <= output_dropout_rate < 1:
+    raise ValueError(
+      f'config.model.output_dropout_rate is {output_dropout_rate}; it must be '
+      'at least 0 and below 1.'
+    )
   cells = [build(CELLS, 'config.model.cell', cell) for _ in range(layers)]
   return HandwritingModel(cells, mixtures, output_dropout_rate)
 

@@ -194,6 +194,10 @@ class Translate:
 
   def translate(self, params: Any, sentences: Sequence[str]) -> list[str]:
     """The translation of each sentence, by beam search; of nothing, nothing."""
+    return [self.pieces.decode(x) for x in self.search(params, sentences)]
+
+  def search(self, params: Any, sentences: Sequence[str]) -> list[np.ndarray]:
+    """The pieces of each sentence's translation, int32 [t], END the last."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
     shapes = Buckets(
@@ -201,14 +205,14 @@ class Translate:
       self.decoding.batch_size,
       self.decoding.batch_size * self.data.bucket_lengths[-1],
     )
-    found = [''] * len(encoded)
+    found = [np.array([END], np.int32)] * len(encoded)
     for length, rows, numbers in Order(lengths, shapes, keep_all=True).once():
       sources = [encoded[k] for k in numbers]
       batch = pair_batches.fill(sources, sources, length, rows)
       pieces, _ = self._search(params, batch['source'])
       for k, row in zip(numbers, np.asarray(pieces), strict=False):
         if len(encoded[k]) > 1:
-          found[k] = self.pieces.decode(row)
+          found[k] = row[: int(np.argmax(row == END)) + 1]
     return found
 
   @functools.cached_property
@@ -244,15 +248,16 @@ class Translate:
     return jax.jit(search)
 
   def align(
-    self, params: Any, source: str, target: str
+    self, params: Any, sentence: str
   ) -> tuple[list[str], list[str], np.ndarray]:
-    """The attention while a translation is written.
+    """The attention while a sentence's translation is written.
 
     Returns:
       The pieces of the source [s] and of the target [t], and for each target
       piece the weights of the source pieces, [t, s].
     """
-    read, written = self.pieces.encode([source, target])
+    (read,) = self.pieces.encode([sentence])
+    (written,) = self.search(params, [sentence])
     s, t = len(read), len(written)
     batch = pair_batches.fill([read], [written], max(s, t), 1)
     weights = self._look(params, batch['source'], batch['inputs'])
@@ -293,10 +298,12 @@ class Translate:
     pairs = self._pairs('train')
     every = -(-len(pairs) // self.data.vocabulary_pairs)
     numbers = range(0, len(pairs), every)
-    chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
-    sentences = (
-      side for chunk in chunks for pair in pairs.take(chunk) for side in pair
-    )
+
+    def sentences() -> Iterator[str]:
+      for first in range(0, len(numbers), 1000):
+        for pair in pairs.take(numbers[first : first + 1000]):
+          yield from pair
+
     return word_pieces.train(sentences, self.data.vocabulary_size)
 
   @functools.cache  # noqa: B019 (one task a process)

@@ -139,6 +139,19 @@ def test_recording_errors_are_mended(tmp_path):
   np.testing.assert_allclose(line[:, :2].sum(0), moves[~long].sum(0), rtol=1e-5)
 
 
+@pytest.mark.parametrize('start', [0.0, 12345.67, 98765.43])
+def test_a_gap_of_five_hundredths_is_filled_at_any_time(start, tmp_path):
+  root = write(tmp_path)
+  readings = [
+    (2000 + 10 * k, 100 + k, round(start + 0.01 * k + 0.04 * (k > 5), 2))
+    for k in range(13)
+  ]
+  path = root / 'lineStrokes' / folder_of('a01-000u') / 'a01-000u-01.xml'
+  path.write_text(make_xml(readings))
+  line = strokes.unpack(iam.load(str(tmp_path), 'train'))[0].offsets
+  assert len(line) == 12 + 3
+
+
 def test_there_is_no_test_part(tmp_path):
   with pytest.raises(ValueError, match='IAM-OnDB has no test part'):
     iam.load(str(tmp_path), 'test')
@@ -172,6 +185,8 @@ def change(old, new):
   [
     (LINE, lambda data: data[:-30], 'not well-formed XML'),
     (LINE, lambda data: b'<a><StrokeSet/></a>', 'found a with 1'),
+    (LINE, change(b'ISO-8859-1', b'foo'), 'not well-formed XML.*foo'),
+    (LINE, change(b'ISO-8859-1', b'gb2312'), 'not well-formed XML'),
     (LINE, change(b'<Point x="', b'<Point z="'), "point 1 of stroke 1.*'x'"),
     (LINE, change(b'time="700', b'time="?700'), 'point 1 of stroke 1'),
     (LINE, change(b'time="700.00', b'time="nan'), 'stroke 1 .* not finite'),

@@ -103,11 +103,11 @@ def test_a_filled_batch_by_hand():
 
 
 class Folder(Pairs):
-  """Pairs in memory that have a folder, and count how often they are read."""
+  """Pairs in memory, which count how often they are read."""
 
-  def __init__(self, pairs, folder):
+  def __init__(self, pairs):
     super().__init__(pairs)
-    self.index_folder, self.reads = folder, 0
+    self.reads = 0
 
   def take(self, numbers):
     self.reads += 1
@@ -116,8 +116,8 @@ class Folder(Pairs):
 
 def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   sentences = [('aa bb', 'cc'), ('', 'b c a'), ('c', '')] * 5
-  pieces = word_pieces.train([x for pair in sentences for x in pair], 20)
-  pairs = Folder(sentences, None)
+  pieces = word_pieces.train(lambda: itertools.chain(*sentences), 20)
+  pairs = Folder(sentences)
   plain = pair_batches.measure(pairs, pieces, 'train')
   wanted = [
     [len(pieces.encode([side])[0]) for side in pair] for pair in sentences
@@ -129,7 +129,7 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
       pair_batches.measure(pairs, pieces, 'train'), wanted
     )
     assert pairs.reads == 1
-  other = word_pieces.train(['aa bb cc'] * 3, 12)
+  other = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
   pair_batches.measure(pairs, other, 'train')
   assert pairs.reads == 2 and len(list(tmp_path.iterdir())) == 2
 
@@ -139,6 +139,7 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   [
     ({'lengths': ()}, 'bucket_lengths'),
     ({'lengths': (8, 4)}, 'bucket_lengths'),
+    ({'lengths': (0, 4)}, 'bucket_lengths'),
     ({'batch_size': 0}, 'batch_size is 0'),
     ({'batch_tokens': 11}, 'batch_tokens is 11'),
   ],

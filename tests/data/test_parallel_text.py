@@ -91,6 +91,32 @@ def test_sides_of_unequal_length(source, target, message, tmp_path):
   assert os.listdir(tmp_path / 'prepared') == []
 
 
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda data: data[: len(data) // 2],
+    lambda data: data[:40] + b'\0' * 40 + data[80:],
+    lambda data: b'no gzip at all\n',
+  ],
+)
+def test_a_damaged_archive_is_named(damage, tmp_path):
+  text = b''.join(b'%d\n' % (k * k) for k in range(1000))
+  path = tmp_path / 'x.en.gz'
+  path.write_bytes(damage(gzip.compress(text)))
+  (tmp_path / 'x.fr').write_bytes(text)
+  with pytest.raises(ValueError, match=r'x\.en\.gz is damaged'):
+    load(tmp_path, train=('x.en.gz', 'x.fr'))
+  assert not list((tmp_path / 'prepared').glob('*'))
+
+
+def test_files_without_lines_are_named(tmp_path):
+  for name in ('x.en', 'x.fr'):
+    (tmp_path / name).touch()
+  with pytest.raises(ValueError, match=r'x\.en and .*x\.fr have no lines'):
+    load(tmp_path, train=('x.en', 'x.fr'))
+  assert not list((tmp_path / 'prepared').glob('*'))
+
+
 def test_a_line_that_is_not_utf8(tmp_path):
   write(tmp_path, lines(['a', 'b']), b'a\n' + 'été\n'.encode('latin-1'))
   with pytest.raises(

@@ -113,7 +113,9 @@ POINT = [1, 2]
     (json.dumps([[[POINT, [1]]]]), 'reading 2 of stroke 1 of line 1'),
     (json.dumps([[[POINT, [1, 2, 3, 4]]]]), 'reading 2'),
     (json.dumps([[[POINT, [1, 'x']]]]), 'reading 2'),
-    (json.dumps([[[POINT, [1, float('nan')]]]]), 'reading 2.*finite'),
+    (json.dumps([[[POINT, [1, float('nan')]]]]), 'reading 2.*all numbers'),
+    (json.dumps([[[POINT, [1, 1e300]]]]), 'reading 2.*within 1,000,000,000'),
+    (json.dumps([[[POINT, [1, 10**400]]]]), 'reading 2'),
     (json.dumps([[[POINT, 7]]]), 'reading 2'),
     (json.dumps([[[POINT] * 2]]), 'fewer than three readings'),
   ],
@@ -124,6 +126,30 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, text, message):
   with pytest.raises(ValueError, match=message) as error:
     pen.read(str(path))
   assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'rows, column', [('1,1 2,1 1,2', 'line'), ('1,1 1,2 1,1', 'stroke')]
+)
+def test_rows_that_do_not_stand_together_are_named(tmp_path, rows, column):
+  path = tmp_path / 'a.csv'
+  rows = '\n'.join(f'{row},0,0' for row in rows.split())
+  path.write_text(f'line,stroke,x,y\n{rows}\n')
+  with pytest.raises(ValueError, match=f"a.csv: the rows of {column} '1'"):
+    pen.read(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+  path = tmp_path / 'a.csv'
+  text = 'line,stroke,x,y\n' + '1,1,0,0\n' * 3
+  path.write_bytes(b'\xef\xbb\xbf' + text.encode())
+  assert len(pen.read(str(path))) == 1
+
+
+def test_a_tiny_interval_does_not_fill_the_memory(tmp_path):
+  stroke = [[k, 0, t] for k, t in enumerate((0, 1e-7, 2e-7, 3e-7, 0.5))]
+  (line,) = pen.read(str(write_json(tmp_path / 'a.json', [[stroke]])))
+  assert len(line.offsets) < 1000
 
 
 def test_a_table_without_its_columns_is_named(tmp_path):

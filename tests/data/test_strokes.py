@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hyper.data import strokes
+from hyper.data import run_files, strokes
 
 
 def stroke(*readings):
@@ -39,6 +39,8 @@ def test_a_line_that_ends_within_a_stroke_keeps_what_there_is():
 
 
 def test_a_first_stroke_of_one_reading_is_left_out():
+  dots = [stroke((5, 5, 0)), stroke((6, 5, 0))]
+  np.testing.assert_array_equal(strokes.to_offsets([*dots, *TWO]), OFFSETS)
   line = [stroke((5, 5, 0)), *TWO]
   np.testing.assert_array_equal(strokes.to_offsets(line), OFFSETS)
 
@@ -106,11 +108,19 @@ def test_a_saved_normalisation_is_the_same(tmp_path):
   assert strokes.load_normalisation(str(tmp_path)) is None
   normal = strokes.normalisation_of(random_lines())
   normal.save(str(tmp_path / 'run'))
+  (tmp_path / 'run' / run_files.CONFIG).touch()
   again = strokes.load_normalisation(str(tmp_path / 'run'))
   np.testing.assert_array_equal(again.mean, normal.mean)
   np.testing.assert_array_equal(again.deviation, normal.deviation)
   assert again.mean.dtype == np.float32
   assert json.loads((tmp_path / 'run' / strokes.FILE).read_text())
+
+
+def test_lines_without_a_height_cannot_be_normalised():
+  line = random_lines(1)[0]
+  flat = strokes.Line('a', '', line.offsets * np.float32([1, 0, 1]))
+  with pytest.raises(ValueError, match='alike in x or in y'):
+    strokes.normalisation_of([flat])
 
 
 def test_a_line_of_another_unit_is_scaled_to_the_usual_size():

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from hyper.data import embedded, word_pieces
+from hyper.data import embedded, run_files, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 
 SENTENCES = [
@@ -18,7 +18,7 @@ SENTENCES = [
 
 @pytest.fixture(scope='module')
 def pieces():
-  return word_pieces.train(SENTENCES, 90)
+  return word_pieces.train(lambda: SENTENCES, 90)
 
 
 def test_sentences_come_back(pieces):
@@ -33,7 +33,7 @@ def test_sentences_come_back(pieces):
 def test_number_names_come_back():
   pairs = embedded.load_number_names('', 'train').take(range(300))
   sides = [side for pair in pairs for side in pair]
-  pieces = word_pieces.train(sides, 120)
+  pieces = word_pieces.train(lambda: sides, 120)
   assert [pieces.decode(x) for x in pieces.encode(sides)] == sides
 
 
@@ -58,7 +58,7 @@ def test_accents_in_two_characters_are_one(pieces):
 
 def test_an_unknown_character_spoils_only_its_word(pieces):
   (numbers,) = pieces.encode(['the 漢 sea'])
-  assert pieces.decode(numbers) == 'the<unk> sea'
+  assert pieces.decode(numbers) == 'the <unk> sea'
 
 
 def test_the_signs_that_are_no_text_cannot_be_written_as_text(pieces):
@@ -72,16 +72,32 @@ def test_decoding_stops_at_the_first_end(pieces):
 
 
 def test_the_same_text_gives_the_same_pieces(pieces):
-  again = word_pieces.train(iter(SENTENCES), 90)
+  again = word_pieces.train(lambda: iter(SENTENCES), 90)
   assert again.pieces == pieces.pieces and len(pieces) == 90
   assert again.fingerprint == pieces.fingerprint
-  assert word_pieces.train(SENTENCES, 89).fingerprint != pieces.fingerprint
+  assert (
+    word_pieces.train(lambda: SENTENCES, 89).fingerprint != pieces.fingerprint
+  )
+
+
+def test_equally_rare_characters_are_chosen_alike(monkeypatch):
+  monkeypatch.setattr(word_pieces, 'MOST_CHARACTERS', 300)
+  letters = [chr(0x4E00 + k) for k in range(400)]
+  rng = np.random.default_rng(0)
+  sentences = ['the ' + ''.join(rng.permutation(letters)) for _ in range(3)]
+  kept = [
+    set(word_pieces.train(lambda s=s: s, 305).pieces) & set(letters)
+    for s in (sentences, sentences[::-1])
+  ]
+  assert kept[0] == kept[1] == set(letters[: len(kept[0])])
+  assert 290 < len(kept[0]) < 300
 
 
 def test_a_run_folder_keeps_them(pieces, tmp_path):
   assert word_pieces.load(str(tmp_path / 'run')) is None
   pieces.save(str(tmp_path / 'run'))
   assert os.listdir(tmp_path / 'run') == [word_pieces.FILE]
+  (tmp_path / 'run' / run_files.CONFIG).touch()
   loaded = word_pieces.load(str(tmp_path / 'run'))
   assert loaded.pieces == pieces.pieces
   assert loaded.fingerprint == pieces.fingerprint
@@ -90,6 +106,7 @@ def test_a_run_folder_keeps_them(pieces, tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
   path = tmp_path / word_pieces.FILE
   path.write_text('{"version"')
+  (tmp_path / run_files.CONFIG).touch()
   with pytest.raises(ValueError, match='word_pieces.json is damaged'):
     word_pieces.load(str(tmp_path))
   assert path.read_text() == '{"version"'
@@ -97,4 +114,4 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_a_vocabulary_without_room_for_the_characters():
   with pytest.raises(ValueError, match='vocabulary_size'):
-    word_pieces.train(SENTENCES, 12)
+    word_pieces.train(lambda: SENTENCES, 12)
