@@ -49,7 +49,7 @@ Named = tuple[str, np.ndarray]
 def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """Returns the lines of a split as `strokes.pack` packs them.
 
-  10,741 lines are for training and 1,438 for validation; 10,242 and 1,382 of
+  10,741 lines are for training and 1,438 for validation; 10,244 and 1,382 of
   them have at least 300 steps.
 
   Raises:

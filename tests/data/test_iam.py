@@ -232,7 +232,7 @@ def test_real_files(real_data_dir):
     split: strokes.unpack(iam.load(real_data_dir, split))
     for split in strokes.SPLITS
   }
-  assert [len(lines) for lines in splits.values()] == [10_242, 1_382]
+  assert [len(lines) for lines in splits.values()] == [10_244, 1_382]
   assert set(strokes.SPLITS) < set(prepared.SPLITS)
   for lines in splits.values():
     assert min(len(line.offsets) for line in lines) == pytest.approx(300, abs=1)
