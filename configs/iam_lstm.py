@@ -11,7 +11,8 @@ Handwriting of your own instead: `--config.data.source=pen`.
 The score is nats per line on the validation part; there is no test part. Not
 in the paper: the number of steps, that gradients are clipped by their global
 norm (those of the nats of a whole line are larger than 5.0 at nearly every
-step, so that it is their direction that counts), and what hyper/data/iam.py
+step, so that it is their direction that counts), the derivatives' limit, which
+is that of Graves (2013) for the same data, and what hyper/data/iam.py
 says of the preparation.
 """
 
@@ -98,6 +99,7 @@ def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
         'layers': 1,
         'mixtures': 20,
         'output_dropout_rate': 0.05,
+        'derivative_limit': 10.0,
       },
       'optimizer': {
         'name': 'adam',

@@ -21,7 +21,7 @@ Gates are in the order i, g, f, o, side by side in the last axis.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -237,8 +237,13 @@ class Cell(nn.RNNCellBase):
     units: n, the size of h and of the output.
     input_size: v, needed only where the inputs are symbols (integers), each
       standing for its one-hot vector.
+      Flax's nn.RNN takes vectors only; `Recurrence` takes both.
     dtype: the precision of the large products; states and sums are float32.
     train: whether recurrent dropout is on when the module is called.
+
+  Raises:
+    ValueError: a size is not positive, a rate not within [0, 1), the dtype not
+      floating, or a choice not among those allowed.
   """
 
   units: int
@@ -246,20 +251,34 @@ class Cell(nn.RNNCellBase):
   dtype: Any = jnp.float32
   train: bool = False
 
+  no_masks: ClassVar[Any] = None  # what `step` is given without dropout
+
+  def __post_init__(self) -> None:
+    check_fields(self)
+    super().__post_init__()
+
   @property
   def num_feature_axes(self) -> int:
     """One: inputs are [..., v]."""
     return 1
 
+  @property
+  def has_dropout(self) -> bool:
+    """Whether training draws masks."""
+    return False
+
   def __call__(self, carry: Any, inputs: Array) -> tuple[Any, Array]:
-    """One step: carry and inputs [b, v] or symbols [b] -> carry, [b, n]."""
+    """One step: carry, inputs [..., v] or symbols [...] -> carry, [..., n]."""
     matrices, small = self.pack(self.weights(self.width(inputs)))
     multiply = make_multiply(matrices, self.dtype)
+    x = multiply('x', inputs)
+    batch = x.shape[:-1]
+    carry, x = jax.tree.map(lambda y: y.reshape(-1, y.shape[-1]), (carry, x))
     masks = self.no_masks
     if self.train and self.has_dropout:
-      key = self.make_rng('dropout')
-      masks = self.draw_masks(key, inputs.shape[:1])
-    return self.step(multiply, small, carry, multiply('x', inputs), masks)
+      masks = self.draw_masks(self.make_rng('dropout'), x.shape[:1])
+    after = self.step(multiply, small, carry, x, masks)
+    return jax.tree.map(lambda y: y.reshape(*batch, y.shape[-1]), after)
 
   @nn.nowrap
   def width(self, inputs: Array) -> int:
@@ -272,6 +291,12 @@ class Cell(nn.RNNCellBase):
         'to the number of different symbols, or give vectors.'
       )
     return self.input_size
+
+  @nn.nowrap
+  def draw_masks(self, key: Array, shape: tuple[int, ...]) -> Any:
+    """The masks of recurrent dropout, of which there is none here."""
+    del key, shape
+    return self.no_masks
 
   @nn.nowrap
   def zeros(self, batch: tuple[int, ...]) -> Any:
@@ -306,9 +331,6 @@ class RNNCell(Cell):
   b [n], zero.
   """
 
-  no_masks = None
-  has_dropout = False
-
   @nn.compact
   def weights(self, input_size: int) -> Weights:
     """The parameters, float32."""
@@ -330,7 +352,7 @@ class RNNCell(Cell):
   @nn.nowrap
   def zeros(self, batch: tuple[int, ...]) -> Any:
     """h at a stream's start."""
-    return jnp.zeros((*batch, self.units))
+    return zero_state(batch, self.units)
 
 
 class HyperRNNCell(Cell):
@@ -361,9 +383,6 @@ class HyperRNNCell(Cell):
   form: str = 'scaled'
   hyper_state: str = 'new'
   scaling_noise: float = 0.0
-
-  no_masks = None
-  has_dropout = False
 
   def __post_init__(self) -> None:
     check_choice('form', self.form, ('scaled', 'full'))
@@ -410,10 +429,7 @@ class HyperRNNCell(Cell):
   @nn.nowrap
   def zeros(self, batch: tuple[int, ...]) -> Any:
     """The states of both cells at a stream's start."""
-    return (
-      jnp.zeros((*batch, self.units)),
-      jnp.zeros((*batch, self.hyper_units)),
-    )
+    return zero_state(batch, self.units), zero_state(batch, self.hyper_units)
 
 
 class LSTMCell(Cell):
@@ -434,8 +450,6 @@ class LSTMCell(Cell):
   dropout_rate: float = 0.0
   forget_bias: float = 1.0
   orthogonal: str = 'whole'
-
-  no_masks = None
 
   def __post_init__(self) -> None:
     check_choice('orthogonal', self.orthogonal, ('whole', 'gate'))
@@ -474,7 +488,7 @@ class LSTMCell(Cell):
   @nn.nowrap
   def zeros(self, batch: tuple[int, ...]) -> Any:
     """c and h at a stream's start."""
-    return (jnp.zeros((*batch, self.units)),) * 2
+    return zero_state(batch, self.units), zero_state(batch, self.units)
 
 
 class HyperLSTMCell(Cell):
@@ -513,7 +527,7 @@ class HyperLSTMCell(Cell):
   orthogonal: str = 'whole'
   scaling_noise: float = 0.0
 
-  no_masks = (None, None)
+  no_masks: ClassVar[Any] = (None, None)
 
   def __post_init__(self) -> None:
     check_choice('orthogonal', self.orthogonal, ('whole', 'gate'))
@@ -590,8 +604,16 @@ class HyperLSTMCell(Cell):
   @nn.nowrap
   def zeros(self, batch: tuple[int, ...]) -> Any:
     """The states of both cells at a stream's start."""
-    main, hyper = (*batch, self.units), (*batch, self.hyper_units)
-    return ((jnp.zeros(main),) * 2, (jnp.zeros(hyper),) * 2)
+    n, m = self.units, self.hyper_units
+    return (
+      (zero_state(batch, n), zero_state(batch, n)),
+      (zero_state(batch, m), zero_state(batch, m)),
+    )
+
+
+def zero_state(batch: tuple[int, ...], n: int) -> Array:
+  """Zeros [*batch, n], an array of their own, which may so be donated."""
+  return jnp.zeros((*batch, n), jnp.float32)
 
 
 def rnn_weights(
@@ -718,6 +740,27 @@ def draw_mask(
   halves = jax.lax.bitcast_convert_type(words, jnp.uint16)
   keep = min(round((1 - rate) * 65536), 65535)
   return halves.reshape(*front, -1)[..., :last] < jnp.uint16(keep)
+
+
+def check_fields(cell: nn.Module) -> None:
+  """Raises a ValueError where a size, rate or dtype cannot be."""
+  for name in ('units', 'hyper_units', 'embedding_size'):
+    size = getattr(cell, name, 1)
+    if not isinstance(size, int) or size < 1:
+      raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
+  for name in ('dropout_rate', 'hyper_dropout_rate'):
+    rate = getattr(cell, name, 0.0)
+    if not 0 <= rate < 1:
+      raise ValueError(f'{name} is {rate}; it must be at least 0 and below 1.')
+  try:
+    is_floating = jnp.issubdtype(jnp.dtype(cell.dtype), jnp.floating)
+  except TypeError:
+    is_floating = False
+  if not is_floating:
+    raise ValueError(
+      f"dtype is {cell.dtype!r}; it must be floating, such as 'float32' or "
+      "'bfloat16'."
+    )
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

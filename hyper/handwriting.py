@@ -24,6 +24,7 @@ class HandwritingModel(nn.Module):
     cells: from the bottom up.
     mixtures: m.
     output_dropout_rate: on the input of the linear layer.
+    derivative_limit: keeps the gradient of long lines finite, see `Recurrence`.
 
   Deviation: the paper does not say whether output dropout is also between the
   layers of a stack; here it is behind the last one only.
@@ -32,10 +33,14 @@ class HandwritingModel(nn.Module):
   cells: Sequence[nn.RNNCellBase]
   mixtures: int
   output_dropout_rate: float = 0.0
+  derivative_limit: float = 0.0
 
   def setup(self) -> None:
     """One recurrence per cell, then the linear layer."""
-    self.layers = [Recurrence(cell) for cell in self.cells]
+    self.layers = [
+      Recurrence(cell, derivative_limit=self.derivative_limit)
+      for cell in self.cells
+    ]
     self.output_dropout = nn.Dropout(self.output_dropout_rate)
     self.mixture = nn.Dense(
       6 * self.mixtures + 1, kernel_init=nn.initializers.orthogonal()

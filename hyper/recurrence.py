@@ -4,7 +4,8 @@ A plain `lax.scan` lets autodiff build every weight's gradient inside the loop,
 one small product a step. Here the backward scan emits only the cotangents of
 the products; each weight's gradient is one large product behind it. Products
 of dense inputs are likewise taken for all steps at once, before the scan.
-Values and gradients are those of the plain scan.
+Values and gradients are those of the plain scan. There are no forward-mode
+derivatives.
 
 Shapes: b batch, t time, n units, v input size.
 """
@@ -31,11 +32,18 @@ class Recurrence(nn.Module):
     remat_steps: 0 keeps what the gradient needs of every step. Otherwise only
       the carry at every so many steps is kept, and what lies between is
       computed again, which costs a third more time: the memory of a long
-      window is then that of so many steps. Divides the window.
+      window is then that of so many steps. Divides the window. Only training
+      does so.
+    derivative_limit: 0, or the largest absolute value that the derivative of
+      the loss with respect to a large product may have at each step on its way
+      back, as Graves (arXiv 1308.0850, section 2.1) clips the derivatives of
+      an LSTM. It keeps the gradient through a thousand steps finite where a
+      cell amplifies what it is given, as one with layer norm may.
   """
 
   cell: nn.RNNCellBase
   remat_steps: int = 0
+  derivative_limit: float = 0.0
 
   def __call__(
     self,
@@ -52,17 +60,24 @@ class Recurrence(nn.Module):
       carry: the cell's carry, see its `zeros`.
       inputs: vectors [b, t, v], or symbols [b, t] standing for their one-hot
         vectors.
-      scale: a factor for each symbol's one-hot vector (input dropout).
+      scale: a factor for each symbol's one-hot vector (input dropout), which
+        gets no gradient.
       train: whether the cell's recurrent dropout is on, with a new mask for
-        every example and step from the 'dropout' random stream.
+        every example and step from the 'dropout' random stream; so it is too
+        where the cell itself says `train`.
       lengths: where each sequence ends; from there on its outputs are zeros,
         and its carry stays as it is. None means that all fill the window.
       reset: where a sequence starts anew, from the zero carry.
 
     Raises:
-      ValueError: `remat_steps` does not divide the window.
+      ValueError: `remat_steps` does not divide the window, or there is a
+        `scale` for vectors.
     """
     cell = self.cell
+    train = train or cell.train
+    is_symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
+    if scale is not None and not is_symbols:
+      raise ValueError('scale is for symbols; multiply vectors by it yourself.')
     matrices, small = cell.pack(cell.weights(cell.width(inputs)))
     masks = cell.no_masks
     if train and cell.has_dropout:
@@ -70,15 +85,19 @@ class Recurrence(nn.Module):
       masks = cell.draw_masks(key, (inputs.shape[1], inputs.shape[0]))
     xs = jnp.swapaxes(inputs, 0, 1)
     scale = None if scale is None else jnp.swapaxes(scale, 0, 1)
-    if not jnp.issubdtype(inputs.dtype, jnp.integer):
+    if not is_symbols:
       xs = make_multiply(matrices, cell.dtype)('x', xs)
     step = cell.step
     if lengths is not None or reset is not None:
       step, masks = with_ends(cell, masks, inputs.shape[:2], lengths, reset)
-    run = functools.partial(unroll, step, matrices, small, dtype=cell.dtype)
-    carry, outputs = in_segments(
-      run, self.remat_steps, carry, (xs, scale, masks)
+    run = functools.partial(
+      unroll,
+      *(step, matrices, small),
+      dtype=cell.dtype,
+      derivative_limit=self.derivative_limit,
     )
+    segment_steps = self.remat_steps if train else 0
+    carry, outputs = in_segments(run, segment_steps, carry, (xs, scale, masks))
     return carry, jnp.swapaxes(outputs, 0, 1)
 
 
@@ -143,6 +162,7 @@ def unroll(
   carry: Any,
   inputs: tuple[Array, Array | None, Any],
   dtype: Any = jnp.float32,
+  derivative_limit: float = 0.0,
 ) -> tuple[Any, Float[Array, 't b n']]:
   """Runs `step` over time, with all weight gradients behind the loop.
 
@@ -156,6 +176,7 @@ def unroll(
       symbols), the symbols' factors or None, and the dropout masks. There is
       no gradient for factors and masks.
     dtype: the precision of the products.
+    derivative_limit: see `Recurrence`.
 
   Returns:
     The carry after the last step, and the outputs of all steps.
@@ -195,7 +216,9 @@ def unroll(
       (x, scale, masks), (carry, values), d_output = now
 
       def replay(small, carry, x, taps):
-        product, asked, lefts = replayed(matrices, values, taps, dtype)
+        product, asked, lefts = replayed(
+          matrices, values, taps, dtype, derivative_limit
+        )
         result = step(product, small, carry, x, masks)
         names[:] = asked
         return result, lefts
@@ -204,6 +227,7 @@ def unroll(
       taps = [jnp.zeros_like(value) for value in values]
       _, pull, lefts = jax.vjp(replay, small, carry, x, taps, has_aux=True)
       now_small, d_carry, d_x, d_values = pull((d_carry, d_output))
+      d_x = limited(d_x, derivative_limit)
       d_small = jax.tree.map(jnp.add, d_small, now_small)
       return (d_carry, d_small), (d_x, lefts, d_values)
 
@@ -213,7 +237,8 @@ def unroll(
     )
     d_matrices = {name: jnp.zeros_like(w) for name, w in matrices.items()}
     for name, left, d_value in zip(names, lefts, d_values, strict=True):
-      d_matrices[name] += over_all_steps(left, d_value, dtype)
+      d_w = over_all_steps(left, d_value, dtype)
+      d_matrices[name] += d_w.astype(matrices[name].dtype)
     if is_symbols:
       x, scale, _ = inputs
       d_x = d_x if scale is None else d_x * scale[..., None]
@@ -241,12 +266,14 @@ def replayed(
   values: list[Array],
   taps: list[Array],
   dtype: Any,
+  derivative_limit: float,
 ) -> tuple[Product, list[str], list[Array]]:
   """A product that returns the values noted before instead of multiplying.
 
-  Its derivative sends the cotangent, times the weight transposed, to the left
-  factor, and unchanged to the tap (a zero): so a vjp with respect to the taps
-  gives the cotangents of all products. Names and left factors are noted.
+  Its derivative clips the cotangent, if it is to, and sends it, times the
+  weight transposed, to the left factor, and as it is to the tap (a zero): so a
+  vjp with respect to the taps gives the cotangents of all products. Names and
+  left factors are noted.
   """
   names: list[str] = []
   lefts: list[Array] = []
@@ -257,13 +284,14 @@ def replayed(
 
   def pull(residuals, d_value):
     weight, left = residuals
+    d_value = limited(d_value, derivative_limit)
     d_left = jax.lax.dot_general(
       d_value.astype(dtype),
       weight.astype(dtype),
       (((1,), (1,)), ((), ())),
       preferred_element_type=jnp.float32,
     )
-    return None, d_left, None, d_value
+    return None, d_left.astype(left.dtype), None, d_value
 
   multiply.defvjp(
     lambda weight, left, value, tap: (value, (weight, left)), pull
@@ -276,6 +304,11 @@ def replayed(
     return multiply(matrices[name], left, values[k], taps[k])
 
   return product, names, lefts
+
+
+def limited(x: Array, limit: float) -> Array:
+  """Clipped to plus and minus the limit, if there is one."""
+  return jnp.clip(x, -limit, limit) if limit else x
 
 
 def over_all_steps(

@@ -15,6 +15,7 @@ import reference
 from flax import linen as nn
 
 from hyper.cells import (
+  CELLS,
   HyperLSTMCell,
   HyperRNNCell,
   LSTMCell,
@@ -656,3 +657,68 @@ def test_an_unknown_hyper_state_is_refused():
     hyperrnn(hyper_state='next')
   with pytest.raises(ValueError, match="hyper_state is 'next'.*new, old"):
     hyperlstm(hyper_state='next')
+
+
+# The contract of flax's cells.
+
+EACH = pytest.mark.parametrize(
+  'name',
+  ['rnn', 'hyperrnn-full-new', 'lstm-ln', 'hyperlstm-main1-hyper1-new'],
+)
+
+
+@EACH
+@pytest.mark.parametrize('batch', [(), (2,), (2, 3)])
+def test_a_step_takes_any_axes_before_the_last(name, batch):
+  cell = VARIANTS[name]
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(*batch, INPUTS)).astype('f')
+  carry = cell.initialize_carry(jax.random.key(0), x.shape)
+  assert all(
+    y.shape[:-1] == batch and y.ndim == len(batch) + 1
+    for y in jax.tree.leaves(carry)
+  )
+  variables = {'params': randomised(cell)}
+  after, y = fast_jit(cell.apply)(variables, carry, x)
+  assert y.shape == (*batch, cell.units)
+  assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, carry)
+  rows = x.reshape(-1, INPUTS)
+  _, wanted = cell.apply(variables, cell.zeros((len(rows),)), rows)
+  assert_close(y, np.asarray(wanted).reshape(y.shape))
+  if batch == (2,):
+    step = jax.vmap(lambda carry, x: cell.apply(variables, carry, x))
+    assert_close(step(carry, x)[1], wanted)
+
+
+def test_flax_runs_a_sequence_without_a_batch():
+  cell = hyperlstm()
+  x = np.random.default_rng(0).normal(size=(TIME, INPUTS)).astype('f')
+  rnn, variables = nn.RNN(cell), {'params': {'cell': randomised(cell)}}
+  wanted = rnn.apply(variables, x[None])[0]
+  assert_close(rnn.apply(variables, x), wanted)
+
+
+@EACH
+def test_a_carry_can_be_donated(name):
+  carry = VARIANTS[name].zeros((2,))
+  jax.block_until_ready(
+    jax.jit(lambda x: jax.tree.map(jnp.sin, x), donate_argnums=0)(carry)
+  )
+
+
+@pytest.mark.parametrize(
+  'name, options, message',
+  [
+    ('rnn', {'units': 0}, 'units is 0; it must be a positive'),
+    ('lstm', {'units': 2.0}, 'units is 2.0'),
+    ('lstm', {'dropout_rate': 1.0}, 'dropout_rate is 1.0; it must be at least'),
+    ('lstm', {'dtype': 'int32'}, "dtype is 'int32'; it must be floating"),
+    ('lstm', {'dtype': 'foo'}, "dtype is 'foo'"),
+    ('hyperrnn', {'embedding_size': 0}, 'embedding_size is 0'),
+    ('hyperlstm', {'hyper_units': -1}, 'hyper_units is -1'),
+    ('hyperlstm', {'hyper_dropout_rate': -0.1}, 'hyper_dropout_rate is -0.1'),
+  ],
+)
+def test_what_a_cell_cannot_be_is_said_at_once(name, options, message):
+  with pytest.raises(ValueError, match=message):
+    CELLS[name](**({'units': 4} | options))

@@ -294,7 +294,7 @@ def test_segments_change_nothing_but_memory(is_symbols):
   def run(remat_steps):
     def apply(variables, carry):
       recurrence = Recurrence(cell, remat_steps)
-      return recurrence.apply(variables, carry, inputs)
+      return recurrence.apply(variables, carry, inputs, train=True)
 
     return value_and_gradients(apply, randomised(cell), random_carry(cell))
 
@@ -309,7 +309,10 @@ def test_segments_need_less_memory():
     def loss(variables):
       recurrence = Recurrence(cell, remat_steps)
       inputs = jnp.zeros((16, 256), int)
-      return recurrence.apply(variables, cell.zeros((16,)), inputs)[1].sum()
+      _, outputs = recurrence.apply(
+        variables, cell.zeros((16,)), inputs, train=True
+      )
+      return outputs.sum()
 
     compiled = fast_jit(jax.grad(loss)).lower(variables).compile()
     return compiled.memory_analysis().temp_size_in_bytes
@@ -319,12 +322,121 @@ def test_segments_need_less_memory():
 
 def test_segments_that_do_not_fit_are_refused():
   recurrence = Recurrence(VARIANTS['lstm'], 3)
+  arguments = (
+    randomised(VARIANTS['lstm']),
+    random_carry(VARIANTS['lstm']),
+    random(1, BATCH, TIME, INPUTS),
+  )
   with pytest.raises(ValueError, match='3, which does not divide .* 4 steps'):
-    recurrence.apply(
-      randomised(VARIANTS['lstm']),
-      random_carry(VARIANTS['lstm']),
-      random(1, BATCH, TIME, INPUTS),
+    recurrence.apply(*arguments, train=True)
+  recurrence.apply(*arguments)  # as evaluation and generation do
+
+
+def test_vectors_are_given_no_factors():
+  cell = VARIANTS['lstm']
+  arguments = randomised(cell), random_carry(cell)
+  inputs = random(1, BATCH, TIME, INPUTS)
+  with pytest.raises(ValueError, match='scale is for symbols'):
+    Recurrence(cell).apply(*arguments, inputs, jnp.ones((BATCH, TIME)))
+
+
+def test_a_cell_that_trains_does_so_here_too():
+  cell = make('lstm', dropout_rate=0.5)
+  arguments = random_carry(cell), random(1, BATCH, TIME, INPUTS)
+  rngs = {'dropout': jax.random.key(0)}
+  wanted = Recurrence(cell).apply(
+    randomised(cell), *arguments, train=True, rngs=rngs
+  )
+  found = Recurrence(cell.clone(train=True)).apply(
+    randomised(cell), *arguments, rngs=rngs
+  )
+  assert_trees_close(found, wanted, 0)
+
+
+@jax.custom_vjp
+def clipped(x):
+  return x
+
+
+clipped.defvjp(
+  lambda x: (x, None), lambda _, dy: (jnp.clip(dy, -LIMIT, LIMIT),)
+)
+LIMIT = 0.3
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_limited_derivatives_are_those_of_clipped_products(name):
+  cell = make(name, **LAYER_NORM[name])
+  params = randomised(cell)['params']['cell']
+
+  def ours(packed, carry, x):
+    return unroll(
+      *(cell.step, *packed, carry, (x, None, cell.no_masks)),
+      derivative_limit=LIMIT,
     )
+
+  def plain(packed, carry, x):
+    matrices, small = packed
+    multiply = make_multiply(matrices, jnp.float32)
+
+    def product(name, left):
+      return clipped(multiply(name, left))
+
+    def body(carry, x):
+      return cell.step(product, small, carry, clipped(x), cell.no_masks)
+
+    return jax.lax.scan(body, carry, x)
+
+  x = random(1, TIME, BATCH, cell.pack(params)[0]['x'].shape[1])
+  arguments = cell.pack(params), random_carry(cell), x
+  limited = value_and_gradients(ours, *arguments)
+  assert_trees_close(limited, value_and_gradients(plain, *arguments))
+  free = value_and_gradients(
+    lambda packed, carry, x: unroll(
+      cell.step, *packed, carry, (x, None, cell.no_masks)
+    ),
+    *arguments,
+  )
+  assert np.abs(free[0][2] - limited[0][2]).max() > 1e-3
+
+
+def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
+  cell = LSTMCell(8, layer_norm=True)
+  inputs = 1e-3 * random(1, 2, 900, 3)
+  variables = Recurrence(cell).init(jax.random.key(0), cell.zeros((2,)), inputs)
+  variables['params']['cell']['gamma'] *= 4  # amplifies what it is given
+
+  @functools.partial(fast_jit, static_argnums=0)
+  def largest(limit):
+    def loss(variables):
+      run = Recurrence(cell, derivative_limit=limit)
+      return run.apply(variables, cell.zeros((2,)), inputs)[1].sum()
+
+    gradients = jax.tree.leaves(jax.grad(loss)(variables))
+    return jnp.array([jnp.abs(x).max() for x in gradients]).max()
+
+  assert not largest(0.0) < 1e12
+  assert largest(1.0) < 1e6
+
+
+@pytest.mark.parametrize('name', list(CELLS))
+def test_double_precision_elsewhere_does_no_harm(name):
+  cell = make(name, **LAYER_NORM[name])
+  arguments = (
+    randomised(cell),
+    random_carry(cell),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  with jax.enable_x64(True):
+    ours, theirs = (
+      value_and_gradients(functools.partial(run, cell), *arguments)
+      for run in (by_recurrence, by_flax)
+    )
+    start = cell.zeros((BATCH,))
+    value_and_gradients(
+      functools.partial(by_recurrence, cell), arguments[0], start, arguments[2]
+    )
+  assert_trees_close(ours, theirs)
 
 
 def test_bfloat16_is_close_and_keeps_float32_state():

@@ -81,7 +81,7 @@ class Handwriting:
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: StrokeData = splat(StrokeData, 'config.data', config.data)
     self.model: HandwritingModel = splat(
-      make_model, 'config.model', config.model
+      make_model, 'config.model', config.model, lines=self.data.batch_size
     )
     self._data_dir, self._workdir = data_dir, workdir
     saved = strokes.load_normalisation(workdir)
@@ -258,9 +258,17 @@ class Handwriting:
 
 
 def make_model(
-  cell: Any, layers: int, mixtures: int, output_dropout_rate: float
+  cell: Any,
+  layers: int,
+  mixtures: int,
+  output_dropout_rate: float,
+  derivative_limit: float,
+  lines: int,
 ) -> HandwritingModel:
   """The model of the section config.model: `layers` cells of one kind.
+
+  `derivative_limit` is of the nats of a line, and so divided by the `lines` of
+  a batch, of whose nats the loss is the mean; see `Recurrence`.
 
   Raises:
     ValueError: a field does not fit.
@@ -275,8 +283,14 @@ def make_model(
       f'config.model.output_dropout_rate is {output_dropout_rate}; it must be '
       'at least 0 and below 1.'
     )
+  if derivative_limit < 0:
+    raise ValueError(
+      f'config.model.derivative_limit is {derivative_limit}; it cannot be < 0.'
+    )
   cells = [build(CELLS, 'config.model.cell', cell) for _ in range(layers)]
-  return HandwritingModel(cells, mixtures, output_dropout_rate)
+  return HandwritingModel(
+    cells, mixtures, output_dropout_rate, derivative_limit / lines
+  )
 
 
 def random_scale(
