@@ -31,4 +31,4 @@ test: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv $(RUN)

@@ -85,6 +85,8 @@ def main() -> None:
     *(config, args.workdir, args.data_dir, args.split),
     int(which) if which.isdecimal() else which,
   )
+  if args.override:
+    scores['override'] = args.override
   print(json.dumps(scores))
 
 

@@ -17,7 +17,7 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from hyper import commands, configuration, provenance, training
+from hyper import commands, configuration, lock, provenance, training
 from hyper.checkpoint import Checkpoints
 from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import make_task
@@ -36,17 +36,38 @@ def train(
   status is then 128 plus its number.
 
   Raises:
-    ValueError: the config does not fit, or is not that of the run in workdir.
+    ValueError: the config does not fit, or is not that of the run in workdir,
+      or another process trains there.
     FileNotFoundError: data are missing.
+    OSError: the folder cannot be written.
     FloatingPointError: a step's loss or gradient was not finite.
   """
+  check_numbers(config)
   configuration.check_run(config, workdir)
-  task = make_task(config, data_dir, workdir)
+  with lock.hold(workdir):
+    return run(config, workdir, data_dir, profile)
+
+
+def check_numbers(config: ConfigDict) -> None:
+  """Raises a ValueError where a number of steps or the seed cannot be."""
+  for name, least in (
+    *(('train_steps', 1), ('eval_every_steps', 0), ('save_every_steps', 0)),
+    *(('log_every_steps', 0), ('seed', 0)),
+  ):
+    if not least <= config[name] < 2**32:
+      raise ValueError(
+        f'config.{name} is {config[name]}; it must be at least {least}, and '
+        'below 2**32.'
+      )
+
+
+def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
+  """As `train`, in a folder that no other process trains in."""
   schedule = training.make_schedule(config.schedule)
   optimizer = training.make_optimizer(config.optimizer, schedule)
+  task = make_task(config, data_dir, workdir)
   train_step = training.make_train_step(task.loss, optimizer, schedule)
   eval_step = training.make_eval_step(task.loss)
-  configuration.save(config, workdir)
 
   folder = os.path.join(workdir, 'checkpoints')
   with (
@@ -57,10 +78,16 @@ def train(
     if checkpoints.steps:
       _, state = checkpoints.resume(state)
     start = int(state.step)
+    if start > config.train_steps:
+      raise ValueError(
+        f'{workdir} has {start} steps already, and config.train_steps is '
+        f'{config.train_steps}.'
+      )
     if start == config.train_steps:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
     announce(config, task, state)
+    configuration.save(config, workdir)  # from here on it is a run
     provenance.note_start(workdir, start, os.path.dirname(__file__))
     batches = task.batches('train', config.seed, start)
     with (
@@ -172,7 +199,7 @@ class Log:
         + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
       )
     self._sums.append(report.pop('sums'))
-    if step % self._config.log_every_steps == 0:
+    if is_due(step, self._config.log_every_steps, 0):
       sums, self._sums = training.add_sums(self._sums), []
       values = self._task.summarize(sums)
       speed = self._progress.update(step, values, sums['count'])

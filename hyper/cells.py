@@ -749,9 +749,7 @@ def check_fields(cell: nn.Module) -> None:
     if not isinstance(size, int) or size < 1:
       raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
   for name in ('dropout_rate', 'hyper_dropout_rate'):
-    rate = getattr(cell, name, 0.0)
-    if not 0 <= rate < 1:
-      raise ValueError(f'{name} is {rate}; it must be at least 0 and below 1.')
+    check_rate(name, getattr(cell, name, 0.0))
   try:
     is_floating = jnp.issubdtype(jnp.dtype(cell.dtype), jnp.floating)
   except TypeError:
@@ -761,6 +759,12 @@ def check_fields(cell: nn.Module) -> None:
       f"dtype is {cell.dtype!r}; it must be floating, such as 'float32' or "
       "'bfloat16'."
     )
+
+
+def check_rate(name: str, rate: float) -> None:
+  """Raises a ValueError where a dropout rate cannot be."""
+  if not 0 <= rate < 1:
+    raise ValueError(f'{name} is {rate}; it must be at least 0 and below 1.')
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -124,7 +124,7 @@ class Checkpoints:
     Raises:
       ValueError: the selection metric is missing, or an array has no elements.
       TypeError: a leaf is not an array.
-      RuntimeError: the write before failed.
+      OSError: the write before failed.
     """
     metrics = {name: float(value) for name, value in (metrics or {}).items()}
     if metrics and self._metric not in metrics:
@@ -191,7 +191,7 @@ class Checkpoints:
     """Waits until what was saved is complete and the unwanted is deleted.
 
     Raises:
-      RuntimeError: it could not be written; what was there before still is.
+      OSError: it could not be written; what was there before still is.
     """
     if self._pending is None:
       return
@@ -199,7 +199,7 @@ class Checkpoints:
     try:
       pending.result()
     except Exception as error:
-      raise RuntimeError(
+      raise OSError(
         f'A checkpoint in {self.folder} could not be written: {_reason(error)}'
       ) from error
     multihost_utils.sync_global_devices('checkpoint complete')

@@ -4,8 +4,10 @@ Whatever is wrong with flags, files or data is said in one line on standard
 error, and the exit status is 1. The traceback is in the log with --verbosity=1.
 """
 
+import os
 import sys
 from collections.abc import Callable, Collection
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -41,6 +43,9 @@ def parse(argv: list[str]) -> list[str]:
   """
   try:
     rest = flags.FLAGS(argv)
+    for name in {'workdir', 'output', 'input'} & set(flags.FLAGS):
+      flag = flags.FLAGS[name]  # the shell leaves --workdir=~/run as it is
+      flag.value = expanded(flag.value)
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
       flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
     return rest
@@ -50,6 +55,13 @@ def parse(argv: list[str]) -> list[str]:
     if isinstance(cause, KeyError):  # how a field that is not there is said
       message = f'no such field: {" ".join(str(cause.args[0]).split())}'
     sys.exit(f'error: {message} (--help explains the flags)')
+
+
+def expanded(value: Any) -> Any:
+  """A path, or a list of paths, with the home folder put in for a tilde."""
+  if isinstance(value, list):
+    return [os.path.expanduser(path) for path in value]
+  return os.path.expanduser(value) if value else value
 
 
 def arguments(given: list[str], choices: Collection[str]) -> list[str]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hyper.cells import check_rate
 from hyper.recurrence import Recurrence
 
 
@@ -28,12 +29,19 @@ class HandwritingModel(nn.Module):
 
   Deviation: the paper does not say whether output dropout is also between the
   layers of a stack; here it is behind the last one only.
+
+  Raises:
+    ValueError: there is no such dropout rate.
   """
 
   cells: Sequence[nn.RNNCellBase]
   mixtures: int
   output_dropout_rate: float = 0.0
   derivative_limit: float = 0.0
+
+  def __post_init__(self) -> None:
+    check_rate('output_dropout_rate', self.output_dropout_rate)
+    super().__post_init__()
 
   def setup(self) -> None:
     """One recurrence per cell, then the linear layer."""

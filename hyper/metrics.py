@@ -5,8 +5,7 @@ The lines of WORKDIR/metrics.jsonl are the record, one object each, as in
   {"step": 400, "split": "validation", "time": 1795271773.4, "bpc": 1.53}
 
 with the time in seconds since 1970. The files in WORKDIR/tensorboard show the
-same numbers, and may be deleted. Where training has several processes, one of
-them writes.
+same numbers, and may be deleted.
 """
 
 import json
@@ -33,8 +32,9 @@ class MetricsWriter:
   a last line of which only a half was written. Lines of `start_step` itself
   stay, and are not written twice: whatever tells of a state must be written
   before its checkpoint is saved, namely the training metrics of the step that
-  led to it and its evaluation. Then the file reads, times aside, as if the run
-  had never been interrupted.
+  led to it and its evaluation. Then the file reads as if the run had never been
+  interrupted, but for times, and for the first means of training, which leave
+  out the steps before the interruption.
 
   JSON has no NaN and no infinity; both are written as null.
 

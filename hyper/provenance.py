@@ -40,9 +40,10 @@ def describe(root: str) -> dict[str, Any]:
 
 
 def devices() -> str:
-  """What computes, such as '8 x NVIDIA H100 (gpu)'."""
-  first = jax.devices()[0]
-  return f'{jax.device_count()} x {first.device_kind} ({first.platform})'
+  """What computes, such as 'NVIDIA H100 (gpu), one of 8'."""
+  used, count = jax.devices()[0], jax.device_count()
+  others = f', one of {count}' if count > 1 else ''
+  return f'{used.device_kind} ({used.platform}){others}'
 
 
 def cores() -> int | None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from hyper.cells import check_rate
 from hyper.recurrence import Recurrence, choose
 
 
@@ -26,6 +27,9 @@ class CharacterModel(nn.Module):
 
   Deviation: the paper does not say where a stack of two layers has its input
   dropout; here the layer below counts as the input of the layer above.
+
+  Raises:
+    ValueError: there is no such dropout rate.
   """
 
   cells: Sequence[nn.RNNCellBase]
@@ -33,6 +37,11 @@ class CharacterModel(nn.Module):
   input_dropout_rate: float = 0.0
   output_dropout_rate: float = 0.0
   remat_steps: int = 0
+
+  def __post_init__(self) -> None:
+    check_rate('input_dropout_rate', self.input_dropout_rate)
+    check_rate('output_dropout_rate', self.output_dropout_rate)
+    super().__post_init__()
 
   def setup(self) -> None:
     """One recurrence per cell, then the softmax layer."""

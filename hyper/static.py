@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from flax.core import FrozenDict
 from jaxtyping import Array, Float
@@ -284,11 +283,7 @@ def call_each(
 ) -> Any:
   """Calls one network for each example, with batches of one."""
   leaves, structure = jax.tree.flatten((args, kwargs))
-  arrays = {
-    k: x
-    for k, x in enumerate(leaves)
-    if isinstance(x, jax.Array | np.ndarray) and x.ndim
-  }
+  arrays = {k: x for k, x in enumerate(leaves) if getattr(x, 'shape', ())}
   for x in arrays.values():
     if len(x) != len(tiles):
       raise ValueError(

@@ -183,7 +183,15 @@ def sgd(
 
 
 def clip(norm: float) -> optax.GradientTransformation:
-  """Scales a gradient of a larger global norm down to this one."""
+  """Scales a gradient of a larger global norm down to this one; 0 does not.
+
+  Raises:
+    ValueError: the norm is below 0.
+  """
+  if norm < 0:
+    raise ValueError(
+      f'config.optimizer.clip_norm is {norm}; it cannot be below 0.'
+    )
   return optax.clip_by_global_norm(norm) if norm else optax.identity()
 
 

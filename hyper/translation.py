@@ -18,6 +18,7 @@ from flax import linen as nn
 from flax.linen.recurrent import flip_sequences
 from jaxtyping import Array, Bool, Float, Int
 
+from hyper.cells import check_rate
 from hyper.recurrence import Recurrence
 
 FIRST_RESIDUAL = 2  # the third layer from the bottom
@@ -92,11 +93,7 @@ class Translator(nn.Module):
         'the bottom encoder layer has one for each direction, and attention '
         'lies between two decoder layers.'
       )
-    if not 0 <= self.dropout_rate < 1:
-      raise ValueError(
-        f'dropout_rate is {self.dropout_rate}; it must be at least 0 and below '
-        '1.'
-      )
+    check_rate('dropout_rate', self.dropout_rate)
     super().__post_init__()
 
   def setup(self) -> None:

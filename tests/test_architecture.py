@@ -39,6 +39,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.decode': (*PAPER, *MODELS, 'hyper.losses'),
   'hyper.commands': (),
   'hyper.provenance': (),
+  'hyper.lock': (),
   'hyper.configuration': (),
   'hyper.weights': (),
   'hyper.training': CONFIGURATION,

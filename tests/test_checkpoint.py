@@ -232,9 +232,7 @@ def test_nothing_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
   )
   checkpoints = Checkpoints(tmp_path, BPC, keep_latest=1)
   checkpoints.save(2, make_state(2))
-  with pytest.raises(
-    RuntimeError, match=f'{tmp_path} .*not be written.*disk full'
-  ):
+  with pytest.raises(OSError, match=f'{tmp_path} .*not be written.*disk full'):
     checkpoints.save(3, make_state(3))
   assert seen == [[1]]
   assert checkpoints.steps == [1]

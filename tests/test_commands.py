@@ -1,9 +1,12 @@
 """Commands: flags and arguments checked, errors in one line, exit status."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from hyper import commands
 
 PLAIN = """
 from absl import flags
@@ -67,6 +70,13 @@ def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
   assert done.returncode == 1
   assert done.stderr.startswith(f'error: {line}'), done.stderr
   assert done.stderr.count('\n') == 1
+
+
+def test_a_tilde_is_the_home_folder():
+  home = os.path.expanduser('~')
+  assert commands.expanded('~/run') == f'{home}/run'
+  assert commands.expanded(['~/a', 'b']) == [f'{home}/a', 'b']
+  assert commands.expanded(None) is None and commands.expanded('') == ''
 
 
 def test_an_unexpected_error_keeps_its_traceback():

@@ -225,6 +225,10 @@ def test_training_lowers_the_loss_below_the_unigram_entropy(tmp_path, data_dir):
     ),
     (['--config=configs/ptb_lstm.py', '--config.train_steps=x'], 'train_steps'),
     (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
+    (
+      ['--config=configs/ptb_lstm.py:embedded', '--config.optimizer.name=x'],
+      "config.optimizer.name is 'x'",
+    ),
   ],
 )
 def test_bad_command_lines_end_in_one_clear_error(arguments, message, tmp_path):
@@ -245,6 +249,52 @@ def test_bad_command_lines_end_in_one_clear_error(arguments, message, tmp_path):
   assert message in done.stderr
   assert 'Traceback' not in done.stderr
   assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('train_steps', 0, 'config.train_steps is 0; it must be at least 1'),
+    ('log_every_steps', -1, 'config.log_every_steps is -1'),
+    ('seed', -1, 'config.seed is -1'),
+    ('data.eval_warmup_steps', -50, 'eval_warmup_steps is -50'),
+    ('model.layers', 0, 'config.model.layers is 0'),
+    ('model.input_dropout_rate', 1.5, 'input_dropout_rate is 1.5'),
+    ('model.cell.dropout_rate', -0.1, 'dropout_rate is -0.1'),
+    ('model.cell.dtype', 'int32', "dtype is 'int32'"),
+    ('optimizer.clip_norm', -1.0, 'config.optimizer.clip_norm is -1.0'),
+  ],
+)
+def test_a_start_that_fails_claims_no_folder(
+  field, value, message, tmp_path, data_dir
+):
+  workdir = str(tmp_path / 'run')
+  with pytest.raises(ValueError, match=message):
+    train.train(shrunk('ptb_lstm', **{field: value}), workdir, data_dir)
+  train.train(shrunk('ptb_lstm', train_steps=1), workdir, data_dir)
+
+
+def test_nothing_is_logged_where_it_is_to_be_never(tmp_path, data_dir):
+  config = shrunk('ptb_lstm', train_steps=2, log_every_steps=0)
+  train.train(config, str(tmp_path), data_dir)
+  assert {x['split'] for x in metrics.read(tmp_path)} == {'validation'}
+
+
+def test_fewer_steps_than_there_are_is_an_error(tmp_path, data_dir):
+  train.train(shrunk('ptb_lstm', train_steps=2), str(tmp_path), data_dir)
+  fewer = shrunk('ptb_lstm', train_steps=1)
+  configuration.save(fewer, str(tmp_path))
+  with pytest.raises(ValueError, match='has 2 steps already'):
+    train.train(fewer, str(tmp_path), data_dir)
+
+
+def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
+  from hyper import generate
+
+  config = shrunk('ptb_hyperlstm', **{'train_steps': 2, 'model.remat_steps': 4})
+  assert config.data.window_steps % config.model.remat_steps == 0
+  train.train(config, str(tmp_path), data_dir)
+  assert ''.join(generate.text(str(tmp_path), 'the ', 5, 1.0, 0))
 
 
 def test_a_trace_is_left_in_the_run_folder(tmp_path, data_dir):

@@ -1,5 +1,9 @@
 """Figures: what they show is computed right, and every command draws."""
 
+import pathlib
+import shutil
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,6 +182,35 @@ def test_pictures_of_several_runs(
   runs = [f'--workdir={run}' for run in (hyper_run, plain_run)]
   assert run_command(monkeypatch, name, *runs, f'--output={path}') == 0
   assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_two_runs_of_one_name_are_two_histograms(
+  monkeypatch, hyper_run, tmp_path
+):
+  other = tmp_path / 'other' / pathlib.Path(hyper_run).name
+  shutil.copytree(hyper_run, other)
+  drawn = []
+  monkeypatch.setattr(
+    command.saturation, 'draw', lambda values, _: drawn.append(values)
+  )
+  runs = [f'--workdir={run}' for run in (hyper_run, other)]
+  assert run_command(monkeypatch, 'saturation', *runs) == 0
+  assert len(drawn[0]) == 2
+
+
+def test_a_given_text_is_read_as_its_own_would_be(hyper_run, monkeypatch):
+  values = types.SimpleNamespace(text='the text', checkpoint='best')
+  monkeypatch.setattr(command, 'FLAGS', values)
+  task, params, text, carries = command.read(hyper_run)
+  assert len(text) == len('the text')
+  start = task.vocabulary.start
+  wanted = read_symbols(
+    task.reader(params), task.model.zeros(1), jnp.array([start, *text])
+  )[0]
+  pairs = zip(jax.tree.leaves(carries), jax.tree.leaves(wanted), strict=True)
+  for x, y in pairs:
+    assert len(x) == len(text) + 1
+    np.testing.assert_array_equal(x, y)
 
 
 def test_what_cannot_be_drawn_is_one_line(monkeypatch, plain_run, capsys):

@@ -41,7 +41,7 @@ def get(name, variant=''):
 @pytest.mark.parametrize('name, variant', COUNTS)
 def test_parameters_are_those_of_the_paper(name, variant):
   config = get(name, variant)
-  model = handwriting.make_model(**config.model)
+  model = handwriting.make_model(**config.model, lines=32)
   params = jax.eval_shape(
     lambda: model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1, 3)))
   )

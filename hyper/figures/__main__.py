@@ -25,6 +25,7 @@ import numpy as np
 from absl import flags
 
 from hyper import commands, configuration, generate, trained
+from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.decode import read_symbols
 from hyper.figures import (
   attention,
@@ -50,7 +51,7 @@ def draw_curves(path: str) -> None:
 def draw_weight_change(path: str) -> None:
   """The weight changes of the topmost HyperLSTM of the first run."""
   task, params, text, carries = read(FLAGS.workdir[0])
-  rows = weight_change.of_top_layer(task.model, params, carries)
+  rows = weight_change.of_top_layer(task.model, params, carries)[1:]
   symbols = [
     task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
   ]
@@ -61,9 +62,12 @@ def draw_saturation(path: str) -> None:
   """A histogram for the topmost cell of each run."""
   values = {}
   for workdir in FLAGS.workdir:
-    carries = read(workdir)[-1]
+    task, _, _, carries = read(workdir)
+    if not isinstance(task.model.cells[-1], LSTMCell | HyperLSTMCell):
+      raise ValueError(f'{workdir} has no LSTM, whose states these are.')
     c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
-    values[run_name(workdir)] = np.tanh(c)
+    name = workdir if run_name(workdir) in values else run_name(workdir)
+    values[name] = np.tanh(c)
   saturation.draw(values, path)
 
 
@@ -86,9 +90,10 @@ def write_examples(path: str) -> None:
 
 
 def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
-  """Task, parameters, a text in numbers, and the carries after its symbols.
+  """Task, parameters, a text in numbers, and the carries of reading it.
 
-  The text is the one given, or what the run generates.
+  The text is the one given, or what the run generates. The first carries are
+  those after the start symbol, which is read before the text.
   """
   task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
   if FLAGS.text:
@@ -100,7 +105,8 @@ def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
     )
     text = np.array([*task.encode(FLAGS.prompt, 'the prompt'), *drawn])
   carries, _ = read_symbols(
-    task.reader(params), task.model.zeros(1), jnp.asarray(text)
+    *(task.reader(params), task.model.zeros(1)),
+    jnp.array([task.vocabulary.start, *text]),
   )
   return task, params, text, carries
 

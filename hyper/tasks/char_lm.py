@@ -66,6 +66,11 @@ class TextData:
         raise ValueError(
           f'config.data.{name} is {getattr(self, name)}; it must be positive.'
         )
+    if self.eval_warmup_steps < 0:
+      raise ValueError(
+        f'config.data.eval_warmup_steps is {self.eval_warmup_steps}; it cannot '
+        'be below 0.'
+      )
 
   def load(self, data_dir: str, split: str) -> np.ndarray:
     """The bytes of a split, uint8 [n]."""
@@ -185,9 +190,12 @@ class CharLM:
     ]
 
   def unigram_bpc(self, split: str) -> float:
-    """Bits per character of a split under the training text's frequencies."""
+    """Bits per character of a split under the training text's frequencies.
+
+    A symbol that the training text has not counts as if it came there once.
+    """
     counts = np.bincount(self._symbols('train'), minlength=len(self.vocabulary))
-    p = counts / counts.sum()
+    p = np.maximum(counts, 1) / counts.sum()
     return float(-np.log2(p[self._symbols(split)]).mean())
 
   @functools.cache  # noqa: B019 (one task a process)
@@ -204,7 +212,13 @@ def make_model(
   remat_steps: int,
   vocabulary_size: int,
 ) -> CharacterModel:
-  """The model of the section config.model: `layers` cells of one kind."""
+  """The model of the section config.model: `layers` cells of one kind.
+
+  Raises:
+    ValueError: a field does not fit.
+  """
+  if layers < 1:
+    raise ValueError(f'config.model.layers is {layers}; it must be positive.')
   cells = [
     build(CELLS, 'config.model.cell', cell, input_size=vocabulary_size)
     for _ in range(layers)

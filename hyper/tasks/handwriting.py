@@ -278,11 +278,6 @@ def make_model(
       f'config.model.layers is {layers} and .mixtures {mixtures}; both must be '
       'positive.'
     )
-  if not 0 <= output_dropout_rate < 1:
-    raise ValueError(
-      f'config.model.output_dropout_rate is {output_dropout_rate}; it must be '
-      'at least 0 and below 1.'
-    )
   if derivative_limit < 0:
     raise ValueError(
       f'config.model.derivative_limit is {derivative_limit}; it cannot be < 0.'

@@ -1,0 +1,48 @@
+"""Two processes that train in one folder would undo each other's record."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hyper import lock
+
+HOLDER = """
+import sys
+from hyper import lock
+with lock.hold(sys.argv[1]):
+  print('held', flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path):
+  workdir = str(tmp_path / 'run')
+  root = os.path.dirname(os.path.dirname(lock.__file__))
+  with subprocess.Popen(
+    [sys.executable, '-c', HOLDER, workdir],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    cwd=root,
+  ) as other:
+    assert other.stdout.readline() == b'held\n'
+    with pytest.raises(ValueError, match=f'another train.py .* {workdir}'):
+      lock.hold(workdir).__enter__()
+    other.kill()
+    other.wait()
+  with lock.hold(workdir):
+    pass
+
+
+def test_only_what_was_made_for_it_is_removed(tmp_path):
+  with lock.hold(str(tmp_path / 'new')):
+    pass
+  assert not (tmp_path / 'new').exists()
+  (tmp_path / 'old').mkdir()
+  with lock.hold(str(tmp_path / 'old')):
+    pass
+  assert (tmp_path / 'old').is_dir()
+  with lock.hold(str(tmp_path / 'run')):
+    (tmp_path / 'run' / 'config.json').touch()
+  assert (tmp_path / 'run' / 'config.json').exists()
