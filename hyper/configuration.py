@@ -68,8 +68,19 @@ def splat(
 _FLAX = ('parent', 'name')  # fields that every Flax module has
 
 
+CHANGEABLE = (  # of a run that goes on
+  'train_steps',
+  'eval_every_steps',
+  'save_every_steps',
+  'log_every_steps',
+)
+
+
 def check_run(config: ConfigDict, workdir: str) -> None:
   """Checks that a config can be saved, and is that of a run begun before.
+
+  A run may be made longer or shorter, and be evaluated, saved and logged more
+  or less often: none of that changes what its next step does.
 
   Raises:
     ValueError: the folder holds a run of another config, or a value of the
@@ -78,7 +89,11 @@ def check_run(config: ConfigDict, workdir: str) -> None:
   text = to_json(config)
   if not os.path.exists(os.path.join(workdir, CONFIG_FILE)):
     return
-  changes = difference(load(workdir), from_json(text))
+  changes = [
+    change
+    for change in difference(load(workdir), from_json(text))
+    if change.partition(':')[0] not in CHANGEABLE
+  ]
   if changes:
     raise ValueError(
       f'{workdir} holds a run of another config. In the folder -> now:\n'

@@ -288,6 +288,22 @@ def test_fewer_steps_than_there_are_is_an_error(tmp_path, data_dir):
     train.train(fewer, str(tmp_path), data_dir)
 
 
+def test_a_longer_run_is_the_shorter_one_gone_on(tmp_path, data_dir):
+  short, long = (
+    shrunk('ptb_lstm', train_steps=steps, eval_every_steps=every)
+    for steps, every in ((2, 1), (4, 2))
+  )
+  train.train(short, str(tmp_path / 'one'), data_dir)
+  train.train(long, str(tmp_path / 'one'), data_dir)
+  train.train(long, str(tmp_path / 'two'), data_dir)
+  assert configuration.load(str(tmp_path / 'one')).train_steps == 4
+  one, two = (
+    final_state(long, tmp_path / name, data_dir) for name in ('one', 'two')
+  )
+  assert one[0] == two[0] == 4
+  assert_equal_bits(one[1], two[1])
+
+
 def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
   from hyper import generate
 
