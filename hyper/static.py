@@ -128,11 +128,11 @@ class StaticHyperNetwork(HyperNetwork):
 
   **Initialisation.** The paper gives none. 'he' starts every generated kernel
   with the variance 2 / fan_in (He et al. 2015), where fan_in is the size of
-  all its axes but the last, as is so for kernels of nn.Conv and nn.Dense;
-  vectors start at zero; `deviations` is for all others: biases are zero, w_in
-  has the variance 1/e and w_out 1/d, so that in expectation a tile has as much
-  variance as its embedding has, and this is drawn with the variance that the
-  parameter is to have. The scale of a kernel must lie in its embeddings since
+  all its axes but the last, as is so for kernels of nn.Conv and nn.Dense; a
+  vector, such as a bias, gets the deviation 0.01; `deviations` is for all
+  others. To this end b_in and b_out are zero, w_in has the variance 1/e and
+  w_out 1/d, so that in expectation a tile has as much variance as its embedding
+  has, and this is drawn with the variance that the parameter is to have. The scale of a kernel must lie in its embeddings since
   the generator is common to kernels of different fan_in; embeddings given as
   an input are multiplied by that deviation, so let theirs be 1. 'notebook' is
   the author's for MNIST: w_in and w_out truncated normal of deviation 0.01,
@@ -253,8 +253,11 @@ class StaticHyperNetwork(HyperNetwork):
 
 
 def he_deviation(shape: Shape) -> float:
-  """The square root of 2 / fan_in, all axes but the last; 0 of a vector."""
-  return math.sqrt(2 / math.prod(shape[:-1])) if len(shape) > 1 else 0.0
+  """The square root of 2 / fan_in, all axes but the last; little of a vector.
+
+  Not nothing: embeddings given as an input are multiplied by it.
+  """
+  return math.sqrt(2 / math.prod(shape[:-1])) if len(shape) > 1 else 0.01
 
 
 def scaled_normal(scales: Float[Array, ' k']) -> Callable[..., Array]:

@@ -612,7 +612,7 @@ def test_batch_norm_is_trained_over_networks_of_each_example():
     alone.apply(variables, x, embeddings=z, mutable=['batch_stats'])
 
 
-def test_deviations_replace_hes_and_vectors_start_at_zero():
+def test_deviations_replace_hes_and_vectors_start_near_zero():
   shapes = {'query': (64, 8, 8), 'out': (64, 64), 'scale': (640,)}
   network = StaticHyperNetwork(
     Parameters(shapes), ('*',), (8, 8), 64, deviations={'q*': 0.5}
@@ -620,7 +620,7 @@ def test_deviations_replace_hes_and_vectors_start_at_zero():
   made = jax.jit(lambda: network.init_with_output(jax.random.key(0))[0])()
   assert abs(made['query'].std() - 0.5) < 0.05
   assert abs(made['out'].std() - np.sqrt(2 / 64)) < 0.02
-  np.testing.assert_array_equal(made['scale'], 0)
+  assert 0 < made['scale'].std() < 0.03
   wrong = network.clone(deviations={'key': 1.0})
   with pytest.raises(ValueError, match="'key', which matches.*out, query"):
     wrong.init(jax.random.key(0))
