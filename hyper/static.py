@@ -132,11 +132,12 @@ class StaticHyperNetwork(HyperNetwork):
   vector, such as a bias, gets the deviation 0.01; `deviations` is for all
   others. To this end b_in and b_out are zero, w_in has the variance 1/e and
   w_out 1/d, so that in expectation a tile has as much variance as its embedding
-  has, and this is drawn with the variance that the parameter is to have. The scale of a kernel must lie in its embeddings since
-  the generator is common to kernels of different fan_in; embeddings given as
-  an input are multiplied by that deviation, so let theirs be 1. 'notebook' is
-  the author's for MNIST: w_in and w_out truncated normal of deviation 0.01,
-  embeddings truncated normal of mean 0.01 and deviation 1.
+  has, and this is drawn with the variance that the parameter is to have. The
+  scale of a kernel must lie in its embeddings since the generator is common to
+  kernels of different fan_in; embeddings given as an input are multiplied by
+  that deviation, so let theirs be 1. 'notebook' is the author's for MNIST: w_in
+  and w_out truncated normal of deviation 0.01, embeddings truncated normal of
+  mean 0.01 and deviation 1.
 
   Attributes:
     tile: the shape of a basic kernel, (*window, inputs, outputs).
