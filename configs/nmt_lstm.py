@@ -95,6 +95,7 @@ def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
         'start_limit': 0.04,
         'uniform_cells': False,
         'remat': False,
+        'bottom_context': False,
       },
       'decoding': {
         'batch_size': 32,

@@ -2,9 +2,9 @@
 
 The architecture is that of GNMT (Wu et al. 2016, arXiv 1609.08144, section 3),
 in which every LSTM may be another cell. The facts here are from descriptions of
-that paper. The decoder's bottom layer reads the target alone, so that it runs
-over the whole target before attention, and attention before the layers above
-it: training needs no loop over single steps.
+that paper. Unless `bottom_context` is set, the decoder's bottom layer reads the
+target alone, so that it runs over the whole target before attention, and
+attention before the layers above it: training needs no loop over single steps.
 
 Shapes: b batch, s source pieces, t target pieces, n units, v vocabulary size.
 """
@@ -67,11 +67,13 @@ class Translator(nn.Module):
       gains of layer norm; otherwise they start as they do by themselves.
     remat: whether the backward pass computes each recurrent layer anew instead
       of keeping what the forward pass had: less memory, more time.
+    bottom_context: whether the bottom decoder layer, too, gets the context,
+      that of the piece before. Training then is a loop over single pieces.
 
   Deviation: GNMT's formula takes the bottom layer's output of the step before
   as the query. Here it is that of the step itself, whose input is the piece
-  before: as recent, and attention needs no loop. Some descriptions give the
-  context to the bottom layer as well, which would need one.
+  before: as recent, and attention needs no loop. GNMT's context goes to all
+  decoder layers; here to the bottom one only with `bottom_context`.
 
   Raises:
     ValueError: too few layers, or no such dropout rate.
@@ -84,6 +86,7 @@ class Translator(nn.Module):
   start_limit: float = 0.04
   uniform_cells: bool = False
   remat: bool = False
+  bottom_context: bool = False
 
   def __post_init__(self) -> None:
     if len(self.encoder_cells) < 2 or len(self.decoder_cells) < 2:
@@ -171,11 +174,12 @@ class Translator(nn.Module):
     """
     bottom, *above = self.decoder_layers
     x = self._drop(self.target_embedding(inputs), train)
-    carry, x = bottom(carries[0], x, None, train)
+    if self.bottom_context:
+      carry, x, weights = self._read_with_context(carries[0], memory, x, train)
+    else:
+      carry, x = bottom(carries[0], x, None, train)
+      weights = self._attend(x, memory)
     after = [carry]
-    weights = attend(
-      self.attention_query(x), memory.keys, self.attention_score, memory.mask
-    )
     context = jnp.matmul(weights, memory.values)
     for k, layer in enumerate(above, 1):
       x_and_context = self._drop(jnp.concatenate([x, context], -1), train)
@@ -197,7 +201,43 @@ class Translator(nn.Module):
   @nn.nowrap
   def zeros(self, batch: int) -> Any:
     """The carries of the decoder's layers before the first piece."""
-    return tuple(cell.zeros((batch,)) for cell in self.decoder_cells)
+    bottom, *above = (cell.zeros((batch,)) for cell in self.decoder_cells)
+    if self.bottom_context:
+      bottom = bottom, jnp.zeros((batch, self.encoder_cells[-1].units))
+    return bottom, *above
+
+  def _read_with_context(
+    self, carry: Any, memory: Memory, x: Float[Array, 'b t n'], train: bool
+  ) -> tuple[Any, Float[Array, 'b t n'], Float[Array, 'b t s']]:
+    """The bottom decoder layer where it reads the context of the piece before.
+
+    The carry is the cell's and that context [b, n].
+    """
+
+    def step(model: Translator, carry: Any, x: Array) -> Any:
+      carry, context = carry
+      both = jnp.concatenate([x, model._drop(context, train)], -1)
+      carry, y = model.decoder_layers[0](carry, both[:, None], None, train)
+      weights = model._attend(y, memory)
+      context = jnp.matmul(weights, memory.values)[:, 0]
+      return (carry, context), (y[:, 0], weights[:, 0])
+
+    carry, (y, weights) = nn.scan(
+      step,
+      variable_broadcast='params',
+      split_rngs={'params': False, 'dropout': True},
+      in_axes=1,
+      out_axes=1,
+    )(self, carry, x)
+    return carry, y, weights
+
+  def _attend(
+    self, x: Float[Array, 'b t n'], memory: Memory
+  ) -> Float[Array, 'b t s']:
+    """The weights of the source pieces for outputs of the bottom layer."""
+    return attend(
+      self.attention_query(x), memory.keys, self.attention_score, memory.mask
+    )
 
   def _run(self, layer: Recurrence, x: Array, train: bool) -> Array:
     """A layer's outputs, from zeros."""

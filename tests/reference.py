@@ -435,19 +435,23 @@ def gnmt_encode(layers, carry, xs):
   return xs
 
 
-def gnmt_decode(layers, carry, attention, values, ys):
+def gnmt_decode(layers, carry, attention, values, ys, bottom_context=False):
   """Outputs [t, n] of the top layer for ys [t, N_x], and attention [t, s].
 
   At each step the bottom layer's output asks for a context, which every layer
-  above has as a second input. From the third layer on, the first input is
-  added to the output.
+  above has as a second input, and the bottom layer, where it has one too, at
+  the next step. From the third layer on, the first input is added to the
+  output.
   """
   carries = [carry] * len(layers)
   outputs, looks = [], []
+  context = np.zeros(values.shape[1])
   for y in to_float64(ys):
-    x, context = y[None], None
+    x = y[None]
     for number, (step, weights, options) in enumerate(layers, 1):
-      x_in = x if number == 1 else np.concatenate([x, context[None]], axis=1)
+      x_in = x
+      if number > 1 or bottom_context:
+        x_in = np.concatenate([x, context[None]], axis=1)
       carries[number - 1], h = step(
         weights, carries[number - 1], x_in, **options
       )

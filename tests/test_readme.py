@@ -48,10 +48,10 @@ def test_configs_and_variants_named_exist():
 
 
 def test_fields_named_exist_and_take_the_value():
-  from configs import cifar10_hyper_wrn, iam_lstm, ptb_hyperlstm
+  from configs import cifar10_hyper_wrn, iam_lstm, nmt_lstm, ptb_hyperlstm
 
   known: dict = {}
-  for module in (cifar10_hyper_wrn, iam_lstm, ptb_hyperlstm):
+  for module in (cifar10_hyper_wrn, iam_lstm, nmt_lstm, ptb_hyperlstm):
     known |= flatten_dict(module.get_config().to_dict(), sep='.')
   fields = re.findall(r'--config\.([\w.]+?)(?:=([\w.]+)|`)', README)
   assert len(fields) > 4

@@ -30,10 +30,13 @@ def make_translator(name, **fields):
   return Translator(cells[:4], cells[4:], PIECES, **fields)
 
 
+BOTTOM = pytest.mark.parametrize('bottom_context', [False, True])
+
+
 @functools.cache
-def draw_params(name):
+def draw_params(name, bottom_context=False):
   """Parameters far from their initial values; gains stay near 1."""
-  model = make_translator(name)
+  model = make_translator(name, bottom_context=bottom_context)
   shapes = jax.eval_shape(model.start, jax.random.key(0))
   rng = np.random.default_rng(0)
   return jax.tree_util.tree_map_with_path(
@@ -45,8 +48,8 @@ def draw_params(name):
 
 
 @functools.cache
-def applied(name):
-  model = make_translator(name)
+def applied(name, bottom_context=False):
+  model = make_translator(name, bottom_context=bottom_context)
 
   @jax.jit
   def run(params, source, inputs):
@@ -70,10 +73,11 @@ def reference_layer(name, params):
   return reference.hyperlstm_step, weights, options
 
 
+@BOTTOM
 @pytest.mark.parametrize('name', list(OPTIONS))
-def test_logits_and_attention_equal_the_equations(name):
-  params = draw_params(name)
-  logits, weights = applied(name)(params, SOURCE, INPUTS)
+def test_logits_and_attention_equal_the_equations(name, bottom_context):
+  params = draw_params(name, bottom_context)
+  logits, weights = applied(name, bottom_context)(params, SOURCE, INPUTS)
   sizes = (UNITS, UNITS) if name == 'lstm' else (UNITS, UNITS, 3, 3)
   carry = tuple(np.zeros((1, n)) for n in sizes)
   encoder = [
@@ -93,7 +97,7 @@ def test_logits_and_attention_equal_the_equations(name):
     ys = params['target_embedding']['embedding'][INPUTS[k]]
     values = reference.gnmt_encode(encoder, carry, xs)
     outputs, looks = reference.gnmt_decode(
-      decoder, carry, attention, values, ys
+      decoder, carry, attention, values, ys, bottom_context
     )
     softmax = params['softmax']
     wanted = outputs @ softmax['kernel'] + softmax['bias']
@@ -104,9 +108,11 @@ def test_logits_and_attention_equal_the_equations(name):
     assert not np.asarray(weights[k, :, length:]).any()
 
 
-def test_a_window_may_be_cut_anywhere():
-  model, params = make_translator('lstm'), draw_params('lstm')
-  whole, _ = applied('lstm')(params, SOURCE, INPUTS)
+@BOTTOM
+def test_a_window_may_be_cut_anywhere(bottom_context):
+  model = make_translator('lstm', bottom_context=bottom_context)
+  params = draw_params('lstm', bottom_context)
+  whole, _ = applied('lstm', bottom_context)(params, SOURCE, INPUTS)
   variables = {'params': params}
   memory = model.apply(variables, SOURCE, SOURCE != 0, False, method='encode')
   step = jax.jit(
@@ -120,8 +126,10 @@ def test_a_window_may_be_cut_anywhere():
     np.testing.assert_allclose(logits[:, 0], whole[:, t], atol=1e-5)
 
 
-def test_a_piece_sees_no_later_one_and_nothing_of_the_padding():
-  run, params = applied('lstm'), draw_params('lstm')
+@BOTTOM
+def test_a_piece_sees_no_later_one_and_nothing_of_the_padding(bottom_context):
+  run = applied('lstm', bottom_context)
+  params = draw_params('lstm', bottom_context)
   before, _ = run(params, SOURCE, INPUTS)
   later = INPUTS.copy()
   later[:, 2:] = 4
@@ -137,9 +145,12 @@ def test_a_piece_sees_no_later_one_and_nothing_of_the_padding():
   np.testing.assert_allclose(padded, before, atol=1e-6)
 
 
-def test_every_parameter_gets_gradient_with_and_without_remat():
+@BOTTOM
+def test_every_parameter_gets_gradient_with_and_without_remat(bottom_context):
   def gradient(remat):
-    model = make_translator('lstm', dropout_rate=0.3, remat=remat)
+    model = make_translator(
+      'lstm', dropout_rate=0.3, remat=remat, bottom_context=bottom_context
+    )
 
     def loss(params):
       logits = model.apply(
@@ -149,7 +160,7 @@ def test_every_parameter_gets_gradient_with_and_without_remat():
       )
       return jnp.square(logits).mean()
 
-    return jax.jit(jax.grad(loss))(draw_params('lstm'))
+    return jax.jit(jax.grad(loss))(draw_params('lstm', bottom_context))
 
   plain, again = gradient(False), gradient(True)
   assert jax.tree.structure(plain) == jax.tree.structure(again)
@@ -237,4 +248,8 @@ def test_parameters_at_full_size(module, count, estimate, context):
   )
   shapes = jax.eval_shape(model.start, jax.random.key(0))
   assert count_parameters(shapes) == count
+  shapes = jax.eval_shape(
+    model.clone(bottom_context=True).start, jax.random.key(0)
+  )
+  assert count_parameters(shapes) == count + context
   assert abs(count + context - estimate) < 0.05e6

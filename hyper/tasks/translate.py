@@ -345,6 +345,7 @@ def make_model(
   start_limit: float,
   uniform_cells: bool,
   remat: bool,
+  bottom_context: bool,
   vocabulary_size: int,
 ) -> Translator:
   """The model of the section config.model, with as many layers on each side.
@@ -363,4 +364,5 @@ def make_model(
     start_limit,
     uniform_cells,
     remat,
+    bottom_context,
   )
