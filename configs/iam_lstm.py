@@ -12,8 +12,8 @@ The score is nats per line on the validation part; there is no test part. Not
 in the paper: the number of steps, that gradients are clipped by their global
 norm (those of the nats of a whole line are larger than 5.0 at nearly every
 step, so that it is their direction that counts), the derivatives' limit, which
-is that of Graves (2013) for the same data, and what hyper/data/iam.py
-says of the preparation.
+is that of Graves (2013) for the same data, and what hyper/data/iam.py says of
+the preparation.
 """
 
 from ml_collections import ConfigDict

@@ -236,8 +236,8 @@ class Cell(nn.RNNCellBase):
   Attributes:
     units: n, the size of h and of the output.
     input_size: v, needed only where the inputs are symbols (integers), each
-      standing for its one-hot vector.
-      Flax's nn.RNN takes vectors only; `Recurrence` takes both.
+      standing for its one-hot vector. Flax's nn.RNN takes vectors only,
+      `Recurrence` both.
     dtype: the precision of the large products; states and sums are float32.
     train: whether recurrent dropout is on when the module is called.
 
@@ -762,7 +762,7 @@ def check_fields(cell: nn.Module) -> None:
 
 
 def check_rate(name: str, rate: float) -> None:
-  """Raises a ValueError where a dropout rate cannot be."""
+  """Raises a ValueError unless a rate is within [0, 1)."""
   if not 0 <= rate < 1:
     raise ValueError(f'{name} is {rate}; it must be at least 0 and below 1.')
 

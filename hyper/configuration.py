@@ -68,6 +68,13 @@ def splat(
 _FLAX = ('parent', 'name')  # fields that every Flax module has
 
 
+def check_positive(section: str, **sizes: int) -> None:
+  """Raises a ValueError that names the first size of a section below 1."""
+  for name, size in sizes.items():
+    if size < 1:
+      raise ValueError(f'{section}.{name} is {size}; it must be positive.')
+
+
 CHANGEABLE = (  # of a run that goes on
   'train_steps',
   'eval_every_steps',

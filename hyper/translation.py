@@ -175,12 +175,13 @@ class Translator(nn.Module):
     bottom, *above = self.decoder_layers
     x = self._drop(self.target_embedding(inputs), train)
     if self.bottom_context:
-      carry, x, weights = self._read_with_context(carries[0], memory, x, train)
+      carry, (x, weights, context) = self._read_with_context(
+        carries[0], memory, x, train
+      )
     else:
       carry, x = bottom(carries[0], x, None, train)
-      weights = self._attend(x, memory)
+      weights, context = self._attend(x, memory)
     after = [carry]
-    context = jnp.matmul(weights, memory.values)
     for k, layer in enumerate(above, 1):
       x_and_context = self._drop(jnp.concatenate([x, context], -1), train)
       carry, y = layer(carries[k], x_and_context, None, train)
@@ -208,36 +209,36 @@ class Translator(nn.Module):
 
   def _read_with_context(
     self, carry: Any, memory: Memory, x: Float[Array, 'b t n'], train: bool
-  ) -> tuple[Any, Float[Array, 'b t n'], Float[Array, 'b t s']]:
+  ) -> tuple[Any, tuple[Array, Array, Array]]:
     """The bottom decoder layer where it reads the context of the piece before.
 
-    The carry is the cell's and that context [b, n].
+    The carry is the cell's and that context [b, n]. Besides the carry after the
+    window: the layer's outputs [b, t, n], and what `_attend` gives for them.
     """
 
     def step(model: Translator, carry: Any, x: Array) -> Any:
       carry, context = carry
       both = jnp.concatenate([x, model._drop(context, train)], -1)
       carry, y = model.decoder_layers[0](carry, both[:, None], None, train)
-      weights = model._attend(y, memory)
-      context = jnp.matmul(weights, memory.values)[:, 0]
-      return (carry, context), (y[:, 0], weights[:, 0])
+      read = jax.tree.map(lambda x: x[:, 0], (y, *model._attend(y, memory)))
+      return (carry, read[-1]), read
 
-    carry, (y, weights) = nn.scan(
+    return nn.scan(
       step,
       variable_broadcast='params',
       split_rngs={'params': False, 'dropout': True},
       in_axes=1,
       out_axes=1,
     )(self, carry, x)
-    return carry, y, weights
 
   def _attend(
     self, x: Float[Array, 'b t n'], memory: Memory
-  ) -> Float[Array, 'b t s']:
-    """The weights of the source pieces for outputs of the bottom layer."""
-    return attend(
+  ) -> tuple[Float[Array, 'b t s'], Float[Array, 'b t n']]:
+    """The weights of the source pieces, and the context, for the outputs."""
+    weights = attend(
       self.attention_query(x), memory.keys, self.attention_score, memory.mask
     )
+    return weights, jnp.matmul(weights, memory.values)
 
   def _run(self, layer: Recurrence, x: Array, train: bool) -> Array:
     """A layer's outputs, from zeros."""

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
-from hyper.configuration import build, splat
+from hyper.configuration import build, check_positive, splat
 from hyper.data import batches, embedded, enwik8, ptb, vocabulary
 from hyper.decode import Apply
 from hyper.losses import cross_entropy
@@ -61,11 +61,12 @@ class TextData:
         f'config.data.source is {self.source!r}; behind the colon stands a '
         'number of bytes.'
       )
-    for name in ('batch_size', 'window_steps', 'eval_streams'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
-        )
+    check_positive(
+      'config.data',
+      batch_size=self.batch_size,
+      window_steps=self.window_steps,
+      eval_streams=self.eval_streams,
+    )
     if self.eval_warmup_steps < 0:
       raise ValueError(
         f'config.data.eval_warmup_steps is {self.eval_warmup_steps}; it cannot '
@@ -217,8 +218,7 @@ def make_model(
   Raises:
     ValueError: a field does not fit.
   """
-  if layers < 1:
-    raise ValueError(f'config.model.layers is {layers}; it must be positive.')
+  check_positive('config.model', layers=layers)
   cells = [
     build(CELLS, 'config.model.cell', cell, input_size=vocabulary_size)
     for _ in range(layers)

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from hyper.configuration import build, splat
+from hyper.configuration import build, check_positive, splat
 from hyper.convnets import MnistConvnet, Perceptron, WideResNet
 from hyper.coordinates import CoordinateHyperNetwork
 from hyper.data import batches, cifar10, embedded, mnist
@@ -66,11 +66,11 @@ class ImageData:
       raise ValueError(
         f'config.data.source is {self.source!r}; allowed: {", ".join(IMAGES)}.'
       )
-    for name in ('batch_size', 'eval_batch_size'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
-        )
+    check_positive(
+      'config.data',
+      batch_size=self.batch_size,
+      eval_batch_size=self.eval_batch_size,
+    )
     for name in ('mean', 'deviation'):
       if len(getattr(self, name)) != self.shape[-1]:
         raise ValueError(

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from hyper.cells import CELLS
-from hyper.configuration import build, splat
+from hyper.cells import CELLS, check_rate
+from hyper.configuration import build, check_positive, splat
 from hyper.data import buckets, embedded, iam, pen, strokes
 from hyper.decode import read_symbols, sample_steps
 from hyper.figures import handwriting as figures
@@ -50,16 +50,13 @@ class StrokeData:
       raise ValueError(
         f'config.data.source is {self.source!r}; allowed: {", ".join(HANDS)}.'
       )
-    for name in ('batch_size', 'eval_batch_size', 'buckets'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
-        )
-    if not 0 <= self.scale_range < 1:
-      raise ValueError(
-        f'config.data.scale_range is {self.scale_range}; it must be at least '
-        '0 and below 1.'
-      )
+    check_positive(
+      'config.data',
+      batch_size=self.batch_size,
+      eval_batch_size=self.eval_batch_size,
+      buckets=self.buckets,
+    )
+    check_rate('config.data.scale_range', self.scale_range)
 
 
 class Handwriting:

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
-from hyper.configuration import build, splat
+from hyper.configuration import build, check_positive, splat
 from hyper.data import (
   embedded,
   pair_batches,
@@ -60,11 +60,11 @@ class TranslationData:
   batch_tokens: int
 
   def __post_init__(self) -> None:
-    for name in ('vocabulary_size', 'vocabulary_pairs'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; it must be positive.'
-        )
+    check_positive(
+      'config.data',
+      vocabulary_size=self.vocabulary_size,
+      vocabulary_pairs=self.vocabulary_pairs,
+    )
 
   @property
   def buckets(self) -> Buckets:
