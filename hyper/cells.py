@@ -129,10 +129,14 @@ def lstm_state(
   i, g, f, o = gates
   g = drop(jnp.tanh(g), mask, dropout_rate)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g
-  visible = c
-  if 'gamma_c' in small:
-    visible = layer_norm(c, small['gamma_c'], small['beta_c'])
-  return c, sigmoid(o) * jnp.tanh(visible)
+  return c, sigmoid(o) * hidden(c, small)
+
+
+def hidden(c: Float[Array, '... n'], weights: Weights) -> Array:
+  """phi(c), which the output gate makes h of; under layer norm phi(LN(c))."""
+  if 'gamma_c' in weights:
+    c = layer_norm(c, weights['gamma_c'], weights['beta_c'])
+  return jnp.tanh(c)
 
 
 def lstm(

@@ -1,23 +1,26 @@
 """What the commands share: how flags are read and how errors are said.
 
-Whatever is wrong with flags, files or data is said in one line on standard
-error, and the exit status is 1. The traceback is in the log with --verbosity=1.
+Whatever is wrong with flags, files or data is said on standard error, in one
+line or in a list of what differs, and the exit status is 1. The traceback is in
+the log with --verbosity=1.
 """
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from absl import app, flags, logging
 
 EXPECTED = (ValueError, OSError, FloatingPointError)
+PATHS = ('workdir', 'data_dir', 'output', 'input', 'prime')  # flags
 
 
 def start(
   main: Callable[..., int | None],
   define_flags: Callable[[], None],
-  choices: Collection[str] = (),
+  choices: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> None:
   """Runs a command and exits with its status.
 
@@ -25,12 +28,18 @@ def start(
     main: the command; its result is the exit status, None meaning 0.
     define_flags: declares the flags, which only a command does.
     choices: where there are any, one of them is the command's only argument,
-      which `main` is called with. Otherwise there are no arguments.
+      which `main` is called with, and each has the flags that it reads.
+      Otherwise there are no arguments.
   """
+  others = set(flags.FLAGS)
   define_flags()
+  own = set(flags.FLAGS) - others
 
   def run(argv: list[str]) -> int:
-    return checked(main, arguments(argv[1:], choices))
+    given = arguments(argv[1:], choices)
+    for choice in given:
+      check_unread(choice, own - {*choices[choice]}, choices[choice])
+    return checked(main, given)
 
   app.run(run, flags_parser=parse)
 
@@ -43,7 +52,7 @@ def parse(argv: list[str]) -> list[str]:
   """
   try:
     rest = flags.FLAGS(argv)
-    for name in {'workdir', 'output', 'input'} & set(flags.FLAGS):
+    for name in {*PATHS} & {*flags.FLAGS}:
       flag = flags.FLAGS[name]  # the shell leaves --workdir=~/run as it is
       flag.value = expanded(flag.value)
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
@@ -72,6 +81,32 @@ def arguments(given: list[str], choices: Collection[str]) -> list[str]:
     said = f'got {" ".join(given)!r}; ' if given else ''
     sys.exit(f'error: {said}say one of: {", ".join(choices)}.')
   return given
+
+
+def check_unread(
+  choice: str, unread: Collection[str], read: Collection[str]
+) -> None:
+  """Exits where a flag is given that would change nothing."""
+  for name in sorted(unread):
+    if flags.FLAGS[name].present:
+      sys.exit(
+        f'error: {choice} does not read --{name}; it reads '
+        f'{", ".join(f"--{each}" for each in read)}.'
+      )
+
+
+def prepare_output(path: str, endings: Collection[str] = ()) -> None:
+  """Makes the folder of a file to write, before the work for it begins.
+
+  Raises:
+    ValueError: the path does not end as it must.
+    OSError: the folder cannot be made.
+  """
+  if endings and not path.endswith(tuple(f'.{x}' for x in endings)):
+    raise ValueError(
+      f'--output is {path!r}; it must end in .{", .".join(endings)}.'
+    )
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
 
 
 def checked(main: Callable[..., int | None], given: list[str]) -> int:

@@ -32,6 +32,7 @@ from hyper.tasks.char_lm import CharLM
 from hyper.tasks.handwriting import Handwriting
 
 FLAGS = flags.FLAGS
+TEXT_FLAGS = ('prompt', 'length', 'temperature', 'seed')
 
 
 def text(
@@ -235,10 +236,20 @@ GENERATE = {
   'strokes': draw_strokes,
   'translate': write_translations,
 }
+READ = {  # the flags of each
+  'text': ('workdir', 'checkpoint', *TEXT_FLAGS),
+  'strokes': (
+    *('workdir', 'checkpoint', 'count', 'length', 'bias', 'seed'),
+    *('prime', 'data_dir', 'output'),
+  ),
+  'translate': ('workdir', 'checkpoint', 'input', 'beam_size'),
+}
 
 
 def main(what: str) -> None:
   """Generates what the argument names."""
+  if FLAGS.output:
+    commands.prepare_output(FLAGS.output)
   GENERATE[what]()
 
 
@@ -298,4 +309,4 @@ def define_text_flags() -> None:
 
 
 if __name__ == '__main__':
-  commands.start(main, define_flags, GENERATE)
+  commands.start(main, define_flags, READ)

@@ -125,6 +125,14 @@ def add_sums(parts: list[dict[str, Any]]) -> dict[str, float]:
   return {key: sum(float(part[key]) for part in parts) for key in keys}
 
 
+def make_optimization(
+  config: Any,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+  """The optimizer and the schedule that a config describes."""
+  schedule = make_schedule(config.schedule)
+  return make_optimizer(config.optimizer, schedule), schedule
+
+
 def make_schedule(fields: Mapping[str, Any]) -> optax.Schedule:
   """The learning rate as a function of the step; `name` is of SCHEDULES."""
   return build(SCHEDULES, 'config.schedule', fields)

@@ -28,8 +28,11 @@ commands.start(main, define_flags, CHOICES)
 """
 
 
-def run(*arguments, choices=()):
-  script = PLAIN.replace('CHOICES', repr(choices))
+BOTH = {'a': ('count', 'raise', 'status'), 'b': ('count',)}
+
+
+def run(*arguments, choices=None):
+  script = PLAIN.replace('CHOICES', repr(choices or {}))
   return subprocess.run(
     [sys.executable, '-c', script, *arguments],
     capture_output=True,
@@ -41,9 +44,9 @@ def run(*arguments, choices=()):
 @pytest.mark.parametrize(
   'arguments, choices, printed, status',
   [
-    (['--count=3'], (), 'ran 3\n', 0),
-    (['--status=130'], (), 'ran 1\n', 130),
-    (['b', '--count=2'], ('a', 'b'), 'ran 2 b\n', 0),
+    (['--count=3'], None, 'ran 3\n', 0),
+    (['--status=130'], None, 'ran 1\n', 130),
+    (['b', '--count=2'], BOTH, 'ran 2 b\n', 0),
   ],
 )
 def test_a_command_runs(arguments, choices, printed, status):
@@ -54,15 +57,16 @@ def test_a_command_runs(arguments, choices, printed, status):
 @pytest.mark.parametrize(
   'arguments, choices, line',
   [
-    (['--count=0'], (), 'flag --count=0: '),
-    (['--cuont=2'], (), "Unknown command line flag 'cuont'. Did you mean: c"),
-    (['word'], (), 'unexpected arguments: word'),
-    (['c'], ('a', 'b'), "got 'c'; say one of: a, b."),
-    ([], ('a', 'b'), 'say one of: a, b.'),
-    (['--raise=ValueError'], (), 'the cause'),
-    (['--raise=FloatingPointError'], (), 'the cause'),
-    (['--raise=FileNotFoundError'], (), 'the cause'),
-    (['--raise=IsADirectoryError'], (), 'the cause'),
+    (['--count=0'], None, 'flag --count=0: '),
+    (['--cuont=2'], None, "Unknown command line flag 'cuont'. Did you mean: c"),
+    (['word'], None, 'unexpected arguments: word'),
+    (['c'], BOTH, "got 'c'; say one of: a, b."),
+    ([], BOTH, 'say one of: a, b.'),
+    (['b', '--status=1'], BOTH, 'b does not read --status; it reads --count.'),
+    (['--raise=ValueError'], None, 'the cause'),
+    (['--raise=FloatingPointError'], None, 'the cause'),
+    (['--raise=FileNotFoundError'], None, 'the cause'),
+    (['--raise=IsADirectoryError'], None, 'the cause'),
   ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
@@ -77,6 +81,17 @@ def test_a_tilde_is_the_home_folder():
   assert commands.expanded('~/run') == f'{home}/run'
   assert commands.expanded(['~/a', 'b']) == [f'{home}/a', 'b']
   assert commands.expanded(None) is None and commands.expanded('') == ''
+
+
+def test_an_output_is_looked_at_before_the_work(tmp_path):
+  commands.prepare_output(str(tmp_path / 'new' / 'x.png'), ('svg', 'png'))
+  assert (tmp_path / 'new').is_dir()
+  commands.prepare_output('anything')
+  with pytest.raises(ValueError, match="'x.gif'; it must end in .svg, .png."):
+    commands.prepare_output('x.gif', ('svg', 'png'))
+  (tmp_path / 'file').touch()
+  with pytest.raises(OSError):
+    commands.prepare_output(str(tmp_path / 'file' / 'x'))
 
 
 def test_an_unexpected_error_keeps_its_traceback():

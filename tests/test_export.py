@@ -20,8 +20,7 @@ def make_run(name, workdir, **fields):
   config.unlock().update_from_flattened_dict(fields)
   config.lock()
   task = make_task(config, f'{workdir}_data', workdir)
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
+  optimizer, schedule = training.make_optimization(config)
   state = training.init_state(task.init, optimizer, seed=0)
   configuration.save(config, workdir)
   with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
@@ -37,6 +36,7 @@ def runs(tmp_path_factory):
     'hyper': make_run('cifar10_hyper_wrn', str(root / 'hyper'), **small),
     'plain': make_run('cifar10_wrn', str(root / 'plain')),
     'coordinate': make_run('mnist_coordinate', str(root / 'coordinate')),
+    'convnet': make_run('mnist_cnn', str(root / 'convnet')),
     'text': make_run('ptb_lstm', str(root / 'text'), **{'model.cell.units': 4}),
   }
 
@@ -106,7 +106,7 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   path = tmp_path / 'x.png'
   kernels.draw(both, [], 'best', str(path))
   assert path.read_bytes().startswith(b'\x89PNG')
-  plain, hyper = (kernels.Run(run, 'best') for run in both)
+  plain, hyper = (kernels.Run(run, '', 'best') for run in both)
   assert not plain.generated and len(hyper.generated) == 6
   assert kernels.choose([plain, hyper], []) == [
     *('conv2_1/conv1/kernel', 'conv3_1/conv1/kernel'),
@@ -117,12 +117,14 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   baked = export.variables(runs['hyper'], 'best', True)['params']
   for name, kernel in hyper.kernels.items():
     np.testing.assert_array_equal(kernel, flatten_dict(baked, sep='/')[name])
-  with pytest.raises(ValueError, match='name one with --kernel, of: conv1/'):
-    kernels.draw([runs['plain']], [], 'best', str(path))
+  for patterns, asked in ([], 'such kernel'), (['conv1/*', 'x'], 'kernel x'):
+    message = f'no {asked}; name one with --kernel, of: conv1/'
+    with pytest.raises(ValueError, match=message):
+      kernels.draw([runs['plain']], patterns, 'best', str(path))
 
 
 def test_filters_of_coordinates_are_a_grid_of_images(runs):
-  run = kernels.Run(runs['coordinate'], 'best')
+  run = kernels.Run(runs['coordinate'], '', 'best')
   assert run.generated == ['hidden/kernel']
   picture = run.filters('hidden/kernel')
   assert picture.shape == (16 * 29 - 1, 16 * 29 - 1)
@@ -136,6 +138,13 @@ def test_filters_of_coordinates_are_a_grid_of_images(runs):
   assert np.isnan(picture[28]).all() and np.isnan(picture[:, 28]).all()
   with pytest.raises(ValueError, match='it has: hidden/kernel, softmax/kernel'):
     run.filters('conv1/kernel')
+
+
+def test_a_layer_behind_convolutions_is_not_a_grid_of_images(runs):
+  run = kernels.Run(runs['convnet'], '', 'best')
+  found = run.filters('softmax/kernel')  # of 784 features, which are no pixels
+  np.testing.assert_array_equal(found, run.kernels['softmax/kernel'])
+  assert found.shape == (784, 10)
 
 
 def test_a_kernel_is_a_grid_of_inputs_down_and_outputs_across():

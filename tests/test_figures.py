@@ -1,7 +1,5 @@
 """Figures: what they show is computed right, and every command draws."""
 
-import pathlib
-import shutil
 import types
 
 import jax
@@ -13,7 +11,7 @@ from absl import flags
 
 import train
 from configs import ptb_hyperlstm, ptb_lstm
-from hyper import commands, generate, trained
+from hyper import commands, figures, generate, metrics, trained
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.decode import read_symbols
 from hyper.figures import __main__ as command
@@ -88,13 +86,25 @@ def random_carries(seed=1):
 def effective_weights(weights, h_hyper):
   """diag(d_h) W_h of each gate (eqs 11 and 12), one matrix after another."""
   effective = []
+  _, size, units = weights['w_hz'].shape
   for k in range(len(reference.GATES)):
-    part = slice(k * EMBEDDING, (k + 1) * EMBEDDING)
+    part = slice(k * size, (k + 1) * size)
     z_h = weights['w_hh'][:, part].T @ h_hyper + weights['b_hh'][part]
     d_h = weights['w_hz'][k].T @ z_h
-    w_h = weights['w_h'][:, k * UNITS : (k + 1) * UNITS].T
+    w_h = weights['w_h'][:, k * units : (k + 1) * units].T
     effective.append(np.diag(d_h) @ w_h)
   return effective
+
+
+def changes(weights, states):
+  """Frobenius norms [t - 1, 4] between effective weights of hyper states."""
+  matrices = [effective_weights(weights, h_hyper) for h_hyper in states]
+  return np.array(
+    [
+      [np.sqrt(((x - y) ** 2).sum()) for x, y in zip(one, two, strict=True)]
+      for one, two in zip(matrices[:-1], matrices[1:], strict=True)
+    ]
+  )
 
 
 @pytest.mark.parametrize('hyper_state', ['new', 'old'])
@@ -103,12 +113,7 @@ def test_intensities_are_those_of_the_whole_matrices(weights, hyper_state):
   states = carries[1][1][:, 0]
   if hyper_state == 'old':
     states = np.concatenate([start[1][1], states[:-1]])
-  matrices = [effective_weights(weights, h_hyper) for h_hyper in states]
-  wanted = np.zeros((TIME, 4))
-  for t in range(1, TIME):
-    for k in range(4):
-      change = matrices[t][k] - matrices[t - 1][k]
-      wanted[t, k] = np.sqrt((change**2).sum())
+  wanted = np.concatenate([np.zeros((1, 4)), changes(weights, states)])
   cell = make_cell(hyper_state)
   found = weight_change.intensities(cell, weights, carries, start)
   np.testing.assert_allclose(found, wanted / wanted.max(0), rtol=1e-4)
@@ -175,48 +180,127 @@ def test_weight_change(monkeypatch, hyper_run, tmp_path, extension, text):
 
 
 @pytest.mark.parametrize('name', ['curves', 'saturation'])
+@pytest.mark.parametrize('extension', ['png', 'pdf'])
 def test_pictures_of_several_runs(
-  monkeypatch, hyper_run, plain_run, tmp_path, name
+  monkeypatch, hyper_run, plain_run, tmp_path, name, extension
 ):
-  path = tmp_path / 'picture.png'
+  path = tmp_path / 'new' / f'picture.{extension}'
   runs = [f'--workdir={run}' for run in (hyper_run, plain_run)]
   assert run_command(monkeypatch, name, *runs, f'--output={path}') == 0
-  assert path.read_bytes().startswith(b'\x89PNG')
+  start = {'png': b'\x89PNG', 'pdf': b'%PDF'}
+  assert path.read_bytes().startswith(start[extension])
 
 
-def test_two_runs_of_one_name_are_two_histograms(
-  monkeypatch, hyper_run, tmp_path
+def stepped(run, text):
+  """A run's weights, and its carries after start and each symbol."""
+  task, params = trained.load_text_model(run, 'best')
+  apply, carry, carries = jax.jit(task.reader(params)), task.model.zeros(1), []
+  for symbol in [task.vocabulary.start, *task.encode(text, 'the text')]:
+    carry, _ = apply(carry, jnp.full((1, 1), symbol))
+    carries.append(jax.device_get(carry[0]))
+  return jax.device_get(params['cells_0']), carries
+
+
+def test_each_symbol_has_the_change_that_reading_it_makes(
+  monkeypatch, hyper_run
 ):
-  other = tmp_path / 'other' / pathlib.Path(hyper_run).name
-  shutil.copytree(hyper_run, other)
+  drawn = []
+  monkeypatch.setattr(
+    command.weight_change, 'draw_text', lambda *given: drawn.append(given)
+  )
+  arguments = 'weight_change', f'--workdir={hyper_run}', '--text=a text'
+  assert run_command(monkeypatch, *arguments) == 0
+  ((symbols, rows, _),) = drawn
+  assert ''.join(symbols) == 'a text'
+  weights, carries = stepped(hyper_run, 'a text')
+  wanted = changes(weights, [carry[1][1][0] for carry in carries])
+  np.testing.assert_allclose(rows, wanted / wanted.max(0), rtol=1e-3)
+
+
+def test_hidden_states_are_those_before_the_output_gate(
+  monkeypatch, hyper_run, plain_run
+):
   drawn = []
   monkeypatch.setattr(
     command.saturation, 'draw', lambda values, _: drawn.append(values)
   )
-  runs = [f'--workdir={run}' for run in (hyper_run, other)]
-  assert run_command(monkeypatch, 'saturation', *runs) == 0
-  assert len(drawn[0]) == 2
+  runs = hyper_run, plain_run
+  arguments = [f'--workdir={run}' for run in runs]
+  assert (
+    run_command(monkeypatch, 'saturation', *arguments, '--text=a text') == 0
+  )
+  found, *_ = drawn
+  weights, carries = stepped(hyper_run, 'a text')
+  c = np.concatenate([carry[0][0] for carry in carries])
+  wanted = reference.layer_norm(c, weights['gamma_c'], weights['beta_c'])
+  np.testing.assert_allclose(found[hyper_run], np.tanh(wanted), atol=1e-5)
+  c = np.stack([carry[0][0] for carry in stepped(plain_run, 'a text')[1]])
+  np.testing.assert_allclose(found[plain_run], np.tanh(c), atol=1e-5)
 
 
-def test_a_given_text_is_read_as_its_own_would_be(hyper_run, monkeypatch):
-  values = types.SimpleNamespace(text='the text', checkpoint='best')
+def test_curves_are_those_of_the_metrics(monkeypatch, hyper_run, tmp_path):
+  from matplotlib.axes import Axes
+
+  drawn, plot = {}, Axes.plot
+
+  def note(axes, x, y, style, *, label, **options):
+    drawn[label] = [*zip(x, y, strict=True)]
+    return plot(axes, x, y, style, label=label, **options)
+
+  monkeypatch.setattr(Axes, 'plot', note)
+  arguments = f'--workdir={hyper_run}', f'--output={tmp_path}/x.png'
+  assert run_command(monkeypatch, 'curves', *arguments) == 0
+  lines = metrics.read(hyper_run)
+  for split in ('validation', 'train'):
+    wanted = [(x['step'], x['bpc']) for x in lines if x['split'] == split]
+    assert drawn.pop(f'run, {split}') == wanted
+  assert not drawn
+
+
+def test_runs_are_named_by_what_parts_them():
+  assert figures.run_names(['runs/a', 'runs/b/']) == ['a', 'b']
+  assert figures.run_names(['one/a/', 'two/a']) == ['one/a', 'two/a']
+
+
+def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run, monkeypatch):
+  own = {'prompt': 'the ', 'length': 5, 'temperature': 1.0, 'seed': 3}
+  values = types.SimpleNamespace(text='', checkpoint='best', **own)
   monkeypatch.setattr(command, 'FLAGS', values)
-  task, params, text, carries = command.read(hyper_run)
-  assert len(text) == len('the text')
-  start = task.vocabulary.start
-  wanted = read_symbols(
-    task.reader(params), task.model.zeros(1), jnp.array([start, *text])
-  )[0]
-  pairs = zip(jax.tree.leaves(carries), jax.tree.leaves(wanted), strict=True)
-  for x, y in pairs:
-    assert len(x) == len(text) + 1
-    np.testing.assert_array_equal(x, y)
+  task, _, text, carries = command.read(hyper_run, HyperLSTMCell)
+  drawn = ''.join(generate.text(hyper_run, *own.values()))
+  assert task.vocabulary.to_bytes(text).decode() == f'the {drawn}'
+  assert all(len(x) == len(text) + 1 for x in jax.tree.leaves(carries))
 
 
-def test_what_cannot_be_drawn_is_one_line(monkeypatch, plain_run, capsys):
-  arguments = 'weight_change', f'--workdir={plain_run}', '--text=a'
-  assert run_command(monkeypatch, *arguments) == 1
-  assert 'error: LSTMCell does not change' in capsys.readouterr().err
+@pytest.mark.parametrize(
+  'arguments, line',
+  [
+    (['weight_change'], 'is a run of LSTMCell; the figure is one of HyperLSTM'),
+    (['weight_change', '--workdir=b'], 'weight_change is of one run'),
+    (
+      ['saturation', '--text=a', '--prompt=b'],
+      'give --text, which is read, or',
+    ),
+    (
+      ['curves', '--metric=nats_per_point'],
+      "no metric 'nats_per_point'; it has",
+    ),
+    (
+      ['curves', '--output=pic'],
+      "--output is 'pic'; it must end in .png, .svg",
+    ),
+    (['examples', '--output=x.png'], 'it must end in .md'),
+  ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+  arguments, line, monkeypatch, plain_run, capsys
+):
+  def never(*given):
+    raise AssertionError('work before the error')
+
+  monkeypatch.setattr(generate, 'draw_numbers', never)
+  assert run_command(monkeypatch, *arguments, f'--workdir={plain_run}') == 1
+  assert line in capsys.readouterr().err
 
 
 def test_text_of_several_bytes_comes_whole(hyper_run, monkeypatch):

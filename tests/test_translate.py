@@ -279,7 +279,7 @@ def test_attention_and_examples_of_two_runs(
   with pytest.raises(ValueError, match='--sentence'):
     attention.draw(['runs/one'], ' ', 'best', str(path))
   table = tmp_path / 'examples.md'
-  runs = ['runs/one', 'runs/two/', 'others/two']
+  runs = ['runs/one', 'runs/two', 'others/two']
   attention.write_examples(runs, '', 'test', 3, 'best', str(table))
   lines = table.read_text().splitlines()
   pairs = embedded.load_number_names('', 'test').take([0, 3, 6])
@@ -287,7 +287,7 @@ def test_attention_and_examples_of_two_runs(
   for english, french in pairs:
     (found,) = task.translate(params, [english])
     wanted += [f'| source | {english} |', f'| reference | {french} |']
-    wanted += [f'| {label} | {found} |' for label in ('one', 'two', 'two')]
+    wanted += [f'| {label} | {found} |' for label in runs]
     wanted.append('| | |')
   assert lines == wanted
 

@@ -1,8 +1,14 @@
 """Figures of runs; `python -m hyper.figures` draws them."""
 
 import os
+from collections.abc import Sequence
 
 
-def run_name(workdir: str) -> str:
-  """What a figure calls a run: the last part of its folder's path."""
-  return os.path.basename(os.path.normpath(workdir))
+def run_names(workdirs: Sequence[str]) -> list[str]:
+  """What a figure calls runs: the last parts of their folders' paths.
+
+  Where two of these are the same, the whole paths.
+  """
+  paths = [os.path.normpath(workdir) for workdir in workdirs]
+  names = [os.path.basename(path) for path in paths]
+  return names if len(set(names)) == len(names) else paths

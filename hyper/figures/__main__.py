@@ -9,8 +9,8 @@
 
 `curves` shows a metric over the steps of runs (figure 6 of the paper).
 `weight_change` shows how much a HyperLSTM changes its weights at each symbol of
-a text, its own or a given one (figure 4). `saturation` shows how the states
-tanh(c) of runs are distributed (figure 5). `kernels` shows kernels of image
+a text, its own or a given one (figure 4). `saturation` shows how the hidden
+states of runs are distributed (figure 5). `kernels` shows kernels of image
 classifiers, free and generated, side by side (figures 2, 8, 12 and 13).
 `attention` shows where runs look while they translate a sentence, `examples` is
 a table of their translations (appendix A.6). Without --output the result goes
@@ -25,13 +25,13 @@ import numpy as np
 from absl import flags
 
 from hyper import commands, configuration, generate, trained
-from hyper.cells import HyperLSTMCell, LSTMCell
+from hyper.cells import HyperLSTMCell, LSTMCell, hidden, rows
 from hyper.decode import read_symbols
 from hyper.figures import (
   attention,
   curves,
   kernels,
-  run_name,
+  run_names,
   saturation,
   weight_change,
 )
@@ -49,30 +49,33 @@ def draw_curves(path: str) -> None:
 
 
 def draw_weight_change(path: str) -> None:
-  """The weight changes of the topmost HyperLSTM of the first run."""
-  task, params, text, carries = read(FLAGS.workdir[0])
-  rows = weight_change.of_top_layer(task.model, params, carries)[1:]
+  """The weight changes of the topmost HyperLSTM of a run."""
+  if len(FLAGS.workdir) > 1:
+    raise ValueError('weight_change is of one run; give --workdir once.')
+  task, params, text, carries = read(FLAGS.workdir[0], HyperLSTMCell)
+  intensities = weight_change.of_top_layer(task.model, params, carries)
   symbols = [
     task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
   ]
-  weight_change.draw_text(symbols, rows, path)
+  weight_change.draw_text(symbols, intensities[1:], path)
 
 
 def draw_saturation(path: str) -> None:
   """A histogram for the topmost cell of each run."""
   values = {}
-  for workdir in FLAGS.workdir:
-    task, _, _, carries = read(workdir)
-    if not isinstance(task.model.cells[-1], LSTMCell | HyperLSTMCell):
-      raise ValueError(f'{workdir} has no LSTM, whose states these are.')
+  for workdir, name in zip(
+    FLAGS.workdir, run_names(FLAGS.workdir), strict=True
+  ):
+    task, params, _, carries = read(workdir, LSTMCell, HyperLSTMCell)
     c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
-    name = workdir if run_name(workdir) in values else run_name(workdir)
-    values[name] = np.tanh(c)
+    weights = params[f'cells_{len(task.model.cells) - 1}']
+    norm = rows(weights, 'gamma_c', 'beta_c')
+    values[name] = np.asarray(hidden(c.reshape(-1, c.shape[-1]), norm))
   saturation.draw(values, path)
 
 
 def draw_kernels(path: str) -> None:
-  """Kernels of all runs side by side, or the first generated of each shape."""
+  """Kernels of all runs side by side."""
   kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
 
 
@@ -89,13 +92,23 @@ def write_examples(path: str) -> None:
   )
 
 
-def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
+def read(workdir: str, *kinds: type) -> tuple[CharLM, dict, np.ndarray, tuple]:
   """Task, parameters, a text in numbers, and the carries of reading it.
 
   The text is the one given, or what the run generates. The first carries are
   those after the start symbol, which is read before the text.
+
+  Raises:
+    ValueError: the topmost cell is of none of these kinds.
   """
   task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
+  if not isinstance(task.model.cells[-1], kinds):
+    raise ValueError(
+      f'{workdir} is a run of {type(task.model.cells[-1]).__name__}; the '
+      f'figure is one of {" or ".join(kind.__name__ for kind in kinds)}.'
+    )
+  if FLAGS.text and FLAGS.prompt:
+    raise ValueError('give --text, which is read, or --prompt, not both.')
   if FLAGS.text:
     text = task.encode(FLAGS.text, 'the text')
   else:
@@ -111,20 +124,30 @@ def read(workdir: str) -> tuple[CharLM, dict, np.ndarray, tuple]:
   return task, params, text, carries
 
 
-DRAW = {  # by name: what draws it, and the extension by default
-  'curves': (draw_curves, 'png'),
-  'weight_change': (draw_weight_change, 'html'),
-  'saturation': (draw_saturation, 'png'),
-  'kernels': (draw_kernels, 'png'),
-  'attention': (draw_attention, 'png'),
-  'examples': (write_examples, 'md'),
+PICTURE = ('png', 'svg', 'pdf')
+TEXT = ('checkpoint', 'text', *generate.TEXT_FLAGS)
+DRAW = {  # by name: what draws it, endings (by default the first), its flags
+  'curves': (draw_curves, PICTURE, ('metric',)),
+  'weight_change': (draw_weight_change, ('html', *PICTURE), TEXT),
+  'saturation': (draw_saturation, PICTURE, TEXT),
+  'kernels': (draw_kernels, PICTURE, ('checkpoint', 'kernel')),
+  'attention': (draw_attention, PICTURE, ('checkpoint', 'sentence')),
+  'examples': (
+    *(write_examples, ('md',)),
+    ('checkpoint', 'data_dir', 'split', 'count'),
+  ),
+}
+READ = {
+  name: ('workdir', 'output', *read) for name, (_, _, read) in DRAW.items()
 }
 
 
 def main(what: str) -> None:
   """Draws what the argument names, and prints where it is."""
-  draw, extension = DRAW[what]
-  path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{extension}')
+  draw, endings, _ = DRAW[what]
+  if FLAGS.output:
+    commands.prepare_output(FLAGS.output, endings)
+  path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{endings[0]}')
   draw(path)
   print(path)
 
@@ -145,7 +168,7 @@ def define_flags() -> None:
   )
   generate.define_text_flags()
   flags.DEFINE_string(
-    'output', '', 'The picture, .png or .svg; weight_change also .html.'
+    'output', '', 'The picture, .png, .svg or .pdf; weight_change also .html.'
   )
   flags.DEFINE_string('sentence', '', 'What is translated, for attention.')
   flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
@@ -157,4 +180,4 @@ def define_flags() -> None:
 
 
 if __name__ == '__main__':
-  commands.start(main, define_flags, DRAW)
+  commands.start(main, define_flags, READ)

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 
 from hyper import trained
-from hyper.figures import run_name
+from hyper.figures import run_names
 
 
 def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
@@ -31,9 +31,9 @@ def draw(workdirs: Sequence[str], sentence: str, which: str, path: str) -> None:
   if not sentence.strip():
     raise ValueError('there is nothing to translate; give --sentence=TEXT.')
   panels = []
-  for workdir in workdirs:
+  for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
     task, params = trained.load_translator(workdir, which)
-    panels.append((run_name(workdir), task.align(params, sentence)))
+    panels.append((name, task.align(params, sentence)))
   width = sum(2 + 0.3 * len(source) for _, (source, _, _) in panels)
   height = 2 + 0.25 * max(len(target) for _, (_, target, _) in panels)
   figure, axes = pyplot.subplots(
@@ -76,8 +76,8 @@ def write_examples(
     FileNotFoundError: a run, its checkpoint or the data are missing.
   """
   runs = [
-    (run_name(x), *trained.load_translator(x, which, data_dir))
-    for x in workdirs
+    (name, *trained.load_translator(workdir, which, data_dir))
+    for workdir, name in zip(workdirs, run_names(workdirs), strict=True)
   ]
   pairs = runs[0][1].examples(split, count)
   sources, references = zip(*pairs, strict=True)

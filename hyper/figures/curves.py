@@ -3,14 +3,14 @@
 import matplotlib
 
 from hyper import metrics
-from hyper.figures import run_name
+from hyper.figures import run_names
 
 
 def draw(workdirs: list[str], metric: str, path: str) -> None:
   """Draws a metric of training and validation over steps, as PNG or SVG.
 
   Args:
-    workdirs: run folders; the last part of each names its curve.
+    workdirs: run folders, which name the curves.
     metric: such as 'bpc'.
     path: of the picture.
 
@@ -22,9 +22,8 @@ def draw(workdirs: list[str], metric: str, path: str) -> None:
   from matplotlib import pyplot
 
   figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
-  for workdir in workdirs:
+  for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
     lines = metrics.read(workdir)
-    name = run_name(workdir)
     color = None
     for split, style in (('validation', '-'), ('train', ':')):
       points = [

@@ -100,9 +100,11 @@ def draw_weight_change(
 ) -> list[str]:
   """Draws a line once for each gate, coloured by its weight changes (fig. 7).
 
-  Moves of the lifted pen, where much may change, are thin lines. The colour is
-  full from the 99th percentile of a gate on, since the first steps, from a
-  state of zeros, change the weights most.
+  Moves of the lifted pen, where much may change, are thin lines.
+
+  Deviation: the paper does not say what the colours are relative to. Here a
+  colour is full from the 99th percentile of its gate on, since the first steps,
+  from a state of zeros, change the weights most.
 
   Args:
     line: offsets [t, 3].

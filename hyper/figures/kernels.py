@@ -1,6 +1,7 @@
 """Pictures of kernels, free and generated (figures 2, 8, 12 and 13)."""
 
 import fnmatch
+import itertools
 import math
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from hyper import trained
-from hyper.figures import run_name
+from hyper.figures import run_names
 
 
 def draw(
@@ -33,17 +34,19 @@ def draw(
   matplotlib.use('agg')
   from matplotlib import pyplot
 
-  runs = [Run(workdir, which) for workdir in workdirs]
-  names = choose(runs, patterns)
-  rows = [[run.filters(name) for run in runs] for name in names]
-  size = (6 * len(runs), 6.3 * len(names))
+  names = run_names(workdirs)
+  runs = [Run(*each, which) for each in zip(workdirs, names, strict=True)]
+  chosen = choose(runs, patterns)
+  rows = [[run.filters(name) for run in runs] for name in chosen]
+  size = (6 * len(runs), 6.3 * len(chosen))
   figure, panels = pyplot.subplots(
-    len(names), len(runs), figsize=size, layout='constrained', squeeze=False
+    len(chosen), len(runs), figsize=size, layout='constrained', squeeze=False
   )
-  for name, pictures, line in zip(names, rows, panels, strict=True):
+  for name, pictures, line in zip(chosen, rows, panels, strict=True):
     for axes, run, picture in zip(line, runs, pictures, strict=True):
       largest = np.nanmax(np.abs(picture)) or 1.0
-      axes.imshow(picture, cmap='gray', vmin=-largest, vmax=largest)
+      limits = {'vmin': -largest, 'vmax': largest}
+      axes.imshow(picture, 'gray', interpolation='nearest', **limits)
       kind = 'generated' if name in run.generated else 'free'
       axes.set_title(f'{run.name}: {name}, {kind}')
       axes.set_axis_off()
@@ -52,32 +55,34 @@ def draw(
 
 
 def choose(runs: list['Run'], patterns: list[str]) -> list[str]:
-  """The kernels to draw; ValueError if there are none."""
+  """The paths of the kernels to draw, in the first network's order.
+
+  Raises:
+    ValueError: there are none, or none of one of the patterns.
+  """
   kernels = runs[0].kernels
   generated = {name for run in runs for name in run.generated}
   firsts = {x.shape: k for k, x in reversed(kernels.items()) if k in generated}
-  names = [
-    name
-    for name in kernels
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    or (not patterns and name in firsts.values())
-  ]
-  if not names:
+  found = [fnmatch.filter(kernels, pattern) for pattern in patterns]
+  if not patterns:
+    found = [list(firsts.values())]
+  if not all(found):
+    asked = f'kernel {patterns[found.index([])]}' if patterns else 'such kernel'
     raise ValueError(
-      f'{runs[0].workdir} has no such kernel; name one with --kernel, of: '
+      f'{runs[0].workdir} has no {asked}; name one with --kernel, of: '
       f'{", ".join(kernels)}.'
     )
-  return names
+  chosen = set(itertools.chain(*found))
+  return [name for name in kernels if name in chosen]
 
 
 class Run:
   """The kernels of a trained run, by their paths in the plain network."""
 
-  def __init__(self, workdir: str, which: str):
+  def __init__(self, workdir: str, name: str, which: str):
     task, state = trained.load_classifier(workdir, which)
-    self.workdir = workdir
-    self.name = run_name(workdir)
-    self.image_shape = task.data.shape
+    self.workdir, self.name = workdir, name
+    self._image_shape = task.data.shape
     variables = task.main_variables({'params': state.params})
     params = flatten_dict(jax.device_get(variables['params']), sep='/')
     self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
@@ -94,17 +99,22 @@ class Run:
         f'{self.workdir} has no kernel {name}; it has: '
         f'{", ".join(self.kernels)}.'
       )
-    return mosaic(self.kernels[name], self.image_shape)
+    is_perceptron = all(x.ndim == 2 for x in self.kernels.values())
+    return mosaic(
+      self.kernels[name], self._image_shape if is_perceptron else None
+    )
 
 
-def mosaic(kernel: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def mosaic(
+  kernel: np.ndarray, image_shape: tuple[int, int, int] | None
+) -> np.ndarray:
   """Lays the filters of a kernel out as a picture, NaN between them.
 
   A kernel [h, w, i, o] becomes a grid of i rows and o columns; a matrix [p, u]
-  over the pixels of a grey image becomes a grid of u filters, as square as
-  can be; another matrix stays as it is.
+  over the pixels of a grey image, where matrices read images at all, becomes a
+  grid of u filters, as square as can be; another matrix stays as it is.
   """
-  height, width, channels = image_shape
+  height, width, channels = image_shape or (0, 0, 0)
   if kernel.ndim == 2 and channels == 1 and len(kernel) == height * width:
     rows = math.isqrt(kernel.shape[1])
     while kernel.shape[1] % rows:

@@ -1,4 +1,8 @@
-"""How saturated the states of LSTMs are: histograms of tanh(c_t) (figure 5)."""
+"""How saturated LSTMs are: histograms of their hidden states (figure 5).
+
+Those are phi(c_t) or, under layer norm, phi(LN(c_t)): what the output gate is
+multiplied with.
+"""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +17,7 @@ def draw(values: Mapping[str, np.ndarray], path: str) -> None:
   """Draws one normalised histogram for each run, on common axes.
 
   Args:
-    values: by name, tanh(c_t) of all units and steps, in [-1, 1].
+    values: by name, the hidden states of all units and steps, in [-1, 1].
     path: of the picture, .png or .svg.
   """
   matplotlib.use('agg')
@@ -35,6 +39,6 @@ def draw(values: Mapping[str, np.ndarray], path: str) -> None:
     axes.hist(np.ravel(x), BINS, range=(-1, 1), density=True, color='#377eb8')
     share = np.mean(np.abs(x) > 0.9)
     axes.set_title(f'{name}: {share:.0%} beyond 0.9', size=10)
-    axes.set(xlabel='tanh(c)', ylabel='density')
+    axes.set(xlabel='hidden state before the output gate', ylabel='density')
   figure.savefig(path, dpi=120)
   pyplot.close(figure)

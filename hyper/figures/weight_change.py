@@ -88,7 +88,7 @@ def weight_change_norms(
 def draw_text(
   symbols: list[str], rows: Float[np.ndarray, 't 4'], path: str
 ) -> None:
-  """Writes a text with its four rows of intensity, as HTML, SVG or PNG."""
+  """Writes a text with its four rows of intensity, as HTML or as a picture."""
   if path.endswith('.html'):
     with open(path, 'w', encoding='utf-8') as file:
       file.write(to_html(symbols, rows))
