@@ -42,6 +42,7 @@ def evaluate(
       logging.info('There is no test part; what is scored is %s.', split)
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
+  logging.info('%s at step %d: %s', split, step, scores)
   report = getattr(task, 'report', None)
   return {
     'workdir': workdir,
@@ -63,9 +64,11 @@ def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
     field, _, text = assignment.partition('=')
     try:
       value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
       value = text
     try:
+      if value is None:
+        raise TypeError('None is not a value')
       config.update_from_flattened_dict({field: value})
     except (KeyError, TypeError, AttributeError) as error:
       raise ValueError(f'--override={assignment}: {error}') from error

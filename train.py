@@ -23,7 +23,7 @@ from hyper.metrics import MetricsWriter, Progress
 from hyper.tasks import make_task
 from hyper.training import TrainState
 
-PROFILED_STEPS = range(10, 15)  # after the first; compilation is not shown
+UNPROFILED_STEPS, PROFILED_STEPS = 10, 5  # compilation is not shown
 
 
 def train(
@@ -63,8 +63,7 @@ def check_numbers(config: ConfigDict) -> None:
 
 def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
   """As `train`, in a folder that no other process trains in."""
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
+  optimizer, schedule = training.make_optimization(config)
   task = make_task(config, data_dir, workdir)
   train_step = training.make_train_step(task.loss, optimizer, schedule)
   eval_step = training.make_eval_step(task.loss)
@@ -83,7 +82,7 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
         f'{workdir} has {start} steps already, and config.train_steps is '
         f'{config.train_steps}.'
       )
-    if start == config.train_steps:
+    if start == config.train_steps and checkpoints.score(start) is not None:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
     announce(config, task, state)
@@ -92,7 +91,7 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
     batches = task.batches('train', config.seed, start)
     with (
       Log(config, workdir, task, start, checkpoints) as log,
-      Trace(workdir if profile else None, start) as trace,
+      Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
       for step in range(start, config.train_steps + 1):
         is_last = step == config.train_steps
@@ -108,7 +107,7 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
           checkpoints.save(step, state, values)
         if stop:
           break
-        trace.at(step)
+        trace.before(step, state)
         state, report = train_step(state, next(batches))
         log.step(step + 1, report)
   if is_last:
@@ -198,7 +197,8 @@ class Log:
         'The last good checkpoint is '
         + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
       )
-    self._sums.append(report.pop('sums'))
+    if self._config.log_every_steps:
+      self._sums.append(report.pop('sums'))
     if is_due(step, self._config.log_every_steps, 0):
       sums, self._sums = training.add_sums(self._sums), []
       values = self._task.summarize(sums)
@@ -232,11 +232,16 @@ class Interruption:
 
 
 class Trace:
-  """A profiler's trace of a few steps, in the folder `profile` of a run."""
+  """A profiler's trace of a few steps, in the folder `profile` of a run.
 
-  def __init__(self, workdir: str | None, start: int):
+  Where a run has too few steps left for those before, they are its last.
+  """
+
+  def __init__(self, workdir: str, start: int, last: int):
     self._folder = workdir and os.path.join(workdir, 'profile')
-    self._steps = PROFILED_STEPS.start + start, PROFILED_STEPS.stop + start
+    self._first = max(
+      start, min(start + UNPROFILED_STEPS, last - PROFILED_STEPS)
+    )
     self._is_running = False
 
   def __enter__(self) -> 'Trace':
@@ -244,17 +249,22 @@ class Trace:
 
   def __exit__(self, *error: Any) -> None:
     if self._is_running:
-      jax.profiler.stop_trace()
+      self._stop()
 
-  def at(self, step: int) -> None:
-    """Starts or stops the trace where this step is the one to do it at."""
-    if self._folder and step == self._steps[0]:
+  def before(self, step: int, state: TrainState) -> None:
+    """Starts or stops the trace if it is time, when that many are taken."""
+    if self._folder and step == self._first:
+      jax.block_until_ready(state)
       jax.profiler.start_trace(self._folder)
       self._is_running = True
-    if self._is_running and step == self._steps[1]:
-      jax.profiler.stop_trace()
-      self._is_running = False
-      logging.info('Trace of steps %d to %d in %s.', *self._steps, self._folder)
+    if self._is_running and step == self._first + PROFILED_STEPS:
+      jax.block_until_ready(state)
+      self._stop()
+
+  def _stop(self) -> None:
+    jax.profiler.stop_trace()
+    self._is_running = False
+    logging.info('Trace of a few steps in %s.', self._folder)
 
 
 def main() -> int:

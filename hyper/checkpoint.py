@@ -100,8 +100,16 @@ class Checkpoints:
       CorruptCheckpointError: a summary is unreadable, so any could be best.
     """
     return _until_undisturbed(
-      lambda: self._best({step: self._score(step) for step in self.steps})
+      lambda: self._best({step: self.score(step) for step in self.steps})
     )
+
+  def score(self, step: int) -> float | None:
+    """The selection metric of a checkpoint, None if saved without metrics.
+
+    Raises:
+      CorruptCheckpointError: it cannot be read.
+    """
+    return _read_summary(self._path(step))['metrics'].get(self._metric)
 
   def save(
     self, step: int, state: Any, metrics: Mapping[str, float] | None = None
@@ -214,9 +222,6 @@ class Checkpoints:
   def _path(self, step: int) -> pathlib.Path:
     return self.folder / str(step)
 
-  def _score(self, step: int) -> float | None:
-    return _read_summary(self._path(step))['metrics'].get(self._metric)
-
   def _best(self, scores: Mapping[int, float | None]) -> int | None:
     ranks = {
       step: (self._sign * score, step)
@@ -262,7 +267,7 @@ class Checkpoints:
     scores = {}
     for step in steps:
       try:
-        scores[step] = self._score(step)
+        scores[step] = self.score(step)
       except CorruptCheckpointError:
         wanted.add(step)  # it may have been the best; `restore` will tell
     wanted.add(self._best(scores))

@@ -32,8 +32,7 @@ def load(
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
   task = make_task(config, data_dir, workdir)
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
+  optimizer, _ = training.make_optimization(config)
   like = jax.eval_shape(
     lambda: training.init_state(task.init, optimizer, config.seed)
   )

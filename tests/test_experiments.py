@@ -187,6 +187,15 @@ def test_many_warmed_streams_score_as_one_pass_does(tmp_path, data_dir):
   assert abs(one - many) < 0.001
 
 
+@pytest.mark.parametrize(
+  'assignment',
+  ['data.x=1', 'data.eval_streams=None', 'data.eval_streams={[]:1}'],
+)
+def test_an_override_that_does_not_fit_is_named(assignment):
+  with pytest.raises(ValueError, match='^--override=data'):
+    evaluate.override(shrunk('ptb_lstm'), [assignment])
+
+
 def test_every_symbol_counts_once_in_the_score(data_dir, tmp_path):
   config = shrunk('ptb_lstm')
   task = CharLM(config, data_dir, str(tmp_path))
@@ -313,8 +322,24 @@ def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
   assert ''.join(generate.text(str(tmp_path), 'the ', 5, 1.0, 0))
 
 
-def test_a_trace_is_left_in_the_run_folder(tmp_path, data_dir):
-  config = shrunk('mnist_cnn', train_steps=16)
+def test_a_run_ended_where_it_stopped_is_scored_there(
+  tmp_path, data_dir, monkeypatch
+):
+  config = shrunk('ptb_lstm', train_steps=9, eval_every_steps=0)
+  with monkeypatch.context() as patch:
+    raise_at(patch, CharLM, 2, signal.SIGTERM)
+    assert train.train(config, str(tmp_path), data_dir)
+  *_, step = Checkpoints(tmp_path / 'checkpoints', CharLM.selection).steps
+  config = shrunk('ptb_lstm', train_steps=step, eval_every_steps=0)
+  for _ in range(2):
+    assert train.train(config, str(tmp_path), data_dir) == 0
+  (line,) = [x for x in metrics.read(tmp_path) if x['split'] == 'validation']
+  assert line['step'] == step
+
+
+@pytest.mark.parametrize('steps', [3, 16])
+def test_a_trace_is_left_in_the_run_folder(tmp_path, data_dir, steps):
+  config = shrunk('mnist_cnn', train_steps=steps)
   train.train(config, str(tmp_path), data_dir, profile=True)
   left = [name for *_, files in os.walk(tmp_path / 'profile') for name in files]
   assert any(name.endswith('.xplane.pb') for name in left)
