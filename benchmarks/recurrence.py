@@ -46,7 +46,9 @@ SIZES = {
 
 def main() -> None:
   """Measures each size and prints a table."""
-  dtype = jnp.dtype(flags.FLAGS.dtype)
+  dtype, output = jnp.dtype(flags.FLAGS.dtype), flags.FLAGS.output
+  if output:
+    commands.prepare_output(output, ('json',))
   results = {}
   for name in flags.FLAGS.size:
     contenders = make_contenders(SIZES[name], dtype)
@@ -57,9 +59,9 @@ def main() -> None:
     }
     measure.run(chosen, flags.FLAGS.rounds)
     results[name] = report(name, SIZES[name], chosen)
-  if flags.FLAGS.output:
-    content = {'dtype': flags.FLAGS.dtype, 'results': results}
-    measure.write(flags.FLAGS.output, 'recurrence', content)
+    if output:
+      content = {'dtype': flags.FLAGS.dtype, 'results': results}
+      measure.write(output, 'recurrence', content)
 
 
 def report(
@@ -123,7 +125,7 @@ def make_contenders(
     import torch  # noqa: F401
   except ImportError:
     return makers
-  makers['LSTM, torch'] = lambda: torch_lstm(size)
+  makers['LSTM, torch'] = lambda: torch_lstm(size, dtype)
   return makers
 
 
@@ -199,15 +201,11 @@ def floor(cell: Any, size: Size) -> measure.Contender:
     def forward(left, _):
       values = {k: multiply(left[k], w) for k, w in through_time.items()}
       # Each value depends on the one before, so that none can be left out.
-      after = {k: fold(values[k], w.shape[0]) for k, w in through_time.items()}
-      return after, None
+      return fold(values, first), None
 
     def backward(right, _):
       values = {k: multiply(right[k], w.T) for k, w in through_time.items()}
-      after = {
-        k: unfold(values[k], w.shape[1]) for k, w in through_time.items()
-      }
-      return after, None
+      return fold(values, last), None
 
     ends = (
       jax.lax.scan(forward, first, None, size.steps)[0],
@@ -231,23 +229,28 @@ def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
   return jnp.matmul(left, right, preferred_element_type=jnp.float32)
 
 
-def fold(x: jax.Array, width: int) -> jax.Array:
-  """The first `width` columns, kept small, or as many as there are."""
-  x = x[:, :width] * 1e-3
-  return jnp.pad(x, ((0, 0), (0, width - x.shape[1])))
+def fold(
+  values: dict[str, jax.Array], like: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Values, kept small, cut or padded to the columns and type of others."""
+
+  def fit(x: jax.Array, to: jax.Array) -> jax.Array:
+    width = to.shape[1]
+    x = (x[:, :width] * 1e-3).astype(to.dtype)
+    return jnp.pad(x, ((0, 0), (0, width - x.shape[1])))
+
+  return {k: fit(x, like[k]) for k, x in values.items()}
 
 
-unfold = fold
-
-
-def torch_lstm(size: Size) -> measure.Contender:
+def torch_lstm(size: Size, dtype: Any) -> measure.Contender:
   """torch.nn.LSTM on the CPU, or on CUDA where torch has it."""
   import torch
 
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
-  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True).to(device)
-  inputs = torch.tensor(jax.device_get(inputs_of(size, True)), device=device)
-  weights = torch.randn(size.batch, size.steps, size.units, device=device)
+  kind = {'device': device, 'dtype': getattr(torch, dtype.name)}
+  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True, **kind)
+  inputs = torch.tensor(jax.device_get(inputs_of(size, True)), **kind)
+  weights = torch.randn(size.batch, size.steps, size.units, **kind)
 
   def call():
     lstm.zero_grad()

@@ -41,8 +41,7 @@ class Network:
     config = CONFIGS[name].get_config(variant)
     self.task = Classify(config, '', '')
     self.batch = jax.device_put(make_batch(batch_size))
-    schedule = training.make_schedule(config.schedule)
-    optimizer = training.make_optimizer(config.optimizer, schedule)
+    optimizer, schedule = training.make_optimization(config)
     self.state = training.init_state(self.task.init, optimizer, config.seed)
     self._train_step = training.make_train_step(
       self.task.loss, optimizer, schedule
@@ -87,6 +86,8 @@ def figures(
 def main() -> None:
   """Measures and prints, and writes a file where one is named."""
   args = flags.FLAGS
+  if args.output:
+    commands.prepare_output(args.output, ('json',))
   size = args.batch_size
   networks = {name: Network(name, args.variant, size) for name in CONFIGS}
   training_steps = {name: x.train() for name, x in networks.items()}

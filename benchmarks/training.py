@@ -36,25 +36,29 @@ EMBEDDED = (
 def main() -> None:
   """Measures each config and prints a table."""
   args, results = flags.FLAGS, {}
+  if args.output:
+    commands.prepare_output(args.output, ('json',))
   for config in args.config:
     with tempfile.TemporaryDirectory() as workdir:
       results[config] = measured(config, args, workdir)
-  if args.output:
-    measure.write(args.output, 'training', {'results': results})
+    if args.output:
+      measure.write(args.output, 'training', {'results': results})
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   """Times a config's steps; prints and returns its figures."""
   module, _, variant = name.partition(':')
   config = importlib.import_module(f'configs.{module}').get_config(variant)
+  config.log_every_steps = args.steps  # metrics are written once in a round
   task = make_task(config, args.data_dir, workdir)
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
+  optimizer, schedule = training.make_optimization(config)
   state = training.init_state(task.init, optimizer, config.seed)
   step = training.make_train_step(task.loss, optimizer, schedule)
 
+  batches = task.batches('train', config.seed, 0)
+
   def draw() -> Iterator[Any]:
-    return itertools.islice(task.batches('train', config.seed, 0), args.steps)
+    return itertools.islice(batches, args.steps)
 
   held = list(draw())
   _, compile_seconds, size = measure.compile_timed(step, state, held[0])

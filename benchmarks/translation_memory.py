@@ -38,8 +38,7 @@ def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
     **config.model.to_dict(), vocabulary_size=data.vocabulary_size
   )
   buckets = Buckets(data.bucket_lengths, data.batch_size, data.batch_tokens)
-  schedule = training.make_schedule(config.schedule)
-  optimizer = training.make_optimizer(config.optimizer, schedule)
+  optimizer, schedule = training.make_optimization(config)
 
   def loss(params, model_state, batch, key, train):
     value, sums = mean_nats(model, params, batch, key, train)
@@ -99,7 +98,10 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   config_flags.DEFINE_config_file('config', 'configs/nmt_hyperlstm.py')
   flags.DEFINE_multi_integer(
-    'length', None, 'Of a bucket, in pieces; by default the longest.'
+    'length',
+    None,
+    'Of a bucket, in pieces; by default the longest.',
+    lower_bound=1,
   )
 
 

@@ -1,11 +1,20 @@
 """Benchmarks: that they run, and that what they print is what they timed."""
 
 import json
+import types
 
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import measure, recurrence, training
+from benchmarks import (
+  measure,
+  recurrence,
+  static,
+  training,
+  translation_memory,
+)
+from configs import nmt_lstm
+from hyper import metrics
 
 TINY = recurrence.Size(2, 3, 4, 3, 2, 5)
 
@@ -36,8 +45,9 @@ def test_rounds_are_interleaved_after_a_warm_up():
 
 @pytest.mark.parametrize('name', ['floor', 'scan', 'recurrence'])
 @pytest.mark.parametrize('size', [TINY, TINY._replace(is_symbols=False)])
-def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, capsys):
-  made = recurrence.make_contenders(size, jnp.float32)
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, dtype, capsys):
+  made = recurrence.make_contenders(size, jnp.dtype(dtype))
   chosen = {
     key: made[key]() for key in {'LN HyperLSTM, floor', f'LN HyperLSTM, {name}'}
   }
@@ -67,6 +77,38 @@ def test_steps_go_on_from_state_to_state():
   steps.take([1, 2])
   steps.take(iter([3]))
   assert seen == [(0, 1), (1, 2), (3, 3)]
+
+
+def test_each_round_of_metrics_writes_once(tmp_path, capsys):
+  given = types.SimpleNamespace(data_dir=str(tmp_path), steps=2, rounds=2)
+  workdir = str(tmp_path / 'run')
+  row = training.measured('ptb_lstm:embedded', given, workdir)
+  assert row['step_seconds'] > 0 and row['memory_megabytes'] > 0
+  assert 'ptb_lstm:embedded: ' in capsys.readouterr().out
+  assert len(metrics.read(workdir)) == 3  # one is the warm-up
+
+
+def test_plain_and_generated_networks_are_timed(monkeypatch):
+  def small(module):
+    config = module.get_config('40_1').unlock()
+    config.model.blocks = 1
+    return types.SimpleNamespace(get_config=lambda _: config)
+
+  shrunk = {name: small(module) for name, module in static.CONFIGS.items()}
+  monkeypatch.setattr(static, 'CONFIGS', shrunk)
+  networks = {name: static.Network(name, '', 2) for name in shrunk}
+  steps = {name: network.train() for name, network in networks.items()}
+  found = static.figures(steps, rounds=1, images=2)
+  assert found['plain']['time_over_plain'] == 1
+  assert found['hyper']['images_per_second'] > 0
+  assert all(network.state.step == 2 for network in networks.values())
+
+
+def test_memory_of_a_translation_step_is_analysed():
+  config = nmt_lstm.get_config('embedded')
+  found = translation_memory.analyse(config, 8)
+  assert found['length'] == 8 and found['rows'] > 0
+  assert found['total_gib'] >= found['state_gib'] >= 0
 
 
 def test_what_is_written_names_command_and_hardware(tmp_path):
