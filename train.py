@@ -85,9 +85,11 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
     if start == config.train_steps and checkpoints.score(start) is not None:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
+    data = task.fingerprint()
+    provenance.check_data(workdir, data)
     announce(config, task, state)
     configuration.save(config, workdir)  # from here on it is a run
-    provenance.note_start(workdir, start, os.path.dirname(__file__))
+    provenance.note_start(workdir, start, os.path.dirname(__file__), data)
     batches = task.batches('train', config.seed, start)
     with (
       Log(config, workdir, task, start, checkpoints) as log,

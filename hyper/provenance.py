@@ -10,20 +10,44 @@ from typing import Any
 
 import flax
 import jax
+import numpy
 import optax
 
+STARTS = 'starts.jsonl'
 
-def note_start(workdir: str, step: int, root: str) -> None:
+
+def note_start(workdir: str, step: int, root: str, data: str) -> None:
   """Appends a line of JSON to `starts.jsonl` in a run folder.
 
   Args:
     workdir: the run folder.
     step: at which training begins or goes on.
     root: folder of the code, whose commit is noted.
+    data: the fingerprint of the training data.
   """
-  path = os.path.join(workdir, 'starts.jsonl')
-  with open(path, 'a', encoding='utf-8') as file:
-    file.write(json.dumps({'step': step} | describe(root)) + '\n')
+  line = json.dumps({'step': step} | describe(root) | {'data': data})
+  with open(os.path.join(workdir, STARTS), 'a', encoding='utf-8') as file:
+    file.write(line + '\n')
+
+
+def check_data(workdir: str, data: str) -> None:
+  """Raises a ValueError unless a run goes on with the data it was begun with.
+
+  Args:
+    workdir: the run folder.
+    data: the fingerprint of the training data now.
+  """
+  path = os.path.join(workdir, STARTS)
+  if not os.path.exists(path):
+    return
+  with open(path, encoding='utf-8') as file:
+    starts = [json.loads(line) for line in file if line.endswith('}\n')]
+  for start in starts:
+    if start.get('data', data) != data:
+      raise ValueError(
+        f'{workdir} was begun with other training data ({start["data"]}) than '
+        f'there are now ({data}). Put them back, or give a new --workdir.'
+      )
 
 
 def describe(root: str) -> dict[str, Any]:
@@ -33,7 +57,7 @@ def describe(root: str) -> dict[str, Any]:
     'command': shlex.join(['python', *sys.argv]),
     'commit': commit(root),
     'python': sys.version.split()[0],
-    'versions': {x.__name__: x.__version__ for x in (jax, flax, optax)},
+    'versions': {x.__name__: x.__version__ for x in (jax, flax, optax, numpy)},
     'devices': devices(),
     'cores': cores(),
   }

@@ -95,6 +95,8 @@ def text_data(source):
   [
     ('enwik9', "'enwik9'; allowed: ptb, enwik8"),
     ('ptb:1000', "'ptb:1000'; allowed"),
+    ('ptb:', "'ptb:'; allowed"),
+    ('enwik8:', 'number of bytes'),
     ('enwik8:1e6', 'number of bytes'),
   ],
 )

@@ -15,6 +15,7 @@ import evaluate
 import train
 from hyper import configuration, metrics, trained, training
 from hyper.checkpoint import Checkpoints
+from hyper.data import prepared
 from hyper.tasks.char_lm import CharLM
 
 CONFIGS = (
@@ -135,6 +136,23 @@ def test_a_used_folder_refuses_another_config(tmp_path, data_dir):
   with pytest.raises(ValueError, match=r'model\.cell\.units: 8 -> 9'):
     other = shrunk('ptb_lstm', **{'train_steps': 2, 'model.cell.units': 9})
     train.train(other, str(tmp_path), data_dir)
+
+
+@pytest.mark.parametrize('name', ['ptb_lstm', 'mnist_cnn'])
+def test_a_run_goes_on_with_the_same_data(
+  name, tmp_path, data_dir, monkeypatch
+):
+  workdir = str(tmp_path)
+  train.train(shrunk(name, train_steps=2), workdir, data_dir)
+  train.train(shrunk(name, train_steps=3), workdir, data_dir)
+  load = prepared.load
+
+  def load_reversed(source, data_dir, split):
+    return {k: x[::-1] for k, x in load(source, data_dir, split).items()}
+
+  monkeypatch.setattr(prepared, 'load', load_reversed)
+  with pytest.raises(ValueError, match='begun with other training data'):
+    train.train(shrunk(name, train_steps=4), workdir, data_dir)
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_what_is_good(

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import itertools
 import os
+import pathlib
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -41,6 +42,14 @@ class Pairs:
       (record['source'].decode(), record['target'].decode())
       for record in self._records.__getitems__(chosen)
     ]
+
+  def fingerprint(self) -> str:
+    """What names these pairs: the prepared copy, or a checksum of them all."""
+    if self.folder is not None:
+      name, version = pathlib.Path(self.folder).parts[-2:]
+      return f'{name}/{version}'
+    digest = hashlib.sha256(repr(self.take(range(len(self)))).encode())
+    return digest.hexdigest()[:16]
 
   def chunks(self, size: int = 10_000) -> Iterator[list[Pair]]:
     """All pairs in order, some at a time."""

@@ -13,6 +13,7 @@ A task is called as `TASKS[config.task](config, data_dir, workdir)`. It keeps in
   selection: such as ('bpc', 'min'), what makes a checkpoint the best
   unit: what sums['count'] counts, such as 'characters'
   describe() -> lines that say at start what is trained on
+  fingerprint() -> a string that is another one for other training data
 
 and, where it has slow scores or samples, a report of them for evaluate.py, and
 reported_split, where what the paper reports is not 'test'.

@@ -16,7 +16,14 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
 from hyper.configuration import build, check_positive, splat
-from hyper.data import batches, embedded, enwik8, ptb, vocabulary
+from hyper.data import (
+  batches,
+  embedded,
+  enwik8,
+  ptb,
+  run_files,
+  vocabulary,
+)
 from hyper.decode import Apply
 from hyper.losses import cross_entropy
 from hyper.sequence import CharacterModel, reset_where
@@ -50,13 +57,13 @@ class TextData:
   eval_warmup_steps: int
 
   def __post_init__(self) -> None:
-    name, _, prefix = self.source.partition(':')
-    if name not in TEXTS or (prefix and name != 'enwik8'):
+    name, colon, prefix = self.source.partition(':')
+    if name not in TEXTS or (colon and name != 'enwik8'):
       raise ValueError(
         f'config.data.source is {self.source!r}; allowed: {", ".join(TEXTS)}, '
         'and a prefix such as enwik8:4154064.'
       )
-    if prefix and not prefix.isdecimal():
+    if colon and not prefix.isdecimal():
       raise ValueError(
         f'config.data.source is {self.source!r}; behind the colon stands a '
         'number of bytes.'
@@ -198,6 +205,10 @@ class CharLM:
     counts = np.bincount(self._symbols('train'), minlength=len(self.vocabulary))
     p = np.maximum(counts, 1) / counts.sum()
     return float(-np.log2(p[self._symbols(split)]).mean())
+
+  def fingerprint(self) -> str:
+    """Of the training text."""
+    return run_files.fingerprint([self._symbols('train')])
 
   @functools.cache  # noqa: B019 (one task a process)
   def _symbols(self, split: str) -> np.ndarray:

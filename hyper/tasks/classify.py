@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from hyper.configuration import build, check_positive, splat
 from hyper.convnets import MnistConvnet, Perceptron, WideResNet
 from hyper.coordinates import CoordinateHyperNetwork
-from hyper.data import batches, cifar10, embedded, mnist
+from hyper.data import batches, cifar10, embedded, mnist, run_files
 from hyper.generated import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.static import StaticHyperNetwork
@@ -189,6 +189,10 @@ class Classify:
       for split in ('train', 'validation', 'test')
     ]
     return [f'images {self.data.source}: {", ".join(sizes)}']
+
+  def fingerprint(self) -> str:
+    """Of the training images and labels."""
+    return run_files.fingerprint(self._arrays('train').values())
 
   def _image(self) -> Float[Array, '1 h w c']:
     return jnp.zeros((1, *self.data.shape))

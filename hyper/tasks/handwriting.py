@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, check_rate
 from hyper.configuration import build, check_positive, splat
-from hyper.data import buckets, embedded, iam, pen, strokes
+from hyper.data import buckets, embedded, iam, pen, run_files, strokes
 from hyper.decode import read_symbols, sample_steps
 from hyper.figures import handwriting as figures
 from hyper.handwriting import HandwritingModel, shifted
@@ -161,6 +161,10 @@ class Handwriting:
       'nats per line are minus the log of a density, so they may be negative; '
       'lower is better',
     ]
+
+  def fingerprint(self) -> str:
+    """Of the training lines."""
+    return run_files.fingerprint(x.offsets for x in self.lines('train'))
 
   def report(self, state: Any, split: str) -> dict[str, str]:
     """Draws samples next to real lines of a split; says where the page is."""

@@ -294,6 +294,10 @@ class Translate:
       f'longer than {self.data.bucket_lengths[-1]} pieces',
     ]
 
+  def fingerprint(self) -> str:
+    """Of the training pairs."""
+    return self._pairs('train').fingerprint()
+
   def _learn_pieces(self) -> WordPieces:
     pairs = self._pairs('train')
     every = -(-len(pairs) // self.data.vocabulary_pairs)

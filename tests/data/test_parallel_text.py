@@ -148,3 +148,13 @@ def test_a_damaged_copy_is_named(tmp_path):
   os.remove(os.path.join(folder, 'dataset_info.json'))
   with pytest.raises(ValueError, match='delete that folder'):
     load(tmp_path)
+
+
+def test_other_pairs_have_another_fingerprint(tmp_path):
+  write(tmp_path, lines(ENGLISH), lines(FRENCH))
+  first = load(tmp_path).fingerprint()
+  assert load(tmp_path).fingerprint() == first
+  write(tmp_path, lines(ENGLISH), lines(FRENCH[::-1]))
+  assert load(tmp_path).fingerprint() != first
+  one, two = (parallel_text.Pairs([('a', x)]).fingerprint() for x in 'bc')
+  assert one != two and parallel_text.Pairs([('a', 'b')]).fingerprint() == one
