@@ -134,8 +134,8 @@ def load(workdir: str) -> ConfigDict:
   with open(path, encoding='utf-8') as file:
     try:
       return from_json(file.read())
-    except json.JSONDecodeError as error:
-      raise ValueError(f'{path} is not JSON: {error}.') from error
+    except ValueError as error:  # not UTF-8, no JSON, or no JSON object
+      raise ValueError(f'{path} is damaged: {error}') from error
 
 
 def to_json(config: ConfigDict) -> str:

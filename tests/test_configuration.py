@@ -192,10 +192,10 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
   assert str(tmp_path) in str(error.value)
 
 
-@pytest.mark.parametrize('text', ['', '{"seed": 0', 'seed = 0'])
+@pytest.mark.parametrize('text', ['', '{"seed": 0', 'seed = 0', '[]', '\xff'])
 def test_a_damaged_config_file_is_named(text, tmp_path):
   path = tmp_path / configuration.CONFIG_FILE
-  path.write_text(text, encoding='utf-8')
+  path.write_text(text, encoding='latin-1')
   with pytest.raises(ValueError, match=re.escape(str(path))):
     configuration.load(str(tmp_path))
 

@@ -10,8 +10,6 @@ validation part; the draw is the same for every run.
 import io
 import os
 import pickletools
-import tarfile
-import zlib
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -121,14 +119,11 @@ def _unpack(
     spelling: name for name in names for spelling in _spellings(name)
   }
   records = {}
-  try:
-    with tarfile.open(fileobj=file) as archive:
-      for member in archive:
-        name = spellings.get(os.path.basename(member.name))
-        if name and (content := archive.extractfile(member)):
-          records[name] = _records(content.read(), name, f'{path} ({name})')
-  except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is a damaged archive: {error}') from error
+  with raw_files.unpacking(path, file) as files:
+    for place, content in files:
+      name = spellings.get(os.path.basename(place))
+      if name:
+        records[name] = _records(content.read(), name, f'{path} ({name})')
   absent = [name for name in names if name not in records]
   if absent:
     raise ValueError(f'{path} holds no {", no ".join(absent)}')

@@ -101,9 +101,10 @@ def load_number_names(data_dir: str, split: str) -> Pairs:
   """
   del data_dir  # nothing to read, and too little to prepare
   prepared.check_split(split, NUMBERS)
-  rng = np.random.default_rng(SEED)
-  digits = rng.integers(1, 7, size=10 * sum(NUMBERS.values()))
-  drawn = dict.fromkeys(rng.integers(10 ** (digits - 1), 10**digits).tolist())
+  # Drawn anew at every start; a Generator may draw otherwise in a later NumPy.
+  rng = np.random.RandomState(SEED)
+  digits = rng.randint(1, 7, size=10 * sum(NUMBERS.values()))
+  drawn = dict.fromkeys(rng.randint(10 ** (digits - 1), 10**digits).tolist())
   shuffled = rng.permutation(list(drawn)[: sum(NUMBERS.values())])
   stops = np.cumsum(list(NUMBERS.values()))[:-1]
   part = dict(zip(NUMBERS, np.split(shuffled, stops), strict=True))[split]

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 
 import numpy as np
+from absl import logging
 
 from hyper.data import prepared, raw_files
 
@@ -73,23 +74,28 @@ def _read(data_dir: str, first_bytes: int) -> bytes:
   path = raw_files.find(folders, names)
   if path is None:
     raise raw_files.missing('enwik8', [' or '.join(names)], folders, _REMEDY)
-  content = _unpacked(path, first_bytes)
-  if first_bytes in SHA256:
+  content = _unpacked(path)
+  if first_bytes == WHOLE or len(content) == WHOLE:
+    raw_files.verify(content, WHOLE, SHA256[WHOLE], path)
+  elif first_bytes in SHA256:
     raw_files.verify(content, first_bytes, SHA256[first_bytes], path)
-  elif len(content) < first_bytes:
+  elif len(content) != first_bytes:
     raise ValueError(
-      f'{path} has only {len(content):,} of {first_bytes:,} bytes.'
+      f'{path} has {len(content):,} bytes; expected {first_bytes:,}, or the '
+      f'{WHOLE:,} of the whole file.'
     )
-  return content
+  else:
+    logging.warning('No checksum is known for %s; it is not verified.', path)
+  return content[:first_bytes]
 
 
-def _unpacked(path: str, first_bytes: int) -> bytes:
+def _unpacked(path: str) -> bytes:
   try:
     if path.endswith('.zip'):
       with zipfile.ZipFile(path) as archive, archive.open('enwik8') as file:
-        return file.read(first_bytes)
+        return file.read()
     with (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:
-      return file.read(first_bytes)
+      return file.read()
   except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged archive: {error}') from error
   except KeyError as error:

@@ -16,8 +16,6 @@ here they do not.
 """
 
 import os
-import tarfile
-import zlib
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -144,19 +142,14 @@ def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
       for name in sorted(names):
         if name.endswith(suffix) and not name.startswith('.'):
           place = os.path.join(folder, name)
-          with open(place, 'rb') as file:
-            yield name[: -len(suffix)], place, file.read()
+          with open(place, 'rb') as found:
+            yield name[: -len(suffix)], place, found.read()
     return
-  try:
-    with tarfile.open(path) as archive:
-      for member in archive:
-        name = os.path.basename(member.name)
-        hidden = not name.endswith(suffix) or name.startswith('.')
-        if not hidden and (extracted := archive.extractfile(member)):
-          place = f'{path} ({member.name})'
-          yield name[: -len(suffix)], place, extracted.read()
-  except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is a damaged archive: {error}') from error
+  with raw_files.unpacking(path) as files:
+    for place, file in files:
+      name = os.path.basename(place)
+      if name.endswith(suffix) and not name.startswith('.'):
+        yield name[: -len(suffix)], f'{path} ({place})', file.read()
 
 
 def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:

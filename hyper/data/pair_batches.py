@@ -7,6 +7,7 @@ there.
 """
 
 import dataclasses
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
+from hyper.data import raw_files
 from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, WordPieces
 
@@ -171,13 +173,14 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
 
   Raises:
     OSError: they cannot be kept there.
+    ValueError: those kept there are damaged.
   """
   path = None
   if pairs.folder is not None:
     name = f'lengths_{split}_{pieces.fingerprint}.npy'
     path = os.path.join(pairs.folder, name)
     if os.path.exists(path):
-      return np.load(path)
+      return _kept(path, len(pairs))
     logging.info('Measuring %s sentence pairs.', f'{len(pairs):,}')
   parts = [
     np.array(
@@ -191,8 +194,19 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
   ]
   lengths = np.concatenate([np.zeros((0, 2), np.int32), *parts])
   if path is not None:
-    partial = f'{path}.{os.getpid()}.partial'
-    with open(partial, 'wb') as file:
-      np.save(file, lengths)
-    os.replace(partial, path)
+    file = io.BytesIO()
+    np.save(file, lengths)
+    raw_files.store(file.getvalue(), path)
+  return lengths
+
+
+def _kept(path: str, count: int) -> np.ndarray:
+  try:
+    lengths = np.load(path)
+    if lengths.shape != (count, 2):
+      raise ValueError(f'shape {lengths.shape}, not {(count, 2)}')
+  except (ValueError, EOFError) as error:
+    raise ValueError(
+      f'{path} is damaged ({error}). Delete it to have it made again.'
+    ) from error
   return lengths

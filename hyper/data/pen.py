@@ -17,7 +17,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -131,9 +131,20 @@ def _of_csv(file: Any) -> list[Any]:
   return [
     [[[row[k] for k in columns] for row in stroke] for stroke in strokes]
     for strokes in (
-      _together(line, 'stroke') for line in _together(rows, 'line')
+      _together(line, 'stroke')
+      for line in _together(_as_wide_as_the_first(rows), 'line')
     )
   ]
+
+
+def _as_wide_as_the_first(rows: csv.DictReader) -> Iterator[dict[str, str]]:
+  for row in rows:
+    if None in row:  # where DictReader puts what is too much
+      raise ValueError(
+        f'row {rows.line_num} has more cells than the first row has names; '
+        'numbers have a point, not a comma.'
+      )
+    yield row
 
 
 def _together(
@@ -163,9 +174,13 @@ def _line(line: Any, n: int) -> np.ndarray:
       strokes.fill_gaps(stroke, usual, GAP_INTERVALS * usual, 1.0)
       for stroke in found
     ]
-  if sum(map(len, found)) < 3:
-    raise ValueError(f'line {n} has fewer than three readings.')
-  return strokes.to_offsets(found)
+  offsets = strokes.to_offsets(found)
+  if len(offsets) < 2:
+    raise ValueError(
+      f'line {n} has fewer than three readings from its first stroke of more '
+      'than one on.'
+    )
+  return offsets
 
 
 def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:

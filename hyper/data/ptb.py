@@ -6,8 +6,6 @@ The text is the LDC's, so nothing is downloaded.
 """
 
 import os
-import tarfile
-import zlib
 
 import numpy as np
 
@@ -100,14 +98,11 @@ def _symbols(split: str, path: str) -> np.ndarray:
 
 def _member(path: str, names: tuple[str, ...]) -> tuple[str, bytes]:
   """Returns name and content of the first of `names` in a tar archive."""
-  try:
-    with tarfile.open(path) as archive:
-      for member in archive:
-        name = os.path.basename(member.name)
-        if name in names and (file := archive.extractfile(member)):
-          return name, file.read()
-  except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is a damaged archive: {error}') from error
+  with raw_files.unpacking(path) as files:
+    for place, file in files:
+      name = os.path.basename(place)
+      if name in names:
+        return name, file.read()
   raise ValueError(f'{path} holds no {" or ".join(names)}')
 
 

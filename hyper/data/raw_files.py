@@ -1,13 +1,17 @@
 """Files as their owners publish them: found, fetched, checked, kept whole."""
 
+import contextlib
 import hashlib
 import http.client
 import os
 import queue
+import tarfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO
 
 
 def find(folders: Iterable[str], names: Iterable[str]) -> str | None:
@@ -45,6 +49,28 @@ def verify(content: bytes, size: int, sha256: str, name: str) -> None:
       f'{name} is not the expected data: expected {size:,} bytes with SHA-256 '
       f'{sha256}, found {len(content):,} bytes with SHA-256 {found}.'
     )
+
+
+@contextlib.contextmanager
+def unpacking(
+  path: str, file: IO[bytes] | None = None
+) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+  """The paths and files in a tar archive, one after the other.
+
+  Args:
+    path: of the archive.
+    file: its content, where it is not on the disk.
+
+  Raises:
+    ValueError: the archive is damaged, noticed at once or while the block
+      reads from it.
+  """
+  try:
+    with tarfile.open(path, fileobj=file) as archive:
+      found = ((x.name, archive.extractfile(x)) for x in archive)
+      yield ((name, content) for name, content in found if content)
+  except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
+    raise ValueError(f'{path} is a damaged archive: {error}') from error
 
 
 def fetch(url: str, seconds: float = 10.0) -> bytes:

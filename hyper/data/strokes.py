@@ -162,7 +162,7 @@ class Normalisation:
     size = np.hypot(offsets[:, 0], offsets[:, 1])
     own = float(np.sqrt((size.astype(np.float64) ** 2).mean()))
     usual = float(np.sqrt((self.mean**2 + self.deviation**2).sum()))
-    if not own:
+    if not own > 0:  # nor NaN, of no steps
       raise ValueError('the line to go on from is a single point.')
     return offsets * np.array([usual / own, usual / own, 1], np.float32)
 

@@ -10,8 +10,6 @@ import gzip
 import html
 import os
 import re
-import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -94,28 +92,23 @@ def _split(
 ) -> Iterator[dict[str, bytes]]:
   for path, members in parts:
     names = [f'{path} ({member})' for member in members]
-    try:
-      # Each side reads the archive from its beginning on: they lie in it one
-      # after the other, and are wanted side by side.
-      with (
-        _member(path, members[0]) as source,
-        _member(path, members[1]) as target,
-      ):
-        yield from read_pairs(source, target, *names)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-      raise ValueError(f'{path} is a damaged archive: {error}') from error
+    # Each side reads the archive from its beginning on: they lie in it one
+    # after the other, and are wanted side by side.
+    with (
+      _member(path, members[0]) as source,
+      _member(path, members[1]) as target,
+    ):
+      yield from read_pairs(source, target, *names)
 
 
 @contextlib.contextmanager
 def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
   """The lines of a file of an archive, which is in any folder of it."""
-  with tarfile.open(path) as archive:
-    for member in archive:
-      if os.path.basename(member.name) == name:
-        file = archive.extractfile(member)
-        if file:
-          yield _lines(file, name)
-          return
+  with raw_files.unpacking(path) as files:
+    for place, file in files:
+      if os.path.basename(place) == name:
+        yield _lines(file, name)
+        return
   raise ValueError(f'{path} holds no {name}')
 
 

@@ -85,8 +85,27 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 def test_a_file_that_is_too_short_is_refused(tmp_path):
   (tmp_path / 'enwik8').write_bytes(CONTENT[:1500])
-  with pytest.raises(ValueError, match='only 1,500 of 1,600 bytes'):
+  with pytest.raises(ValueError, match='has 1,500 bytes; expected 1,600, or'):
     load(tmp_path, 1600)
+
+
+def test_a_prefix_is_of_the_whole_file_that_is_verified(tmp_path):
+  (tmp_path / 'enwik8').write_bytes(CONTENT[:-1] + b'x')
+  with pytest.raises(ValueError, match='enwik8 is not the expected data'):
+    load(tmp_path, 1600)
+  (tmp_path / 'enwik8').write_bytes(CONTENT)
+  assert b''.join(load(tmp_path, 1600)) == CONTENT[:1600]
+
+
+def test_a_prefix_without_a_checksum_is_said_to_be_unverified(tmp_path, caplog):
+  path = tmp_path / 'enwik8.first1600'
+  path.write_bytes(CONTENT[:1601])
+  with pytest.raises(ValueError, match='has 1,601 bytes; expected 1,600'):
+    load(tmp_path, 1600)
+  path.write_bytes(CONTENT[:1600])
+  with caplog.at_level('WARNING'):
+    assert b''.join(load(tmp_path, 1600)) == CONTENT[:1600]
+  assert f'for {path}; it is not verified' in caplog.text
 
 
 @pytest.mark.parametrize('name', ['enwik8.zip', 'enwik8.gz'])

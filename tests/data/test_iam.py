@@ -235,7 +235,7 @@ def test_real_files(real_data_dir):
   assert [len(lines) for lines in splits.values()] == [10_244, 1_382]
   assert set(strokes.SPLITS) < set(prepared.SPLITS)
   for lines in splits.values():
-    assert min(len(line.offsets) for line in lines) == pytest.approx(300, abs=1)
+    assert min(len(line.offsets) for line in lines) >= 300
   names = [line.name for lines in splits.values() for line in lines]
   assert len(set(names)) == len(names)
   first = splits['validation'][0]

@@ -134,6 +134,21 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   assert pairs.reads == 2 and len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize('content', [b'', b'lengths', None])
+def test_lengths_that_are_damaged_are_named(tmp_path, content):
+  pairs = Folder([('a', 'b')] * 3)
+  pairs.folder = str(tmp_path)
+  pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
+  pair_batches.measure(pairs, pieces, 'train')
+  (path,) = tmp_path.iterdir()
+  if content is None:
+    np.save(path, np.ones((2, 2), np.int32))
+  else:
+    path.write_bytes(content)
+  with pytest.raises(ValueError, match=r'\.npy is damaged .* Delete it'):
+    pair_batches.measure(pairs, pieces, 'train')
+
+
 @pytest.mark.parametrize(
   'fields, message',
   [

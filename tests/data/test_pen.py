@@ -118,6 +118,7 @@ POINT = [1, 2]
     (json.dumps([[[POINT, [1, 10**400]]]]), 'reading 2'),
     (json.dumps([[[POINT, 7]]]), 'reading 2'),
     (json.dumps([[[POINT] * 2]]), 'fewer than three readings'),
+    (json.dumps([[[POINT], [POINT], [POINT]]]), 'fewer than three readings'),
   ],
 )
 def test_what_is_wrong_in_a_file_is_named(tmp_path, text, message):
@@ -136,6 +137,13 @@ def test_rows_that_do_not_stand_together_are_named(tmp_path, rows, column):
   rows = '\n'.join(f'{row},0,0' for row in rows.split())
   path.write_text(f'line,stroke,x,y\n{rows}\n')
   with pytest.raises(ValueError, match=f"a.csv: the rows of {column} '1'"):
+    pen.read(str(path))
+
+
+def test_numbers_with_a_comma_are_named(tmp_path):
+  path = tmp_path / 'a.csv'
+  path.write_text('line,stroke,x,y\n1,1,10,52\n1,1,12,1,50,2\n')
+  with pytest.raises(ValueError, match=r'a\.csv: row 3 has more cells'):
     pen.read(str(path))
 
 

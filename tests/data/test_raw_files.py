@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import http.server
+import io
 import os
 import socket
+import tarfile
 import threading
 import time
 
@@ -143,3 +145,44 @@ def test_store_names_the_unwritable_folder(tmp_path):
   blocked.touch()
   with pytest.raises(OSError, match=f'cannot write to {blocked}/below'):
     raw_files.store(b'', str(blocked / 'below' / 'file'))
+
+
+def make_archive(path, link=''):
+  with tarfile.open(path, 'w:gz') as archive:
+    for name in ('a/one', 'a/two'):
+      member = tarfile.TarInfo(name)
+      member.size = 20_000
+      archive.addfile(member, io.BytesIO(os.urandom(member.size)))
+    folder = tarfile.TarInfo('a')
+    folder.type = tarfile.DIRTYPE
+    archive.addfile(folder)
+    if link:
+      member = tarfile.TarInfo('a/link')
+      member.type, member.linkname = tarfile.SYMTYPE, link
+      archive.addfile(member)
+
+
+def read_archive(path, file=None):
+  with raw_files.unpacking(str(path), file) as files:
+    return {name: len(file.read()) for name, file in files}
+
+
+def test_the_files_of_an_archive(tmp_path):
+  path = tmp_path / 'x.tgz'
+  make_archive(path, link='one')
+  wanted = dict.fromkeys(('a/one', 'a/two', 'a/link'), 20_000)
+  assert read_archive(path) == wanted
+  assert read_archive('elsewhere', io.BytesIO(path.read_bytes())) == wanted
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+  path = tmp_path / 'x.tgz'
+  make_archive(path)
+  whole = path.read_bytes()
+  for damaged in (b'', b'no archive', whole[: len(whole) // 2]):
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r'x\.tgz is a damaged archive'):
+      read_archive(path)
+  make_archive(path, link='nowhere')
+  with pytest.raises(ValueError, match=r'x\.tgz is a damaged archive'):
+    read_archive(path)
