@@ -2,9 +2,9 @@
 
 A cell is a pure function in the paper's letters and a thin Flax module that
 owns its parameters. The module is an `nn.RNNCellBase`: it runs under flax's
-`nn.RNN`, and faster under `hyper.recurrence.Recurrence`.
+`nn.RNN`, and mostly faster under `hyper.recurrence.Recurrence`.
 
-Every cell offers the same four pieces to whoever runs it over time:
+Besides its fields, every cell offers four pieces to whoever runs it over time:
 
   weights(input_size)    declares (or reads) the parameters
   pack(weights)          -> (matrices, small): what products use, what is left
@@ -587,7 +587,7 @@ class HyperLSTMCell(Cell):
   def scalings(
     self, weights: Weights, h_hyper: Float[Array, '*t m']
   ) -> Float[Array, '*t 4 n']:
-    """d_h of the gates: what an hyper state makes of the rows of W_h (eq. 12).
+    """d_h of the gates: what a hyper state makes of the rows of W_h (eq. 12).
 
     W_h is held with one column for each unit, so d_h scales columns here.
     """

@@ -1,4 +1,4 @@
-"""Writes the weights of a trained run as safetensors.
+"""Writes the weights of a trained image classifier as safetensors.
 
   python -m hyper.export --workdir=runs/hyper_40_1 --baked
 

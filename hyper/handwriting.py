@@ -25,7 +25,8 @@ class HandwritingModel(nn.Module):
     cells: from the bottom up.
     mixtures: m.
     output_dropout_rate: on the input of the linear layer.
-    derivative_limit: keeps the gradient of long lines finite, see `Recurrence`.
+    derivative_limit: of the loss as it is, see `Recurrence`; keeps the gradient
+      of long lines finite.
 
   Deviation: the paper does not say whether output dropout is also between the
   layers of a stack; here it is behind the last one only.

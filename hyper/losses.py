@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-# Beyond these a mixture's parameters stay as they are, so that in float32 no
+# A mixture's parameters are clipped to these bounds, so that in float32 no
 # density is infinite and no gradient is lost in rounding: deviations within
 # e^-7 and e^7, correlations within +-tanh(4), which is 0.9993.
 LOG_SIGMA_BOUND = 7.0

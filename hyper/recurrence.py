@@ -1,10 +1,11 @@
-"""Running a cell over time: the only place that knows about scan.
+"""Running a cell over time, with a gradient of our own.
 
 A plain `lax.scan` lets autodiff build every weight's gradient inside the loop,
 one small product a step. Here the backward scan emits only the cotangents of
-the products; each weight's gradient is one large product behind it. Products
-of dense inputs are likewise taken for all steps at once, before the scan.
-Values and gradients are those of the plain scan. There are no forward-mode
+the products; the gradient of each matrix is one large product behind it, that
+of a matrix on symbols a scatter. Products of dense inputs are likewise taken
+for all steps at once, before the scan. Values are those of the plain scan, and
+so are gradients where there is no `derivative_limit`. There are no forward-mode
 derivatives.
 
 Shapes: b batch, t time, n units, v input size.
@@ -164,7 +165,7 @@ def unroll(
   dtype: Any = jnp.float32,
   derivative_limit: float = 0.0,
 ) -> tuple[Any, Float[Array, 't b n']]:
-  """Runs `step` over time, with all weight gradients behind the loop.
+  """Runs `step` over time, with the gradients of matrices behind the loop.
 
   Args:
     step: `step(product, small, carry, x, masks) -> (carry, output)`, the pure

@@ -44,7 +44,7 @@ class KernelGenerator(nn.Module):
 
   Deviation: the author's notebook reverses the axes of the generated kernel,
   so that there each *output* channel owns a W_i; here it is the input channel
-  as printed. The counts are the same.
+  as printed. The counts are the same where a tile is square in channels.
 
   Attributes:
     tile: the shape of a basic kernel, (*window, i, o).

@@ -1,10 +1,10 @@
 """Data sets prepared once by tensorflow-datasets, then read into NumPy arrays.
 
 The prepared copy of a data set lies in `<data_dir>/prepared/<name>/<version>`:
-array_record files, their checksums, sizes and citation, written without
-TensorFlow. Where that folder exists it is complete (another one is filled and
-renamed) and the raw files are looked at no more: a change in what a source
-reads must raise its version.
+array_record files, their sizes and citation, written without TensorFlow. Where
+that folder exists it is complete (another one is filled and renamed) and the
+raw files are looked at no more: a change in what a source reads must raise its
+version.
 
 A `Source` fits into memory and is read into it; the records of a
 `RecordSource` stay on the disk and are fetched by number.

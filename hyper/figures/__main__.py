@@ -168,7 +168,10 @@ def define_flags() -> None:
   )
   generate.define_text_flags()
   flags.DEFINE_string(
-    'output', '', 'The picture, .png, .svg or .pdf; weight_change also .html.'
+    'output',
+    '',
+    'The picture, .png, .svg or .pdf; of weight_change also .html, of examples '
+    '.md.',
   )
   flags.DEFINE_string('sentence', '', 'What is translated, for attention.')
   flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
