@@ -103,7 +103,7 @@ def draw_weight_change(
   Moves of the lifted pen, where much may change, are thin lines.
 
   Deviation: the paper does not say what the colours are relative to. Here a
-  colour is full from the 99th percentile of its gate on, since the first steps,
+  colour is full from the 95th percentile of its gate on, since the first steps,
   from a state of zeros, change the weights most.
 
   Args:
@@ -127,7 +127,7 @@ def draw_weight_change(
   for k, (_, place) in enumerate(placed):
     ends = np.cumsum(line[:, :2], 0) * (1, -1) + place
     begins = np.concatenate([place[None], ends[:-1]])
-    full = max(np.percentile(rows[:, k], 99), np.finfo(np.float32).tiny)
+    full = max(np.percentile(rows[:, k], 95), np.finfo(np.float32).tiny)
     x = (rows[:, k, None] / full).clip(0, 1)
     axes.add_collection(
       LineCollection(
