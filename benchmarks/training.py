@@ -55,10 +55,9 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   state = training.init_state(task.init, optimizer, config.seed)
   step = training.make_train_step(task.loss, optimizer, schedule)
 
-  batches = task.batches('train', config.seed, 0)
-
   def draw() -> Iterator[Any]:
-    return itertools.islice(batches, args.steps)
+    # From the start each time: other batches may be of other lengths.
+    return itertools.islice(task.batches('train', config.seed, 0), args.steps)
 
   held = list(draw())
   _, compile_seconds, size = measure.compile_timed(step, state, held[0])
