@@ -47,8 +47,7 @@ SIZES = {
 def main() -> None:
   """Measures each size and prints a table."""
   dtype, output = jnp.dtype(flags.FLAGS.dtype), flags.FLAGS.output
-  if output:
-    commands.prepare_output(output, ('json',))
+  commands.prepare_output(output, ('json',))
   results = {}
   for name in flags.FLAGS.size:
     contenders = make_contenders(SIZES[name], dtype)

@@ -86,8 +86,7 @@ def figures(
 def main() -> None:
   """Measures and prints, and writes a file where one is named."""
   args = flags.FLAGS
-  if args.output:
-    commands.prepare_output(args.output, ('json',))
+  commands.prepare_output(args.output, ('json',))
   size = args.batch_size
   networks = {name: Network(name, args.variant, size) for name in CONFIGS}
   training_steps = {name: x.train() for name, x in networks.items()}

@@ -36,8 +36,7 @@ EMBEDDED = (
 def main() -> None:
   """Measures each config and prints a table."""
   args, results = flags.FLAGS, {}
-  if args.output:
-    commands.prepare_output(args.output, ('json',))
+  commands.prepare_output(args.output, ('json',))
   for config in args.config:
     with tempfile.TemporaryDirectory() as workdir:
       results[config] = measured(config, args, workdir)

@@ -98,10 +98,14 @@ def check_unread(
 def prepare_output(path: str, endings: Collection[str] = ()) -> None:
   """Makes the folder of a file to write, before the work for it begins.
 
+  An empty path stands for no file, and nothing is done.
+
   Raises:
     ValueError: the path does not end as it must.
     OSError: the folder cannot be made.
   """
+  if not path:
+    return
   if endings and not path.endswith(tuple(f'.{x}' for x in endings)):
     raise ValueError(
       f'--output is {path!r}; it must end in .{", .".join(endings)}.'

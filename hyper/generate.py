@@ -248,8 +248,7 @@ READ = {  # the flags of each
 
 def main(what: str) -> None:
   """Generates what the argument names."""
-  if FLAGS.output:
-    commands.prepare_output(FLAGS.output)
+  commands.prepare_output(FLAGS.output)
   GENERATE[what]()
 
 

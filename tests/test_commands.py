@@ -31,8 +31,8 @@ commands.start(main, define_flags, CHOICES)
 BOTH = {'a': ('count', 'raise', 'status'), 'b': ('count',)}
 
 
-def run(*arguments, choices=None):
-  script = PLAIN.replace('CHOICES', repr(choices or {}))
+def run(*arguments, choices=()):
+  script = PLAIN.replace('CHOICES', repr(choices))
   return subprocess.run(
     [sys.executable, '-c', script, *arguments],
     capture_output=True,
@@ -44,8 +44,8 @@ def run(*arguments, choices=None):
 @pytest.mark.parametrize(
   'arguments, choices, printed, status',
   [
-    (['--count=3'], None, 'ran 3\n', 0),
-    (['--status=130'], None, 'ran 1\n', 130),
+    (['--count=3'], (), 'ran 3\n', 0),
+    (['--status=130'], (), 'ran 1\n', 130),
     (['b', '--count=2'], BOTH, 'ran 2 b\n', 0),
   ],
 )
@@ -57,16 +57,16 @@ def test_a_command_runs(arguments, choices, printed, status):
 @pytest.mark.parametrize(
   'arguments, choices, line',
   [
-    (['--count=0'], None, 'flag --count=0: '),
-    (['--cuont=2'], None, "Unknown command line flag 'cuont'. Did you mean: c"),
-    (['word'], None, 'unexpected arguments: word'),
+    (['--count=0'], (), 'flag --count=0: '),
+    (['--cuont=2'], (), "Unknown command line flag 'cuont'. Did you mean: c"),
+    (['word'], (), 'unexpected arguments: word'),
     (['c'], BOTH, "got 'c'; say one of: a, b."),
     ([], BOTH, 'say one of: a, b.'),
     (['b', '--status=1'], BOTH, 'b does not read --status; it reads --count.'),
-    (['--raise=ValueError'], None, 'the cause'),
-    (['--raise=FloatingPointError'], None, 'the cause'),
-    (['--raise=FileNotFoundError'], None, 'the cause'),
-    (['--raise=IsADirectoryError'], None, 'the cause'),
+    (['--raise=ValueError'], (), 'the cause'),
+    (['--raise=FloatingPointError'], (), 'the cause'),
+    (['--raise=FileNotFoundError'], (), 'the cause'),
+    (['--raise=IsADirectoryError'], (), 'the cause'),
   ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
@@ -87,6 +87,7 @@ def test_an_output_is_looked_at_before_the_work(tmp_path):
   commands.prepare_output(str(tmp_path / 'new' / 'x.png'), ('svg', 'png'))
   assert (tmp_path / 'new').is_dir()
   commands.prepare_output('anything')
+  commands.prepare_output('', ('svg', 'png'))
   with pytest.raises(ValueError, match="'x.gif'; it must end in .svg, .png."):
     commands.prepare_output('x.gif', ('svg', 'png'))
   (tmp_path / 'file').touch()

@@ -145,8 +145,7 @@ READ = {
 def main(what: str) -> None:
   """Draws what the argument names, and prints where it is."""
   draw, endings, _ = DRAW[what]
-  if FLAGS.output:
-    commands.prepare_output(FLAGS.output, endings)
+  commands.prepare_output(FLAGS.output, endings)
   path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{endings[0]}')
   draw(path)
   print(path)
