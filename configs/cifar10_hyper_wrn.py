@@ -9,6 +9,11 @@ small and without data.
 All 36 kernels of the three groups are made from tiles of 16 channels. Differs
 from cifar10_wrn.py in that and, as in the paper, in optimizer and schedule.
 The initialisation is ours, see `StaticHyperNetwork` in hyper/static.py.
+
+While the learning rate is high, a step changes all generated kernels together,
+the running averages of batch norm lag behind, and the validation error is high
+and noisy (results/README.md has figures): judge a young run by its training
+error.
 """
 
 from ml_collections import ConfigDict

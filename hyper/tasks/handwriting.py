@@ -274,11 +274,7 @@ def make_model(
   Raises:
     ValueError: a field does not fit.
   """
-  if layers < 1 or mixtures < 1:
-    raise ValueError(
-      f'config.model.layers is {layers} and .mixtures {mixtures}; both must be '
-      'positive.'
-    )
+  check_positive('config.model', layers=layers, mixtures=mixtures)
   if derivative_limit < 0:
     raise ValueError(
       f'config.model.derivative_limit is {derivative_limit}; it cannot be < 0.'
