@@ -8,8 +8,8 @@ plain LSTMs of Table 4 have not) and `:embedded`, small and without data.
 A prefix of the file, with its own split, serves for runs that are to be short:
 `--config.data.source=enwik8:4154064`.
 
-Not in the paper: the number of steps, and that gradients are clipped by their
-global norm.
+Not in the paper: the number of steps, that gradients are clipped by their
+global norm, and that the state goes on from window to window.
 """
 
 from ml_collections import ConfigDict

@@ -13,6 +13,8 @@ analysis of the compiler for CPU, or 12.1 GiB with `--config.model.remat=True`,
 both with the flag that benchmarks/translation_memory.py names.
 
 Not in the paper: the number of steps, the token budget and the buckets.
+Dropout, clipping, the rate of Adam, the uniform start and the beam's penalties
+are GNMT's, after descriptions of it; the beam's size is ours.
 """
 
 from ml_collections import ConfigDict

@@ -6,7 +6,8 @@ Variants: `:1250` (units), `:two_layer`, `:layer_norm` and `:embedded`, small
 and without data.
 
 Not in the paper: the number of steps (the author's published curve has its
-best point at 37,000), and that gradients are clipped by their global norm.
+best point at 37,000), that gradients are clipped by their global norm, and that
+the state goes on from window to window.
 """
 
 from ml_collections import ConfigDict

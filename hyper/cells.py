@@ -30,6 +30,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Bool, Float
 
 LAYER_NORM_EPSILON = 1e-3  # inside the square root, as in the author's cell
+DTYPES = ('float32', 'bfloat16', 'float16')  # of products; sums are float32
 
 Product = Callable[[str, Array], Array]
 Weights = dict[str, Any]  # arrays, or one for each gate
@@ -242,12 +243,14 @@ class Cell(nn.RNNCellBase):
     input_size: v, needed only where the inputs are symbols (integers), each
       standing for its one-hot vector. Flax's nn.RNN takes vectors only,
       `Recurrence` both.
-    dtype: the precision of the large products; states and sums are float32.
-    train: whether recurrent dropout is on when the module is called.
+    dtype: the precision of the large products, float32, bfloat16 or float16;
+      states and sums are float32.
+    train: whether recurrent dropout is on when the module is called. Under
+      nn.RNN it needs `split_rngs={'params': False, 'dropout': True}` there.
 
   Raises:
-    ValueError: a size is not positive, a rate not within [0, 1), the dtype not
-      floating, or a choice not among those allowed.
+    ValueError: a size is not positive, a rate not within [0, 1), or a dtype or
+      another choice not among those allowed.
   """
 
   units: int
@@ -755,14 +758,11 @@ def check_fields(cell: nn.Module) -> None:
   for name in ('dropout_rate', 'hyper_dropout_rate'):
     check_rate(name, getattr(cell, name, 0.0))
   try:
-    is_floating = jnp.issubdtype(jnp.dtype(cell.dtype), jnp.floating)
+    dtype = jnp.dtype(cell.dtype).name
   except TypeError:
-    is_floating = False
-  if not is_floating:
-    raise ValueError(
-      f"dtype is {cell.dtype!r}; it must be floating, such as 'float32' or "
-      "'bfloat16'."
-    )
+    dtype = ''
+  if dtype not in DTYPES:
+    raise ValueError(f'dtype is {cell.dtype!r}; allowed: {", ".join(DTYPES)}.')
 
 
 def check_rate(name: str, rate: float) -> None:

@@ -58,7 +58,8 @@ class Perceptron(nn.Module):
   """The network of appendix A.1: one hidden layer of ReLU, 10 classes.
 
   With 28x28 images `hidden/kernel` has 784 x 256 = 200,704 parameters; pixels
-  are numbered row by row. Initialised after He et al. (2015), biases zero.
+  are numbered row by row. The hidden layer starts after He et al. (2015), the
+  softmax layer as flax's dense layers do (LeCun et al. 1998), biases at zero.
 
   Raises:
     ValueError: `hidden_units` is not positive.
@@ -99,8 +100,9 @@ class WideResNet(nn.Module):
   twice), shortcuts have no parameters, every convolution has a bias, one batch
   norm stands right after conv1, and one, with ReLU, before the pooling. The
   norm after conv1 is the least certain part: another 32 parameters elsewhere
-  would do as well. Momentum and initialisation (He et al. 2015) are those
-  common for such networks.
+  would do as well. Batch norm's momentum and the convolutions' initialisation
+  (He et al. 2015) are those common for such networks; the softmax layer starts
+  as flax's dense layers do.
 
   Attributes:
     blocks: N, the blocks in a group; the depth is 6 N + 4.

@@ -49,7 +49,7 @@ def text(
 
   Raises:
     ValueError: the run is no character model, or the prompt has a symbol
-      that the training text does not have.
+      that is not in its vocabulary.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
   task, params = trained.load_text_model(workdir, which)

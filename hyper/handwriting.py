@@ -29,7 +29,9 @@ class HandwritingModel(nn.Module):
       of long lines finite.
 
   Deviation: the paper does not say whether output dropout is also between the
-  layers of a stack; here it is behind the last one only.
+  layers of a stack; here it is behind the last one only. The limit of
+  derivatives is Graves's, not the paper's. The linear layer starts orthogonal
+  under every cell; the paper says so for the baselines alone.
 
   Raises:
     ValueError: there is no such dropout rate.

@@ -40,11 +40,20 @@ class Recurrence(nn.Module):
       back, as Graves (arXiv 1308.0850, section 2.1) clips the derivatives of
       an LSTM. It keeps the gradient through a thousand steps finite where a
       cell amplifies what it is given, as one with layer norm may.
+
+  Raises:
+    ValueError: `remat_steps` or `derivative_limit` is negative.
   """
 
   cell: nn.RNNCellBase
   remat_steps: int = 0
   derivative_limit: float = 0.0
+
+  def __post_init__(self) -> None:
+    for name in ('remat_steps', 'derivative_limit'):
+      if getattr(self, name) < 0:
+        raise ValueError(f'{name} is {getattr(self, name)}; it cannot be < 0.')
+    super().__post_init__()
 
   def __call__(
     self,
@@ -68,7 +77,8 @@ class Recurrence(nn.Module):
         where the cell itself says `train`.
       lengths: where each sequence ends; from there on its outputs are zeros,
         and its carry stays as it is. None means that all fill the window.
-      reset: where a sequence starts anew, from the zero carry.
+      reset: where a sequence starts anew, from the zero carry; behind its end
+        it has none.
 
     Raises:
       ValueError: `remat_steps` does not divide the window, or there is a
@@ -114,7 +124,7 @@ def with_ends(
   if lengths is not None:
     is_live = jnp.arange(shape[1])[:, None] < lengths[None]
   if reset is not None:
-    starts = reset.T
+    starts = reset.T & is_live
 
   def step(product, small, carry, x, controls):
     is_live, starts, masks = controls

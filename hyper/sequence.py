@@ -26,7 +26,9 @@ class CharacterModel(nn.Module):
     remat_steps: saves memory in training, see `Recurrence`.
 
   Deviation: the paper does not say where a stack of two layers has its input
-  dropout; here the layer below counts as the input of the layer above.
+  dropout; here the layer below counts as the input of the layer above. Of the
+  softmax layer it says for the baselines alone that it starts orthogonal; here
+  it does so under every cell.
 
   Raises:
     ValueError: there is no such dropout rate.

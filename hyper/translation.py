@@ -64,7 +64,8 @@ class Translator(nn.Module):
     start_limit: parameters start uniform in plus and minus this; GNMT's 0.04
       is for 1024 units, and smaller models learn slowly from it.
     uniform_cells: whether the cells too start so, as GNMT's do, but for the
-      gains of layer norm; otherwise they start as they do by themselves.
+      gains and shifts of layer norm; otherwise they start as they do by
+      themselves.
     remat: whether the backward pass computes each recurrent layer anew instead
       of keeping what the forward pass had: less memory, more time.
     bottom_context: whether the bottom decoder layer, too, gets the context,
@@ -103,7 +104,7 @@ class Translator(nn.Module):
     """Embeddings, layers, attention, softmax layer."""
     units, start = self.decoder_cells[0].units, uniform(self.start_limit)
     layer = Recurrence
-    if self.remat:  # its last argument, train, is a Python bool
+    if self.remat:  # the argument `train` is a Python bool
       layer = nn.remat(Recurrence, static_argnums=(4,))
     self.source_embedding = nn.Embed(
       self.vocabulary_size, units, embedding_init=start
@@ -130,8 +131,9 @@ class Translator(nn.Module):
   ) -> Float[Array, 'b t v']:
     """Logits of the piece that follows each of the target's `inputs`.
 
-    Padding is at the end of either side; `mask` is of the source. While
-    training, dropout draws from the random stream 'dropout'.
+    Padding is at the end of either side; `mask` is of the source, of which
+    every row has a piece at least. While training, dropout draws from the
+    random stream 'dropout'.
     """
     memory = self.encode(source, mask, train)
     carries = self.zeros(len(inputs))

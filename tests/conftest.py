@@ -1,9 +1,14 @@
-"""Strictness for every test: no implicit broadcasting of ranks.
+"""Strictness for every test, and less time spent on compiling.
 
-Compiling costs the tests more than running: XLA is told not to optimise.
+Strictness: no implicit broadcasting of ranks. Compiling costs the tests more
+than running does: XLA is told not to optimise, and what one test has compiled
+serves the others of its process (and no other process: jax writes these files
+without a lock).
 """
 
 import os
+import shutil
+import tempfile
 
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '')
@@ -13,4 +18,12 @@ os.environ['XLA_FLAGS'] = (
 
 import jax  # noqa: E402 (reads the flags above)
 
+COMPILED = tempfile.mkdtemp(prefix='hyper_compiled_')
+jax.config.update('jax_compilation_cache_dir', COMPILED)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+def pytest_unconfigure() -> None:
+  """Removes what was compiled."""
+  shutil.rmtree(COMPILED, ignore_errors=True)

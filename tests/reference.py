@@ -1,9 +1,11 @@
 """The equations of HyperNetworks (arXiv 1609.09106) in NumPy float64.
 
-Written from the paper alone, with loops, as something to compare with: nothing
-here is fast, and nothing here comes from the package. Names are the paper's
-letters with the hat spelled `hyper`. A matrix is held as the paper holds it,
-W [out, in] with y = W x, one array for each gate.
+Written with loops, as something to compare with: nothing here is fast, and
+nothing here comes from the package. What the paper leaves open (the epsilon of
+layer norm, the forget bias, the biases that its parameter counts tell of) is as
+in the author's code, translation as in descriptions of GNMT. Names are the
+paper's letters with the hat spelled `hyper`. A matrix is held as the paper
+holds it, W [out, in] with y = W x, one array for each gate.
 
 A step is `step(weights, carry, x, **options) -> (new carry, output h)` with
 x [b, N_x]; `unroll` repeats it over time. Default options follow the author's

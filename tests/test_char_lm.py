@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 
 from hyper import training
 from hyper.configuration import splat
@@ -135,3 +136,10 @@ def test_a_blank_is_read_as_the_texts_own_blank(source, read):
   task = types.SimpleNamespace(data=data, vocabulary=symbols)
   numbers = CharLM.encode(task, 'a b', 'the prompt')
   assert symbols.to_bytes(numbers).decode() == read
+
+
+def test_the_score_is_bits_of_each_scored_symbol():
+  nats = np.array([0.3, 2.0, 1.1])
+  sums = {'nats': nats.sum(), 'count': len(nats)}
+  wanted = reference.bits_per_character(-nats)
+  assert CharLM.summarize(None, sums)['bpc'] == pytest.approx(wanted)

@@ -79,22 +79,6 @@ def test_all_36_kernels_are_generated_and_no_other():
   assert sum(name.endswith('conv2/bias') for name in free) == 18
 
 
-def test_the_recipes_of_both_networks():
-  plain = make_task('cifar10_wrn')
-  assert (plain.data.batch_size, plain.data.crop_padding) == (128, 2)
-  assert plain.data.flip and plain.l2_rate == 0.0005
-  rates = {
-    'cifar10_wrn': {0: 0.1, 27_999: 0.1, 28_000: 0.02, 139_999: 0.00016},
-    'cifar10_hyper_wrn': {0: 0.002, 168_000: 0.001, 671_999: 0.00005},
-  }
-  for name, points in rates.items():
-    config = importlib.import_module(f'configs.{name}').get_config('40_1')
-    schedule = training.make_schedule(config.schedule)
-    assert config.train_steps == max(points) + 1
-    for step, rate in points.items():
-      np.testing.assert_allclose(schedule(step), rate, rtol=1e-6)
-
-
 @pytest.fixture(scope='module')
 def small():
   """A small generated network, its state, a batch, and what loss gives."""

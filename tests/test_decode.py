@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 
-from hyper.decode import beam_search
+from hyper.decode import beam_search, draw
 
 PIECES, END, START, SOURCE = 4, 2, 3, 3
 LIMITS = np.array([4, 3])
@@ -125,3 +125,20 @@ def test_an_attention_that_never_falls_on_a_piece_gives_a_finite_score():
   attention[..., 0] = 1
   found = search((logits, attention), 2, 0.2, 0.2)
   assert all(np.isfinite(value) for _, value in found)
+
+
+@pytest.mark.parametrize('temperature', [0.5, 1.0, 2.0])
+def test_the_temperature_divides_the_logits(temperature):
+  logits, count = jnp.array([1.0, 0.0, -1.0, 0.5]), 20_000
+  keys = jax.random.split(jax.random.key(0), count)
+  drawn = jax.vmap(draw, (0, None, None))(keys, logits, temperature)
+  wanted = np.exp(logits / temperature)
+  wanted /= wanted.sum()
+  shares = np.bincount(drawn, minlength=4) / count
+  deviations = np.sqrt(wanted * (1 - wanted) / count)
+  assert (np.abs(shares - wanted) < 4 * deviations).all()
+
+
+def test_the_coldest_draw_is_the_most_probable():
+  logits = jnp.array([1.0, 0.0, 3.0, 0.5])
+  assert all(draw(jax.random.key(k), logits, 0.0) == 2 for k in range(9))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dropped import zero_shares
 
 import evaluate
 import train
@@ -112,14 +113,21 @@ def test_the_layers_stand_on_each_other_without_skips(model):
   assert params['params']['mixture']['kernel'].shape == (UNITS, 6 * M + 1)
 
 
-@pytest.mark.parametrize('where', ['output', 'recurrent'])
-def test_only_training_drops_out(model, where):
+@pytest.mark.parametrize('train', [False, True])
+def test_what_is_dropped(model, train):
   model, params = model
-  rates = {'output': 0.0, 'recurrent': 0.0} | {where: 0.5}
+  model = model.clone(output_dropout_rate=0.3)
+  steps = random_steps(2, 50, 20)
+  found = zero_shares(model, params, model.zeros(50), steps, train)
+  wanted = {'layers_0': np.mean(steps == 0), 'layers_1': 0.0}
+  wanted['mixture'] = 0.3 * train
+  assert found == pytest.approx(wanted, abs=0.03)
+
+
+def test_only_training_drops_out_inside_the_cells(model):
+  _, params = model
   model = HandwritingModel(
-    [LSTMCell(UNITS, dropout_rate=rates['recurrent']) for _ in range(2)],
-    M,
-    rates['output'],
+    [LSTMCell(UNITS, dropout_rate=0.5) for _ in range(2)], M
   )
   steps = random_steps(2, 2, 4)
 
@@ -134,6 +142,14 @@ def test_only_training_drops_out(model, where):
   (plain, one), (same, other) = (run(jax.random.key(k)) for k in (0, 1))
   np.testing.assert_array_equal(plain, same)
   assert np.abs(one - plain).max() > 0.01 < np.abs(one - other).max()
+
+
+def test_the_derivative_limit_is_of_one_line_of_a_batch():
+  cell = {'name': 'lstm', 'units': UNITS}
+  model = handwriting.make_model(
+    cell, 1, M, 0.0, derivative_limit=10.0, lines=32
+  )
+  assert model.derivative_limit == 10 / 32
 
 
 def constant_model(outputs):

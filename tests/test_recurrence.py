@@ -251,7 +251,7 @@ def test_sequences_that_end_and_start_anew(name):
   variables, carry = randomised(cell), random_carry(cell)
   inputs, lengths = random(1, BATCH, TIME, INPUTS), jnp.array([TIME, 1, 3])
   reset = np.zeros((BATCH, TIME), bool)
-  reset[0, 2] = reset[2, 0] = True
+  reset[0, 2] = reset[2, 0] = reset[1, 2] = True  # the last behind its end
 
   def ours(variables, carry, inputs):
     return Recurrence(cell).apply(
@@ -330,6 +330,14 @@ def test_segments_that_do_not_fit_are_refused():
   with pytest.raises(ValueError, match='3, which does not divide .* 4 steps'):
     recurrence.apply(*arguments, train=True)
   recurrence.apply(*arguments)  # as evaluation and generation do
+
+
+@pytest.mark.parametrize(
+  'fields', [{'remat_steps': -2}, {'derivative_limit': -1.0}]
+)
+def test_negative_numbers_are_refused(fields):
+  with pytest.raises(ValueError, match=f'{[*fields][0]} is -'):
+    Recurrence(VARIANTS['lstm'], **fields)
 
 
 def test_vectors_are_given_no_factors():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from dropped import zero_shares
 from test_cells import reference_weights
 
 from hyper.cells import CELLS
@@ -173,21 +174,25 @@ def test_every_parameter_gets_gradient_with_and_without_remat(bottom_context):
     np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7, err_msg=str(path))
 
 
-def test_dropout_is_only_in_training():
-  model, params = make_translator('lstm', dropout_rate=0.5), draw_params('lstm')
-
-  @jax.jit
-  def run(key):
-    return model.apply(
-      {'params': params},
-      *(SOURCE, SOURCE != 0, INPUTS, True),
-      rngs={'dropout': key},
-    )
-
-  one, two = run(jax.random.key(0)), run(jax.random.key(1))
-  without, _ = applied('lstm')(params, SOURCE, INPUTS)
-  assert np.abs(one - two).max() > 0.01
-  assert np.abs(one - without).max() > 0.01
+@BOTTOM
+@pytest.mark.parametrize('train', [False, True])
+def test_what_is_dropped(train, bottom_context):
+  model = make_translator(
+    'lstm', dropout_rate=0.3, bottom_context=bottom_context
+  )
+  rng = np.random.default_rng(0)
+  source, inputs = (rng.integers(1, PIECES, (400, 3)) for _ in range(2))
+  found = zero_shares(
+    *(model, {'params': draw_params('lstm', bottom_context)}),
+    *(source, source != 0, inputs, train),
+  )
+  whole = {'attention_query': 0.0, 'attention_key': 0.0}
+  layers = [f'encoder_layers_{k}' for k in range(4)]
+  layers += [f'decoder_layers_{k}' for k in range(3)]
+  dropped = dict.fromkeys([*layers, 'softmax'], 0.3 * train)
+  if bottom_context:  # there is none before the first of three pieces
+    dropped['decoder_layers_0'] = 1 / 6 + 5 / 6 * 0.3 * train
+  assert found == pytest.approx(whole | dropped, abs=0.03)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,9 @@ class Normalisation:
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:
   """Mean and deviation over all steps of the lines, computed in float64.
 
+  Deviation: the paper does not say whether the lines that it leaves out for
+  being short count here; those of `hyper/data/iam.py` are without them.
+
   Raises:
     ValueError: no line goes in one of the two directions.
   """

@@ -11,7 +11,7 @@ FILE = 'vocabulary.json'
 
 
 class Vocabulary:
-  """The distinct bytes of the training text, each with a number from 0 on.
+  """The distinct bytes of a text, each with a number from 0 on.
 
   Attributes:
     symbols: the bytes, sorted, uint8 [v].
@@ -41,8 +41,8 @@ class Vocabulary:
     if len(unknown):
       symbol = bytes(text[unknown[:1]])
       raise ValueError(
-        f'{name} has {symbol!r} at position {unknown[0]}, a symbol that the '
-        'training text does not have.'
+        f'{name} has {symbol!r} at position {unknown[0]}, a symbol that is not '
+        'in the vocabulary.'
       )
     return numbers
 

@@ -98,8 +98,12 @@ class CharLM:
 
   Training is truncated back-propagation through contiguous streams whose
   carry goes on from window to window. Evaluation scores every symbol of a
-  split once; several streams, each warmed up on the text before it, stand in
-  for the one pass over the whole split that `eval_streams=1` makes.
+  split once.
+
+  Deviation: the paper does not say whether the carry goes on, nor where streams
+  begin; here they begin elsewhere in each epoch, from the zero carry. By
+  default several streams, each warmed up on the text before it, stand in for
+  the paper's one pass over a split, which is `eval_streams=1`.
 
   Raises:
     ValueError: the config or the text is not as it must be.

@@ -173,6 +173,9 @@ class Translate:
 
     BLEU is sacrebleu's, on text without word pieces; its signature says how
     it was computed.
+
+    Deviation: the paper does not say how its own was; where that is of
+    tokenised text, the two are not quite comparable.
     """
     import sacrebleu  # slow, and training does without
 

@@ -1,0 +1,71 @@
+"""The character model against the equations, and where it drops out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from dropped import zero_shares
+from test_cells import reference_weights
+
+from hyper.cells import HyperLSTMCell
+from hyper.sequence import CharacterModel
+
+SYMBOLS, UNITS, HYPER = 6, 5, 3
+
+
+def make_model(**fields):
+  cells = [
+    HyperLSTMCell(UNITS, size, hyper_units=HYPER, embedding_size=2)
+    for size in (SYMBOLS, None)
+  ]
+  return CharacterModel(cells, SYMBOLS, **fields)
+
+
+def draw_params(model, batch):
+  """Parameters far from their initial values; gains stay near 1."""
+  symbols = jnp.zeros((batch, 1), int)
+  shapes = jax.eval_shape(
+    model.init, jax.random.key(0), model.zeros(batch), symbols
+  )
+  rng = np.random.default_rng(0)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: (
+      ('gamma' in str(path)) + 0.4 * rng.normal(size=x.shape).astype('f')
+    ),
+    shapes,
+  )
+
+
+def test_logits_equal_the_equations():
+  model = make_model()
+  variables = draw_params(model, 2)
+  symbols = np.array([[0, 3, 5, 1], [2, 2, 4, 0]])
+  _, logits = jax.jit(model.apply)(variables, model.zeros(2), symbols)
+  params, x = variables['params'], np.eye(SYMBOLS)[symbols.T]
+  for k, cell in enumerate(model.cells):
+    carry = tuple(np.zeros((2, n)) for n in (UNITS, UNITS, HYPER, HYPER))
+    _, x = reference.unroll(
+      reference.hyperlstm_step,
+      reference_weights(cell, params[f'cells_{k}']),
+      carry,
+      x,
+      layer_norm=True,
+      hyper_layer_norm=True,
+    )
+  wanted = x @ params['softmax']['kernel'] + params['softmax']['bias']
+  np.testing.assert_allclose(
+    np.swapaxes(logits, 0, 1), wanted, rtol=1e-4, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize('train', [False, True])
+def test_what_is_dropped(train):
+  model = make_model(input_dropout_rate=0.2, output_dropout_rate=0.5)
+  symbols = np.random.default_rng(0).integers(0, SYMBOLS, (16, 100))
+  variables = draw_params(model, 16)
+  found = zero_shares(model, variables, model.zeros(16), symbols, train)
+  wanted = {'layers_0': 0.2, 'layers_1': 0.2, 'softmax': 0.5}
+  assert found == pytest.approx(
+    {k: rate * train for k, rate in wanted.items()}, abs=0.04
+  )
