@@ -71,7 +71,8 @@ def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
         raise TypeError('None is not a value')
       config.update_from_flattened_dict({field: value})
     except (KeyError, TypeError, AttributeError) as error:
-      raise ValueError(f'--override={assignment}: {error}') from error
+      reason = ' '.join(str(error.args[0]).split())
+      raise ValueError(f'--override={assignment}: {reason}') from error
   return config
 
 

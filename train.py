@@ -8,9 +8,11 @@ Any field of the config can be given on the command line, for example
 folder goes on where the run was interrupted.
 """
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -86,15 +88,16 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
     data = task.fingerprint()
-    provenance.check_data(workdir, data)
+    is_new = not configuration.is_run(workdir) and not checkpoints.steps
+    if not is_new:
+      provenance.check_data(workdir, data)
     announce(config, task, state)
-    configuration.save(config, workdir)  # from here on it is a run
-    provenance.note_start(workdir, start, os.path.dirname(__file__), data)
-    batches = task.batches('train', config.seed, start)
     with (
+      claimed(config, workdir, start, data, checkpoints if is_new else None),
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
+      batches = task.batches('train', config.seed, start)
       for step in range(start, config.train_steps + 1):
         is_last = step == config.train_steps
         values = None
@@ -117,6 +120,33 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
     return 0
   logging.info('Interrupted at step %d; the same command goes on.', step)
   return 128 + interruption.number
+
+
+@contextlib.contextmanager
+def claimed(
+  config: ConfigDict,
+  workdir: str,
+  step: int,
+  data: str,
+  checkpoints: Checkpoints | None,
+) -> Iterator[None]:
+  """Makes a folder that of a run, whose config and starts it has.
+
+  A new run, which is given with its checkpoints, leaves the folder free if it
+  fails before the first of them: what made it fail may well be the config.
+  """
+  if checkpoints:
+    provenance.forget_starts(workdir)
+  configuration.save(config, workdir)
+  provenance.note_start(workdir, step, os.path.dirname(__file__), data)
+  try:
+    yield
+  except Exception:
+    if checkpoints:
+      checkpoints.wait()
+      if not checkpoints.steps:
+        configuration.forget(workdir)
+    raise
 
 
 def is_due(step: int, every_steps: int, start: int) -> bool:

@@ -21,6 +21,7 @@ Gates are in the order i, g, f, o, side by side in the last axis.
 """
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar
 
 import jax
@@ -407,10 +408,10 @@ class HyperRNNCell(Cell):
       result |= scaling_weights(self, (e, n))
       return result
     zeros = nn.initializers.zeros
-    result['w_hz'] = self.param('w_hz', basic_matrices, (e, n, n))
-    result['w_xz'] = self.param('w_xz', basic_matrices, (e, input_size, n))
-    result['w_bz'] = self.param('w_bz', zeros, (e, n))
-    result['b'] = self.param('b', zeros, (n,))
+    result['w_hz'] = declare(self, 'w_hz', basic_matrices, (e, n, n))
+    result['w_xz'] = declare(self, 'w_xz', basic_matrices, (e, input_size, n))
+    result['w_bz'] = declare(self, 'w_bz', zeros, (e, n))
+    result['b'] = declare(self, 'b', zeros, (n,))
     return result
 
   @nn.nowrap
@@ -555,7 +556,7 @@ class HyperLSTMCell(Cell):
     result |= lstm_weights(self, 'hyper_', m, (m, n + input_size))
     result |= embedding_weights(self, m, 4 * e)
     result |= scaling_weights(self, (4, e, n))
-    result['b'] = self.param('b', zeros, (4, n))
+    result['b'] = declare(self, 'b', zeros, (4, n))
     return result
 
   @nn.nowrap
@@ -623,6 +624,13 @@ def zero_state(batch: tuple[int, ...], n: int) -> Array:
   return jnp.zeros((*batch, n), jnp.float32)
 
 
+def declare(
+  cell: Any, name: str, init: Callable[..., Array], shape: tuple[int, ...]
+) -> Array:
+  """Declares a parameter, float32 also where JAX's default is float64."""
+  return cell.param(name, lambda key: init(key, shape).astype(jnp.float32))
+
+
 def rnn_weights(
   cell: Any, prefix: str, n: int, inputs: tuple[int, int]
 ) -> Weights:
@@ -630,9 +638,9 @@ def rnn_weights(
   kernel = nn.initializers.orthogonal()
   zeros = nn.initializers.zeros
   return {
-    prefix + 'w_h': cell.param(prefix + 'w_h', kernel, (inputs[0], n)),
-    prefix + 'w_x': cell.param(prefix + 'w_x', kernel, (inputs[1], n)),
-    prefix + 'b': cell.param(prefix + 'b', zeros, (n,)),
+    prefix + 'w_h': declare(cell, prefix + 'w_h', kernel, (inputs[0], n)),
+    prefix + 'w_x': declare(cell, prefix + 'w_x', kernel, (inputs[1], n)),
+    prefix + 'b': declare(cell, prefix + 'b', zeros, (n,)),
   }
 
 
@@ -641,11 +649,11 @@ def embedding_weights(cell: Any, m: int, width: int) -> Weights:
   zeros, ones = nn.initializers.zeros, nn.initializers.ones
   normal = nn.initializers.normal(0.01)
   return {
-    'w_hh': cell.param('w_hh', zeros, (m, width)),
-    'w_hx': cell.param('w_hx', zeros, (m, width)),
-    'w_hb': cell.param('w_hb', normal, (m, width)),
-    'b_hh': cell.param('b_hh', ones, (width,)),
-    'b_hx': cell.param('b_hx', ones, (width,)),
+    'w_hh': declare(cell, 'w_hh', zeros, (m, width)),
+    'w_hx': declare(cell, 'w_hx', zeros, (m, width)),
+    'w_hb': declare(cell, 'w_hb', normal, (m, width)),
+    'b_hh': declare(cell, 'b_hh', ones, (width,)),
+    'b_hx': declare(cell, 'b_hx', ones, (width,)),
   }
 
 
@@ -653,9 +661,9 @@ def scaling_weights(cell: Any, shape: tuple[int, ...]) -> Weights:
   """Declares what turns embeddings into scalings and a bias (eqs 8, 12)."""
   scale = scalings_of_a_tenth(cell.scaling_noise)
   return {
-    'w_hz': cell.param('w_hz', scale, shape),
-    'w_xz': cell.param('w_xz', scale, shape),
-    'w_bz': cell.param('w_bz', nn.initializers.zeros, shape),
+    'w_hz': declare(cell, 'w_hz', scale, shape),
+    'w_xz': declare(cell, 'w_xz', scale, shape),
+    'w_bz': declare(cell, 'w_bz', nn.initializers.zeros, shape),
   }
 
 
@@ -717,8 +725,8 @@ def lstm_weights(
   zeros, ones = nn.initializers.zeros, nn.initializers.ones
   kernel = orthogonal(cell.orthogonal == 'gate')
   result = {
-    prefix + 'w_h': cell.param(prefix + 'w_h', kernel, (inputs[0], 4 * n)),
-    prefix + 'w_x': cell.param(prefix + 'w_x', kernel, (inputs[1], 4 * n)),
+    prefix + 'w_h': declare(cell, prefix + 'w_h', kernel, (inputs[0], 4 * n)),
+    prefix + 'w_x': declare(cell, prefix + 'w_x', kernel, (inputs[1], 4 * n)),
   }
   if getattr(cell, prefix + 'layer_norm'):
     for name, init, shape in (
@@ -727,9 +735,9 @@ def lstm_weights(
       ('gamma_c', ones, (n,)),
       ('beta_c', zeros, (n,)),
     ):
-      result[prefix + name] = cell.param(prefix + name, init, shape)
+      result[prefix + name] = declare(cell, prefix + name, init, shape)
   elif prefix or isinstance(cell, LSTMCell):
-    result[prefix + 'b'] = cell.param(prefix + 'b', zeros, (4 * n,))
+    result[prefix + 'b'] = declare(cell, prefix + 'b', zeros, (4 * n,))
   return result
 
 
@@ -753,7 +761,8 @@ def check_fields(cell: nn.Module) -> None:
   """Raises a ValueError where a size, rate or dtype cannot be."""
   for name in ('units', 'hyper_units', 'embedding_size'):
     size = getattr(cell, name, 1)
-    if not isinstance(size, int) or size < 1:
+    is_whole = isinstance(size, Integral) and not isinstance(size, bool)
+    if not is_whole or size < 1:
       raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
   for name in ('dropout_rate', 'hyper_dropout_rate'):
     check_rate(name, getattr(cell, name, 0.0))

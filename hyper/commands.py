@@ -6,6 +6,7 @@ the log with --verbosity=1.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
@@ -117,6 +118,12 @@ def checked(main: Callable[..., int | None], given: list[str]) -> int:
   """The exit status of a command; an expected error is said in one line."""
   try:
     return main(*given) or 0
+  except BrokenPipeError:  # whoever reads the output has had enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    return 128 + signal.SIGINT
   except EXPECTED as error:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)

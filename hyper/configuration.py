@@ -4,6 +4,7 @@ import inspect
 import json
 import math
 import os
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,7 +49,8 @@ def splat(
   """Calls the target with a section's fields as its keyword arguments.
 
   Raises:
-    ValueError: a field too many or too few.
+    ValueError: a field too many or too few, or, where the target's annotation
+      is a plain type or a tuple of one, of another type.
   """
   signature = inspect.signature(target)
   allowed = [k for k in signature.parameters if k not in (*given, *_FLAX)]
@@ -56,13 +58,49 @@ def splat(
   if unknown:
     raise ValueError(
       f'{section} has {", ".join(unknown)}, which is not among its fields: '
-      f'{", ".join(allowed)}.'
+      f'{", ".join(allowed) or "it has none"}.'
     )
   try:
     signature.bind(**fields, **given)
   except TypeError as error:
     raise ValueError(f'{section}: {error}.') from error
+  for name, value in fields.items():
+    check_type(
+      f'{section}.{name}', value, signature.parameters[name].annotation
+    )
   return target(**fields, **given)
+
+
+def check_type(place: str, value: Any, wanted: Any) -> None:
+  """Raises a ValueError where a value is of another type than wanted.
+
+  Args:
+    place: of the value, for the message.
+    value: of a config.
+    wanted: an annotation; what is neither one of bool, int, float and str nor
+      a tuple of them fits always.
+  """
+  kinds = typing.get_args(wanted) if typing.get_origin(wanted) is tuple else ()
+  if kinds and kinds[0] in _LEAVES and isinstance(value, tuple | list):
+    if ... not in kinds and len(value) != len(kinds):
+      raise ValueError(
+        f'{place} is {value}; it must have {len(kinds)} entries.'
+      )
+    if not all(is_of(entry, kinds[0]) for entry in value):
+      raise ValueError(
+        f'{place} is {value}; its entries must be of type {kinds[0].__name__}.'
+      )
+  elif wanted in _LEAVES and not is_of(value, wanted):
+    raise ValueError(
+      f'{place} is {value!r}; it must be of type {wanted.__name__}.'
+    )
+
+
+def is_of(value: Any, kind: type) -> bool:
+  """Whether a value is of a type: a bool is no int, an int may be a float."""
+  is_bool = isinstance(value, bool)
+  fits = isinstance(value, (int, float) if kind is float else kind)
+  return fits and is_bool == (kind is bool)
 
 
 _FLAX = ('parent', 'name')  # fields that every Flax module has
@@ -94,7 +132,7 @@ def check_run(config: ConfigDict, workdir: str) -> None:
       config cannot be saved exactly.
   """
   text = to_json(config)
-  if not os.path.exists(os.path.join(workdir, CONFIG_FILE)):
+  if not is_run(workdir):
     return
   changes = [
     change
@@ -116,6 +154,16 @@ def save(config: ConfigDict, workdir: str) -> None:
   with open(path + '.partial', 'w', encoding='utf-8') as file:
     file.write(text)
   os.replace(path + '.partial', path)
+
+
+def is_run(workdir: str) -> bool:
+  """Whether a run has begun in a folder."""
+  return os.path.exists(os.path.join(workdir, CONFIG_FILE))
+
+
+def forget(workdir: str) -> None:
+  """Takes the config away, so that the folder is no run's any more."""
+  os.remove(os.path.join(workdir, CONFIG_FILE))
 
 
 def load(workdir: str) -> ConfigDict:

@@ -33,6 +33,7 @@ def variables(workdir: str, which: str | int, baked: bool) -> Any:
 def main() -> None:
   """Writes the file and prints its path."""
   args = flags.FLAGS
+  commands.prepare_output(args.output, ('safetensors',))
   name = 'baked' if args.baked else 'trained'
   path = args.output or os.path.join(args.workdir, f'{name}.safetensors')
   weights.save(variables(args.workdir, args.checkpoint, args.baked), path)

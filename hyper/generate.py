@@ -67,6 +67,10 @@ def draw_numbers(
   seed: int,
 ) -> Iterator[int]:
   """As `text`, by the numbers that the vocabulary gives to symbols."""
+  if not 0 <= temperature < math.inf:
+    raise ValueError(
+      f'temperature is {temperature}; it must be finite, and not below 0.'
+    )
   read = [task.vocabulary.start, *task.encode(prompt, 'the prompt')]
   return sample_symbols(
     task.reader(params), task.model.zeros(1), read, length, temperature, seed

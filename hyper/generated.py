@@ -72,12 +72,20 @@ class HyperNetwork(nn.Module):
       variables: this network's 'params', and other collections if there are.
       *args: what the main network is called with; only shapes matter.
       **kwargs: likewise.
+
+    Raises:
+      ValueError: there are no 'params' among the variables.
     """
     return self._bake(variables, {}, args, kwargs)
 
   def _bake(
     self, variables: Params, given: Params, args: Any, kwargs: Any
   ) -> Params:
+    if 'params' not in variables:
+      raise ValueError(
+        f"variables have {', '.join(variables)}, but no 'params'; give what "
+        '`init` returned.'
+      )
     shapes = generated_shapes(self.main, self.generate, *args, **kwargs)
     params = {'params': variables['params']}
     kernels: Any = self.apply(params, shapes, method='kernels', **given)

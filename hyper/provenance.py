@@ -1,5 +1,6 @@
 """Where the figures of a run come from: command, commit, versions, hardware."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -28,6 +29,12 @@ def note_start(workdir: str, step: int, root: str, data: str) -> None:
   line = json.dumps({'step': step} | describe(root) | {'data': data})
   with open(os.path.join(workdir, STARTS), 'a', encoding='utf-8') as file:
     file.write(line + '\n')
+
+
+def forget_starts(workdir: str) -> None:
+  """Removes what starts that failed have left in a folder of no run."""
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(os.path.join(workdir, STARTS))
 
 
 def check_data(workdir: str, data: str) -> None:

@@ -81,12 +81,13 @@ class Recurrence(nn.Module):
         it has none.
 
     Raises:
-      ValueError: `remat_steps` does not divide the window, or there is a
-        `scale` for vectors.
+      ValueError: `remat_steps` does not divide the window, there is a `scale`
+        for vectors, or inputs or carry are of another shape.
     """
     cell = self.cell
     train = train or cell.train
     is_symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
+    check_shapes(inputs.shape, 2 if is_symbols else 3, carry)
     if scale is not None and not is_symbols:
       raise ValueError('scale is for symbols; multiply vectors by it yourself.')
     matrices, small = cell.pack(cell.weights(cell.width(inputs)))
@@ -110,6 +111,21 @@ class Recurrence(nn.Module):
     segment_steps = self.remat_steps if train else 0
     carry, outputs = in_segments(run, segment_steps, carry, (xs, scale, masks))
     return carry, jnp.swapaxes(outputs, 0, 1)
+
+
+def check_shapes(inputs: tuple[int, ...], axes: int, carry: Any) -> None:
+  """Raises a ValueError where inputs or carry are not those of one window."""
+  if len(inputs) != axes:
+    raise ValueError(
+      f'inputs have the shape {inputs}; it is [batch, time, size] of vectors, '
+      '[batch, time] of symbols.'
+    )
+  for x in jax.tree.leaves(carry):
+    if x.ndim != 2 or len(x) != inputs[0]:
+      raise ValueError(
+        f'the carry has an array of shape {x.shape}; it is [{inputs[0]}, '
+        'units], see the zeros of the cell.'
+      )
 
 
 def with_ends(

@@ -11,6 +11,7 @@ shape, (f, f) for a convolution and () for a dense layer.
 import fnmatch
 import math
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -83,13 +84,13 @@ class KernelGenerator(nn.Module):
 
 def check_sizes(tile: Shape, embedding_size: int, hidden_size: int) -> None:
   """Raises a ValueError unless a generator may have these sizes."""
-  if len(tile) < 2 or not all(isinstance(n, int) and n > 0 for n in tile):
+  if len(tile) < 2 or not all(isinstance(n, Integral) and n > 0 for n in tile):
     raise ValueError(
       f'tile is {tile}; it is (*window, inputs, outputs), all positive.'
     )
   sizes = {'embedding_size': embedding_size, 'hidden_size': hidden_size}
   for name, size in sizes.items():
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, Integral) or size < 1:
       raise ValueError(f'{name} is {size}; it must be a positive integer.')
 
 
@@ -145,9 +146,11 @@ class StaticHyperNetwork(HyperNetwork):
     hidden_size: the paper's d; 0 stands for N_z, as in all its experiments.
     initialisation: 'he' or 'notebook'.
     deviations: for 'he', by a pattern of paths, the standard deviation that
-      parameters start with instead; the first pattern that fits counts. Flax's
-      attention is an example: its query kernel has the shape (inputs, heads,
-      features), but the fan_in `inputs` alone.
+      parameters start with instead; the first pattern that fits counts. Needed
+      where the fan_in is not that of a plain kernel: flax's attention has query
+      kernels of shape (inputs, heads, features), but the fan_in `inputs` alone,
+      and under nn.scan or nn.vmap the first axis of all kernels is that of the
+      layers. The mean is always 0, so do not generate the scales of norms.
 
   Raises:
     ValueError: a bad tile, size or initialisation, a pattern that matches

@@ -4,6 +4,7 @@ Nothing here knows a task: a loss is a pure function
 `loss(params, model_state, batch, key, train) -> (loss, (model_state, sums))`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -147,6 +148,7 @@ def make_optimizer(
 
 def constant(learning_rate: float) -> optax.Schedule:
   """The same learning rate at every step."""
+  check_rates(learning_rate)
   return optax.constant_schedule(learning_rate)
 
 
@@ -159,6 +161,7 @@ def piecewise(
       f'config.schedule has {len(learning_rates)} learning_rates and '
       f'{len(until_steps)} until_steps; give one of each per piece.'
     )
+  check_rates(*learning_rates)
   pieces = [optax.constant_schedule(rate) for rate in learning_rates]
   return optax.join_schedules(pieces, list(until_steps[:-1]))
 
@@ -167,6 +170,7 @@ def exponential(
   learning_rate: float, decay: float, minimum: float
 ) -> optax.Schedule:
   """Multiplied by `decay` at each step, down to a minimum."""
+  check_rates(learning_rate, minimum)
   return optax.exponential_decay(learning_rate, 1, decay, end_value=minimum)
 
 
@@ -178,6 +182,7 @@ def adam(
   epsilon: float,
 ) -> optax.GradientTransformation:
   """Adam behind clipping by the global norm (0 leaves gradients as is)."""
+  check_shares(beta1=beta1, beta2=beta2)
   return optax.chain(
     clip(clip_norm), optax.adam(schedule, beta1, beta2, epsilon)
   )
@@ -187,7 +192,28 @@ def sgd(
   schedule: optax.Schedule, clip_norm: float, momentum: float, nesterov: bool
 ) -> optax.GradientTransformation:
   """Stochastic gradient descent with momentum, behind clipping."""
+  check_shares(momentum=momentum)
   return optax.chain(clip(clip_norm), optax.sgd(schedule, momentum, nesterov))
+
+
+def check_rates(*rates: float) -> None:
+  """Raises a ValueError where a learning rate is negative or not finite."""
+  for rate in rates:
+    if not 0 <= rate < math.inf:
+      raise ValueError(
+        f'config.schedule has a learning rate of {rate}; it must be finite, '
+        'and not below 0.'
+      )
+
+
+def check_shares(**shares: float) -> None:
+  """Raises a ValueError where what an optimizer keeps is not within [0, 1)."""
+  for name, share in shares.items():
+    if not 0 <= share < 1:
+      raise ValueError(
+        f'config.optimizer.{name} is {share}; it must be at least 0 and below '
+        '1.'
+      )
 
 
 def clip(norm: float) -> optax.GradientTransformation:

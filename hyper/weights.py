@@ -7,7 +7,9 @@ file can be read in any language that has safetensors.
 import os
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.flax import load_file
@@ -15,9 +17,18 @@ from safetensors.flax import save as serialise
 
 
 def save(variables: Any, path: str) -> None:
-  """Writes a nested dict of arrays, whole or not at all."""
-  flat = flatten_dict(variables, sep='/')
-  content = serialise({name: jnp.asarray(x) for name, x in flat.items()})
+  """Writes a nested dict of arrays, whole or not at all.
+
+  Raises:
+    ValueError: what is not an array stands in it, or a name has a slash.
+  """
+  flat = flatten_dict(variables)
+  for place, x in flat.items():
+    if not isinstance(x, jax.Array | np.ndarray | np.generic):
+      raise ValueError(f'{place} is a {type(x).__name__}, not an array.')
+    if not all(isinstance(name, str) and '/' not in name for name in place):
+      raise ValueError(f'{place} is no path of names without slashes.')
+  content = serialise({'/'.join(k): jnp.asarray(x) for k, x in flat.items()})
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   with open(f'{path}.partial', 'wb') as file:
     file.write(content)

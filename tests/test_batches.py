@@ -129,7 +129,8 @@ def test_scoring_windows_score_each_symbol_once(count, streams, window, warmup):
   scored = []
   for k, batch in enumerate(all_batches):
     for key in ('inputs', 'targets', 'mask'):
-      assert batch[key].shape == (streams, window)
+      assert batch[key].shape[0] == streams
+      assert batch[key].shape[1] <= window
     assert batch['inputs'].dtype == symbols.dtype
     np.testing.assert_array_equal(batch['reset'], np.full(streams, k == 0))
     np.testing.assert_array_equal(
@@ -137,6 +138,11 @@ def test_scoring_windows_score_each_symbol_once(count, streams, window, warmup):
     )
     scored.append(batch['targets'][batch['mask']])
   np.testing.assert_array_equal(np.sort(np.concatenate(scored)), symbols)
+
+
+def test_a_window_is_no_longer_than_its_streams():
+  (batch,) = batches.scoring_windows(text(20), 7, 2, 10**12, 3)
+  assert batch['inputs'].shape == (2, 13)
 
 
 @pytest.mark.parametrize('count, streams, window, warmup', SCORING)

@@ -711,6 +711,7 @@ def test_a_carry_can_be_donated(name):
   [
     ('rnn', {'units': 0}, 'units is 0; it must be a positive'),
     ('lstm', {'units': 2.0}, 'units is 2.0'),
+    ('lstm', {'units': True}, 'units is True'),
     ('lstm', {'dropout_rate': 1.0}, 'dropout_rate is 1.0; it must be at least'),
     ('lstm', {'dtype': 'int32'}, "dtype is 'int32'; allowed: float32, b"),
     ('lstm', {'dtype': 'float64'}, "dtype is 'float64'"),
@@ -724,3 +725,7 @@ def test_a_carry_can_be_donated(name):
 def test_what_a_cell_cannot_be_is_said_at_once(name, options, message):
   with pytest.raises(ValueError, match=message):
     CELLS[name](**({'units': 4} | options))
+
+
+def test_sizes_may_be_numbers_of_numpy():
+  assert LSTMCell(np.int64(3)).units == 3

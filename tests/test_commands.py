@@ -95,6 +95,15 @@ def test_an_output_is_looked_at_before_the_work(tmp_path):
     commands.prepare_output(str(tmp_path / 'file' / 'x'))
 
 
+@pytest.mark.parametrize(
+  'error, said, status',
+  [('KeyboardInterrupt', 'interrupted\n', 130), ('BrokenPipeError', '', 141)],
+)
+def test_leaving_early_is_no_error(error, said, status):
+  done = run(f'--raise={error}')
+  assert (done.stderr, done.returncode) == (said, status)
+
+
 def test_an_unexpected_error_keeps_its_traceback():
   done = run('--raise=ZeroDivisionError')
   assert done.returncode == 1

@@ -209,3 +209,36 @@ def test_saving_leaves_one_file_of_readable_json(tmp_path):
     'seed': 1,
     'model': {'units': 4},
   }
+
+
+def takes(
+  sizes: tuple[int, ...],
+  rates: tuple[float, float],
+  word: str,
+  count: int,
+  is_on: bool = False,
+  other: Any = None,
+) -> tuple:
+  return sizes, rates, word, count, is_on, other
+
+
+GOOD = {'sizes': (1, 2), 'rates': (1, 0.5), 'word': 'a', 'count': 3}
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('sizes', (1, 2.5), r'section.sizes is \(1, 2.5\); .* of type int'),
+    ('sizes', ('a',), r'its entries must be of type int'),
+    ('rates', (1.0,), 'section.rates is .* must have 2 entries'),
+    ('rates', (True, 1.0), 'of type float'),
+    ('word', 1, 'section.word is 1; it must be of type str'),
+    ('count', True, 'section.count is True; it must be of type int'),
+    ('count', 1.5, 'of type int'),
+    ('is_on', 1, 'of type bool'),
+  ],
+)
+def test_a_value_of_another_type_is_named(field, value, message):
+  assert configuration.splat(takes, 'section', GOOD)[:2] == ((1, 2), (1, 0.5))
+  with pytest.raises(ValueError, match=message):
+    configuration.splat(takes, 'section', GOOD | {field: value})

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -301,6 +302,31 @@ def test_a_start_that_fails_claims_no_folder(
   train.train(shrunk('ptb_lstm', train_steps=1), workdir, data_dir)
 
 
+@pytest.mark.parametrize(
+  'field, value, error',
+  [
+    ('model.remat_steps', 3, ValueError),  # in the first step
+    ('schedule.learning_rate', 1e38, FloatingPointError),  # in the second
+  ],
+)
+def test_steps_that_fail_claim_no_folder(
+  field, value, error, tmp_path, data_dir
+):
+  workdir = str(tmp_path)
+  with pytest.raises(error):
+    train.train(shrunk('ptb_lstm', **{field: value}), workdir, data_dir)
+  assert not configuration.is_run(workdir)
+  config = shrunk('ptb_lstm', train_steps=1)
+  train.train(config, workdir, data_dir)
+  with pytest.raises(error):  # once there is a checkpoint it is a run's
+    other = shrunk('ptb_lstm', **{field: value})
+    configuration.save(other, workdir)
+    train.train(other, workdir, data_dir)
+  assert configuration.is_run(workdir)
+  starts = (tmp_path / 'starts.jsonl').read_text().splitlines()
+  assert len(starts) == 2  # the failed one is forgotten
+
+
 def test_nothing_is_logged_where_it_is_to_be_never(tmp_path, data_dir):
   config = shrunk('ptb_lstm', train_steps=2, log_every_steps=0)
   train.train(config, str(tmp_path), data_dir)
@@ -377,5 +403,7 @@ def test_generated_text_is_seeded_and_goes_on_from_the_carry(
 
   assert len(draw('the ', 0)) == 30
   assert draw('the ', 0) == draw('the ', 0) != draw('the ', 1)
+  with pytest.raises(ValueError, match='temperature is nan'):
+    generate.text(str(tmp_path), 'a', 3, math.nan, 0)
   with pytest.raises(ValueError, match='the prompt'):
     draw('\x01', 0)

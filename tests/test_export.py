@@ -155,3 +155,17 @@ def test_a_kernel_is_a_grid_of_inputs_down_and_outputs_across():
     for o in range(5):
       found = picture[3 * i : 3 * i + 2, 4 * o : 4 * o + 3]
       np.testing.assert_array_equal(found, kernel[:, :, i, o])
+
+
+@pytest.mark.parametrize(
+  'tree, message',
+  [
+    ({'a': (np.ones(2), np.ones(2))}, 'a tuple, not an array'),
+    ({'a/b': np.ones(2)}, 'no path of names without slashes'),
+    ({'a': {1: np.ones(2)}}, 'no path of names'),
+  ],
+)
+def test_what_a_file_cannot_hold_is_refused(tree, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    weights.save(tree, str(tmp_path / 'x.safetensors'))
+  assert not [*tmp_path.iterdir()]

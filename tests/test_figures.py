@@ -244,6 +244,7 @@ def test_curves_are_those_of_the_metrics(monkeypatch, hyper_run, tmp_path):
   drawn, plot = {}, Axes.plot
 
   def note(axes, x, y, style, *, label, **options):
+    assert style.endswith('o') == (len(x) == 1)  # a point alone has no line
     drawn[label] = [*zip(x, y, strict=True)]
     return plot(axes, x, y, style, label=label, **options)
 
@@ -312,3 +313,9 @@ def test_text_of_several_bytes_comes_whole(hyper_run, monkeypatch):
   pieces = list(generate.text(hyper_run, '', 5, 1.0, 0))
   assert ''.join(pieces) == 'a – b' and len(pieces) == len(numbers) == 7
   assert pieces[2:5] == ['', '', '–']
+
+
+def test_steps_are_no_metric(hyper_run, monkeypatch, capsys):
+  arguments = f'--workdir={hyper_run}', '--metric=step'
+  assert run_command(monkeypatch, 'curves', *arguments) == 1
+  assert 'step is no metric; there are: ' in capsys.readouterr().err

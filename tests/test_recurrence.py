@@ -348,6 +348,22 @@ def test_vectors_are_given_no_factors():
     Recurrence(cell).apply(*arguments, inputs, jnp.ones((BATCH, TIME)))
 
 
+@pytest.mark.parametrize(
+  'batch, shape, message',
+  [
+    (3, (3, 2, 4, 5), r'inputs have the shape \(3, 2, 4, 5\)'),
+    (4, (4, 5), r'inputs have the shape \(4, 5\)'),
+    (2, (3, 4, 5), r'shape \(2, 5\); it is \[3, units\]'),
+  ],
+)
+def test_other_shapes_are_refused(batch, shape, message):
+  cell = LSTMCell(5)
+  with pytest.raises(ValueError, match=message):
+    Recurrence(cell).init(
+      jax.random.key(0), cell.zeros((batch,)), jnp.zeros(shape)
+    )
+
+
 def test_a_cell_that_trains_does_so_here_too():
   cell = make('lstm', dropout_rate=0.5)
   arguments = random_carry(cell), random(1, BATCH, TIME, INPUTS)
@@ -444,7 +460,9 @@ def test_double_precision_elsewhere_does_no_harm(name):
     value_and_gradients(
       functools.partial(by_recurrence, cell), arguments[0], start, arguments[2]
     )
+    begun = nn.RNN(cell).init(jax.random.key(0), arguments[2])
   assert_trees_close(ours, theirs)
+  assert {x.dtype.name for x in jax.tree.leaves(begun)} == {'float32'}
 
 
 def test_bfloat16_is_close_and_keeps_float32_state():

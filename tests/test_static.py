@@ -702,3 +702,11 @@ def test_hypernetworks_with_other_tiles_can_be_nested():
   assert set(plain['params']) == {'conv', 'dense'}
   for name, x in made.items():
     np.testing.assert_allclose(plain['params'][name], x, rtol=1e-5)
+
+
+def test_baking_needs_all_variables():
+  x = jnp.ones((1, 3))
+  network = StaticHyperNetwork(nn.Dense(4), ('kernel',), (2, 2), 2)
+  variables = network.init(jax.random.key(0), x)
+  with pytest.raises(ValueError, match="but no 'params'; give what `init`"):
+    network.bake(variables['params'], x)

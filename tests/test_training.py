@@ -298,3 +298,26 @@ def test_all_finite(name, bad):
   report = {'loss': np.float32(1), 'grad_norm': np.float32(2)}
   assert training.all_finite(report)
   assert not training.all_finite(report | {name: np.float32(bad)})
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {'name': 'constant', 'learning_rate': -1.0},
+    {'name': 'constant', 'learning_rate': float('nan')},
+    {'name': 'piecewise', 'learning_rates': (0.1, -0.1), 'until_steps': (1, 2)},
+    {'name': 'exponential', 'learning_rate': 1, 'decay': 0.9, 'minimum': -1},
+  ],
+)
+def test_impossible_learning_rates_are_refused(fields):
+  with pytest.raises(ValueError, match='config.schedule has a learning rate'):
+    training.make_schedule(fields)
+
+
+@pytest.mark.parametrize(
+  'fields', [ADAM | {'beta1': 1.5}, ADAM | {'beta2': -0.1}, SGD]
+)
+def test_what_an_optimizer_cannot_keep_is_refused(fields):
+  fields = fields | ({'momentum': 1.0} if fields is SGD else {})
+  with pytest.raises(ValueError, match=r'config\.optimizer\..* is '):
+    training.make_optimizer(fields, training.constant(0.1))

@@ -103,7 +103,7 @@ def scoring_windows(
     symbols: the text [n].
     first: the symbol that counts as the one before the text.
     streams: how many streams are read at once.
-    window: symbols of a stream in a batch.
+    window: symbols of a stream in a batch, or all where it has fewer.
     warmup: the unscored symbols before a stream.
 
   Yields:
@@ -115,7 +115,9 @@ def scoring_windows(
   start = np.minimum(np.arange(streams) * length, count)
   end = np.minimum(start + length, count)
   begin = np.maximum(start - warmup, 0)
-  for k in range(-(-int((end - begin).max()) // window)):
+  longest = int((end - begin).max())
+  window = min(window, longest)
+  for k in range(-(-longest // window)):
     here = begin[:, None] + k * window + np.arange(window)
     scored = (here >= start[:, None]) & (here < end[:, None])
     inside = np.minimum(here, count - 1)

@@ -250,7 +250,7 @@ def _read(folder: str, split: str) -> Arrays:
       raise _damaged(folder, error) from error
   return {
     key: np.concatenate([record[key] for record in records])
-    for key in builder.info.features
+    for key in sorted(builder.info.features)  # else in the order of a hash
   }
 
 

@@ -166,6 +166,7 @@ def define_flags() -> None:
     'Of kernels: path patterns; by default the first generated of each shape.',
   )
   generate.define_text_flags()
+  flags.adopt_module_key_flags(generate)  # so that --help shows them
   flags.DEFINE_string(
     'output',
     '',

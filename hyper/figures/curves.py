@@ -24,6 +24,8 @@ def draw(workdirs: list[str], metric: str, path: str) -> None:
   figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
     lines = metrics.read(workdir)
+    if metric in metrics.RESERVED:
+      raise ValueError(f'{metric} is no metric; there are: {names(lines)}.')
     color = None
     for split, style in (('validation', '-'), ('train', ':')):
       points = [
@@ -33,6 +35,7 @@ def draw(workdirs: list[str], metric: str, path: str) -> None:
       ]
       if not points:
         continue
+      style += 'o' if len(points) == 1 else ''
       (curve,) = axes.plot(
         *zip(*points, strict=True), style, color=color, label=f'{name}, {split}'
       )
@@ -51,4 +54,4 @@ def draw(workdirs: list[str], metric: str, path: str) -> None:
 def names(lines: list[dict]) -> str:
   """The metrics that lines have, for people."""
   known = {name for line in lines for name in line}
-  return ', '.join(sorted(known - {'step', 'split', 'time'})) or 'none yet'
+  return ', '.join(sorted(known.difference(metrics.RESERVED))) or 'none yet'

@@ -38,9 +38,13 @@ def draw(
   runs = [Run(*each, which) for each in zip(workdirs, names, strict=True)]
   chosen = choose(runs, patterns)
   rows = [[run.filters(name) for run in runs] for name in chosen]
-  size = (6 * len(runs), 6.3 * len(chosen))
+  heights = [6 * max(x.shape[0] / x.shape[1] for x in line) for line in rows]
   figure, panels = pyplot.subplots(
-    len(chosen), len(runs), figsize=size, layout='constrained', squeeze=False
+    *(len(chosen), len(runs)),
+    figsize=(6 * len(runs), sum(heights) + 0.3 * len(chosen)),
+    height_ratios=heights,
+    layout='constrained',
+    squeeze=False,
   )
   for name, pictures, line in zip(chosen, rows, panels, strict=True):
     for axes, run, picture in zip(line, runs, pictures, strict=True):

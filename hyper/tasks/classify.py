@@ -81,9 +81,10 @@ class ImageData:
       raise ValueError(
         f'config.data.deviation is {self.deviation}; it must be positive.'
       )
-    if self.crop_padding < 0:
+    if not 0 <= self.crop_padding < min(self.shape[:2]):
       raise ValueError(
-        f'config.data.crop_padding is {self.crop_padding}; it cannot be < 0.'
+        f'config.data.crop_padding is {self.crop_padding}; it must be at least '
+        f'0 and below the {min(self.shape[:2])} pixels of an image.'
       )
 
   @property
@@ -192,7 +193,8 @@ class Classify:
 
   def fingerprint(self) -> str:
     """Of the training images and labels."""
-    return run_files.fingerprint(self._arrays('train').values())
+    arrays = self._arrays('train')
+    return run_files.fingerprint(arrays[name] for name in sorted(arrays))
 
   def _image(self) -> Float[Array, '1 h w c']:
     return jnp.zeros((1, *self.data.shape))

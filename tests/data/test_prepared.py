@@ -183,3 +183,21 @@ assert 'tensorflow' not in sys.modules
   root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
   command = [sys.executable, '-W', 'error', '-c', program]
   subprocess.run(command, cwd=root, check=True, timeout=60)
+
+
+def test_the_order_of_arrays_is_no_accident(tmp_path):
+  script = (
+    'import sys\n'
+    'from hyper.data import embedded\n'
+    "print(list(embedded.load_digits(sys.argv[1], 'validation')))"
+  )
+  orders = {
+    subprocess.run(
+      [sys.executable, '-c', script, str(tmp_path)],
+      env=os.environ | {'PYTHONHASHSEED': seed},
+      capture_output=True,
+      check=True,
+    ).stdout
+    for seed in '012'
+  }
+  assert orders == {b"['image', 'label']\n"}
