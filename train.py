@@ -162,7 +162,7 @@ def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
     provenance.devices(),
     f'steps {int(state.step):,} to {config.train_steps:,}, '
     f'batch {config.data.batch_size}',
-    f'the paper: {config.paper or "has no such experiment"}',
+    f'the paper, of this config unchanged: {config.paper or "nothing"}',
   ):
     logging.info('%s', line)
 

@@ -308,7 +308,7 @@ def test_loading_a_run_to_translate_with(run, loaded):
     ('data.bucket_lengths', (0, 10), r'bucket_lengths is \(0, 10\)'),
     ('decoding.beam_size', 0, 'beam_size is 0'),
     ('decoding.length_penalty', -0.1, 'length_penalty is -0.1'),
-    ('model.layers', 1, 'at least two'),
+    ('model.layers', 1, 'config.model.layers is 1'),
     ('model.dropout_rate', 1.5, 'dropout_rate is 1.5'),
     ('model.cell.name', 'gru', "cell.name is 'gru'"),
   ],

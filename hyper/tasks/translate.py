@@ -360,6 +360,11 @@ def make_model(
   Raises:
     ValueError: a field does not fit.
   """
+  if layers < 2:
+    raise ValueError(
+      f'config.model.layers is {layers}; attention lies between two layers of '
+      'the decoder, so there must be at least 2.'
+    )
   cells = [
     build(CELLS, 'config.model.cell', cell) for _ in range(2 * layers + 1)
   ]
