@@ -71,7 +71,7 @@ def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
         raise TypeError('None is not a value')
       config.update_from_flattened_dict({field: value})
     except (KeyError, TypeError, AttributeError) as error:
-      reason = ' '.join(str(error.args[0]).split())
+      reason = commands.in_one_line(error)
       raise ValueError(f'--override={assignment}: {reason}') from error
   return config
 

@@ -88,12 +88,9 @@ def run(config: ConfigDict, workdir: str, data_dir: str, profile: bool) -> int:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
     data = task.fingerprint()
-    is_new = not configuration.is_run(workdir) and not checkpoints.steps
-    if not is_new:
-      provenance.check_data(workdir, data)
     announce(config, task, state)
     with (
-      claimed(config, workdir, start, data, checkpoints if is_new else None),
+      claimed(config, workdir, start, data, checkpoints),
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
@@ -128,21 +125,27 @@ def claimed(
   workdir: str,
   step: int,
   data: str,
-  checkpoints: Checkpoints | None,
+  checkpoints: Checkpoints,
 ) -> Iterator[None]:
   """Makes a folder that of a run, whose config and starts it has.
 
-  A new run, which is given with its checkpoints, leaves the folder free if it
-  fails before the first of them: what made it fail may well be the config.
+  A new run leaves the folder free if it fails before its first checkpoint: what
+  made it fail may well be the config.
+
+  Raises:
+    ValueError: a run that goes on was begun with other training data.
   """
-  if checkpoints:
+  is_new = not configuration.is_run(workdir) and not checkpoints.steps
+  if is_new:
     provenance.forget_starts(workdir)
+  else:
+    provenance.check_data(workdir, data)
   configuration.save(config, workdir)
   provenance.note_start(workdir, step, os.path.dirname(__file__), data)
   try:
     yield
   except Exception:
-    if checkpoints:
+    if is_new:
       checkpoints.wait()
       if not checkpoints.steps:
         configuration.forget(workdir)

@@ -63,8 +63,13 @@ def parse(argv: list[str]) -> list[str]:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
     cause = error.args[0] if error.args else None
     if isinstance(cause, KeyError):  # how a field that is not there is said
-      message = f'no such field: {" ".join(str(cause.args[0]).split())}'
+      message = f'no such field: {in_one_line(cause)}'
     sys.exit(f'error: {message} (--help explains the flags)')
+
+
+def in_one_line(error: Exception) -> str:
+  """What an error says, without its line ends; a KeyError without quotes."""
+  return ' '.join(str(error.args[0]).split())
 
 
 def expanded(value: Any) -> Any:

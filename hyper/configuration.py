@@ -174,7 +174,7 @@ def load(workdir: str) -> ConfigDict:
     ValueError: the file there is damaged.
   """
   path = os.path.join(workdir, CONFIG_FILE)
-  if not os.path.exists(path):
+  if not is_run(workdir):
     raise FileNotFoundError(
       f'{workdir} is no run folder: it has no {CONFIG_FILE}. Give the '
       '--workdir of a run that train.py has started.'

@@ -67,14 +67,17 @@ def draw_numbers(
   seed: int,
 ) -> Iterator[int]:
   """As `text`, by the numbers that the vocabulary gives to symbols."""
-  if not 0 <= temperature < math.inf:
-    raise ValueError(
-      f'temperature is {temperature}; it must be finite, and not below 0.'
-    )
+  check_finite('temperature', temperature)
   read = [task.vocabulary.start, *task.encode(prompt, 'the prompt')]
   return sample_symbols(
     task.reader(params), task.model.zeros(1), read, length, temperature, seed
   )
+
+
+def check_finite(name: str, value: float) -> None:
+  """Raises a ValueError unless a number is finite and not below 0."""
+  if not 0 <= value < math.inf:
+    raise ValueError(f'{name} is {value}; it must be finite, and not below 0.')
 
 
 def strokes(
@@ -115,8 +118,7 @@ def strokes(
     FileNotFoundError: it is no run folder, has no checkpoint, or the data or
       the file of the prime are missing.
   """
-  if not 0 <= bias < math.inf:
-    raise ValueError(f'bias is {bias}; it must be finite, and not below 0.')
+  check_finite('bias', bias)
   need = 'strokes needs handwriting'
   task, step, state = trained.load_run(
     workdir, which, 'handwriting', need, data_dir

@@ -178,6 +178,17 @@ def hyperrnn_weights(params):
   return weights | {name: params[name] for name in ('b_hh', 'b_hx')}
 
 
+def draw_like(shapes):
+  """Parameters far from their initial values; gains stay near 1."""
+  rng = np.random.default_rng(0)
+  return jax.tree_util.tree_map_with_path(
+    lambda path, x: (
+      ('gamma' in str(path)) + 0.4 * rng.normal(size=x.shape).astype('f')
+    ),
+    shapes,
+  )
+
+
 def reference_weights(cell, params):
   if isinstance(cell, RNNCell):
     return rnn_weights(params)

@@ -124,10 +124,14 @@ def test_what_is_dropped(model, train):
   assert found == pytest.approx(wanted, abs=0.03)
 
 
-def test_only_training_drops_out_inside_the_cells(model):
-  _, params = model
+@pytest.mark.parametrize('where', ['output', 'recurrent'])
+def test_only_training_drops_out(model, where):
+  model, params = model
+  rates = {'output': 0.0, 'recurrent': 0.0} | {where: 0.5}
   model = HandwritingModel(
-    [LSTMCell(UNITS, dropout_rate=0.5) for _ in range(2)], M
+    [LSTMCell(UNITS, dropout_rate=rates['recurrent']) for _ in range(2)],
+    M,
+    rates['output'],
   )
   steps = random_steps(2, 2, 4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from dropped import zero_shares
-from test_cells import reference_weights
+from test_cells import draw_like, reference_weights
 
 from hyper.cells import HyperLSTMCell
 from hyper.sequence import CharacterModel
@@ -23,17 +23,9 @@ def make_model(**fields):
 
 
 def draw_params(model, batch):
-  """Parameters far from their initial values; gains stay near 1."""
   symbols = jnp.zeros((batch, 1), int)
-  shapes = jax.eval_shape(
-    model.init, jax.random.key(0), model.zeros(batch), symbols
-  )
-  rng = np.random.default_rng(0)
-  return jax.tree_util.tree_map_with_path(
-    lambda path, x: (
-      ('gamma' in str(path)) + 0.4 * rng.normal(size=x.shape).astype('f')
-    ),
-    shapes,
+  return draw_like(
+    jax.eval_shape(model.init, jax.random.key(0), model.zeros(batch), symbols)
   )
 
 

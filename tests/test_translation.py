@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from dropped import zero_shares
-from test_cells import reference_weights
+from test_cells import draw_like, reference_weights
 
 from hyper.cells import CELLS
 from hyper.tasks.translate import make_model
@@ -36,16 +36,8 @@ BOTTOM = pytest.mark.parametrize('bottom_context', [False, True])
 
 @functools.cache
 def draw_params(name, bottom_context=False):
-  """Parameters far from their initial values; gains stay near 1."""
   model = make_translator(name, bottom_context=bottom_context)
-  shapes = jax.eval_shape(model.start, jax.random.key(0))
-  rng = np.random.default_rng(0)
-  return jax.tree_util.tree_map_with_path(
-    lambda path, x: (
-      ('gamma' in str(path)) + 0.4 * rng.normal(size=x.shape).astype('f')
-    ),
-    shapes,
-  )
+  return draw_like(jax.eval_shape(model.start, jax.random.key(0)))
 
 
 @functools.cache
@@ -172,6 +164,23 @@ def test_every_parameter_gets_gradient_with_and_without_remat(bottom_context):
   ):
     assert np.abs(x).max() > 0, path
     np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7, err_msg=str(path))
+
+
+def test_dropout_is_only_in_training():
+  model, params = make_translator('lstm', dropout_rate=0.5), draw_params('lstm')
+
+  @jax.jit
+  def run(key):
+    return model.apply(
+      {'params': params},
+      *(SOURCE, SOURCE != 0, INPUTS, True),
+      rngs={'dropout': key},
+    )
+
+  one, two = run(jax.random.key(0)), run(jax.random.key(1))
+  without, _ = applied('lstm')(params, SOURCE, INPUTS)
+  assert np.abs(one - two).max() > 0.01
+  assert np.abs(one - without).max() > 0.01
 
 
 @BOTTOM

@@ -193,8 +193,7 @@ class Classify:
 
   def fingerprint(self) -> str:
     """Of the training images and labels."""
-    arrays = self._arrays('train')
-    return run_files.fingerprint(arrays[name] for name in sorted(arrays))
+    return run_files.fingerprint(self._arrays('train').values())
 
   def _image(self) -> Float[Array, '1 h w c']:
     return jnp.zeros((1, *self.data.shape))
