@@ -15,7 +15,8 @@ from typing import Any
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from hyper import commands, configuration, trained, training
+from hyper import configuration, trained
+from hyper.runs import commands, training
 
 
 def evaluate(

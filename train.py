@@ -19,11 +19,12 @@ import jax
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from hyper import commands, configuration, lock, provenance, training
-from hyper.checkpoint import Checkpoints
-from hyper.metrics import MetricsWriter, Progress
+from hyper import configuration
+from hyper.runs import commands, lock, provenance, training
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.metrics import MetricsWriter, Progress
+from hyper.runs.training import TrainState
 from hyper.tasks import make_task
-from hyper.training import TrainState
 
 UNPROFILED_STEPS, PROFILED_STEPS = 10, 5  # compilation is not shown
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from hyper import provenance
+from hyper.runs import provenance
 
 
 @dataclasses.dataclass

@@ -18,9 +18,9 @@ from absl import flags
 from flax import linen as nn
 
 from benchmarks import measure
-from hyper import commands
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.recurrence import Recurrence
+from hyper.runs import commands
 
 
 class Size(NamedTuple):

@@ -18,7 +18,7 @@ from absl import flags
 
 from benchmarks import measure
 from configs import cifar10_hyper_wrn, cifar10_wrn
-from hyper import commands, training
+from hyper.runs import commands, training
 from hyper.tasks.classify import Classify
 
 CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}

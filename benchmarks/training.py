@@ -20,8 +20,8 @@ from absl import flags
 
 import train
 from benchmarks import measure
-from hyper import commands, training
-from hyper.checkpoint import Checkpoints
+from hyper.runs import commands, training
+from hyper.runs.checkpoint import Checkpoints
 from hyper.tasks import make_task
 
 EMBEDDED = (

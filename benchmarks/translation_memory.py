@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from hyper import commands, training
 from hyper.data.pair_batches import Buckets
+from hyper.runs import commands, training
 from hyper.tasks.translate import make_model, mean_nats
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.generated import HyperNetwork, Kernels, Shapes
+from hyper.hypernetwork import HyperNetwork, Kernels, Shapes
 
 
 class CoordinateHyperNetwork(HyperNetwork):

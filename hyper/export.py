@@ -12,7 +12,8 @@ from typing import Any
 
 from absl import flags
 
-from hyper import commands, trained, weights
+from hyper import trained, weights
+from hyper.runs import commands
 
 
 def variables(workdir: str, which: str | int, baked: bool) -> Any:

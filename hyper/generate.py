@@ -21,13 +21,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from hyper import commands, trained
+from hyper import trained
 from hyper.cells import HyperLSTMCell
 from hyper.data import pen
 from hyper.decode import sample_symbols
-from hyper.figures import handwriting as figures
-from hyper.figures import weight_change
+from hyper.drawing import handwriting as figures
+from hyper.drawing import weight_change
 from hyper.losses import to_mixture
+from hyper.runs import commands
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.handwriting import Handwriting
 

@@ -20,7 +20,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
-from hyper.generated import (
+from hyper.hypernetwork import (
   HyperNetwork,
   Kernels,
   Params,

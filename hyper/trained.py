@@ -6,13 +6,14 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from hyper import configuration, training
-from hyper.checkpoint import Checkpoints
+from hyper import configuration
+from hyper.runs import training
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.training import TrainState
 from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
 from hyper.tasks.translate import Translate
-from hyper.training import TrainState
 
 
 def load(

@@ -14,7 +14,7 @@ from benchmarks import (
   translation_memory,
 )
 from configs import nmt_lstm
-from hyper import metrics
+from hyper.runs import metrics
 
 TINY = recurrence.Size(2, 3, 4, 3, 2, 5)
 

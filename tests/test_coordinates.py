@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reference
 
-from hyper.convnets import Perceptron
 from hyper.coordinates import CoordinateHyperNetwork
+from hyper.models.classify import Perceptron
 
 INPUT, OUTPUT = (3, 4), (2, 5)
 

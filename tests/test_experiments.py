@@ -14,9 +14,10 @@ import pytest
 
 import evaluate
 import train
-from hyper import configuration, metrics, trained, training
-from hyper.checkpoint import Checkpoints
+from hyper import configuration, trained
 from hyper.data import prepared
+from hyper.runs import metrics, training
+from hyper.runs.checkpoint import Checkpoints
 from hyper.tasks.char_lm import CharLM
 
 CONFIGS = (

@@ -11,11 +11,12 @@ from absl import flags
 
 import train
 from configs import ptb_hyperlstm, ptb_lstm
-from hyper import commands, figures, generate, metrics, trained
+from hyper import figures, generate, trained
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.decode import read_symbols
+from hyper.drawing import weight_change
 from hyper.figures import __main__ as command
-from hyper.figures import weight_change
+from hyper.runs import commands, metrics
 
 UNITS, HYPER_UNITS, EMBEDDING, TIME = 5, 3, 2, 6
 

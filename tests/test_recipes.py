@@ -8,7 +8,7 @@ import importlib
 import pytest
 from flax.traverse_util import flatten_dict
 
-from hyper import training
+from hyper.runs import training
 
 ADAM = {'optimizer.name': 'adam', 'optimizer.beta1': 0.9}
 ADAM |= {'optimizer.beta2': 0.999, 'optimizer.epsilon': 1e-8}

@@ -15,7 +15,7 @@ import reference
 from flax import linen as nn
 
 from hyper import weights
-from hyper.convnets import MnistConvnet, WideResNet
+from hyper.models.classify import MnistConvnet, WideResNet
 from hyper.static import (
   EXAMPLES,
   KernelGenerator,

@@ -24,17 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from hyper import commands, configuration, generate, trained
+from hyper import configuration, generate, trained
 from hyper.cells import HyperLSTMCell, LSTMCell, hidden, rows
 from hyper.decode import read_symbols
-from hyper.figures import (
-  attention,
-  curves,
-  kernels,
-  run_names,
-  saturation,
-  weight_change,
-)
+from hyper.drawing import attention, curves, kernels, saturation, weight_change
+from hyper.figures import run_names
+from hyper.runs import commands
 from hyper.tasks import TASKS
 from hyper.tasks.char_lm import CharLM
 

@@ -26,7 +26,7 @@ from hyper.data import (
 )
 from hyper.decode import Apply
 from hyper.losses import cross_entropy
-from hyper.sequence import CharacterModel, reset_where
+from hyper.models.char_lm import CharacterModel, reset_where
 
 SPLITS = ('train', 'validation', 'test')
 TEXTS = {

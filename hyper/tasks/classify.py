@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from hyper.configuration import build, check_positive, splat
-from hyper.convnets import MnistConvnet, Perceptron, WideResNet
 from hyper.coordinates import CoordinateHyperNetwork
 from hyper.data import batches, cifar10, embedded, mnist, run_files
-from hyper.generated import HyperNetwork
+from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
+from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
 from hyper.static import StaticHyperNetwork
 
 IMAGES = {

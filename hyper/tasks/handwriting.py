@@ -19,9 +19,9 @@ from hyper.cells import CELLS, check_rate
 from hyper.configuration import build, check_positive, splat
 from hyper.data import buckets, embedded, iam, pen, run_files, strokes
 from hyper.decode import read_symbols, sample_steps
-from hyper.figures import handwriting as figures
-from hyper.handwriting import HandwritingModel, shifted
+from hyper.drawing import handwriting as figures
 from hyper.losses import mixture_density
+from hyper.models.handwriting import HandwritingModel, shifted
 
 HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
 PAGE_LINES = 8  # of each column of the page that a report draws

@@ -28,7 +28,7 @@ from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, WordPieces
 from hyper.decode import beam_search
 from hyper.losses import cross_entropy
-from hyper.translation import Translator
+from hyper.models.translate import Translator
 
 TEXTS = {
   'wmt14': wmt.load,

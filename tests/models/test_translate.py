@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from cell_weights import draw_like, reference_weights
 from dropped import zero_shares
-from test_cells import draw_like, reference_weights
 
 from hyper.cells import CELLS
+from hyper.models.translate import Translator, start_uniformly
+from hyper.runs.training import count_parameters
 from hyper.tasks.translate import make_model
-from hyper.training import count_parameters
-from hyper.translation import Translator, start_uniformly
 
 UNITS, PIECES, S, T = 4, 7, 5, 4
 SOURCE = np.array([[3, 5, 2, 0, 0], [4, 1, 6, 6, 2]])

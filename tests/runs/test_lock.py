@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from hyper import lock
+from hyper.runs import lock
 
 HOLDER = """
 import sys
-from hyper import lock
+from hyper.runs import lock
 with lock.hold(sys.argv[1]):
   print('held', flush=True)
   sys.stdin.read()
@@ -19,7 +19,7 @@ with lock.hold(sys.argv[1]):
 
 def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path):
   workdir = str(tmp_path / 'run')
-  root = os.path.dirname(os.path.dirname(lock.__file__))
+  root = os.path.dirname(os.path.dirname(os.path.dirname(lock.__file__)))
   with subprocess.Popen(
     [sys.executable, '-c', HOLDER, workdir],
     stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hyper.data.strokes import Normalisation, to_strokes
-from hyper.figures.weight_change import COLORS, GATES
+from hyper.drawing.weight_change import COLORS, GATES
 
 INK, PRIMED = 'black', 'tab:blue'
 FAINT = np.array([0.85, 0.85, 0.85])  # where no weight changes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from hyper.convnets import MnistConvnet, Perceptron, WideResNet
+from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
 
 SIZE = 8
 

@@ -10,7 +10,7 @@ import pytest
 import reference
 from flax.traverse_util import flatten_dict
 
-from hyper import training
+from hyper.runs import training
 from hyper.tasks.classify import (
   Classify,
   half_squares,

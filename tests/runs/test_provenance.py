@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from hyper import provenance
+from hyper.runs import provenance
 
 
 def git(folder, *arguments):

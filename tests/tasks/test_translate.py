@@ -15,10 +15,11 @@ import sacrebleu
 
 import evaluate
 import train
-from hyper import configuration, generate, metrics, trained, training
+from hyper import configuration, generate, trained
 from hyper.data import embedded, number_names, pair_batches, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
-from hyper.figures import attention
+from hyper.drawing import attention
+from hyper.runs import metrics, training
 from hyper.tasks import translate as translate_task
 from hyper.tasks.translate import Translate
 

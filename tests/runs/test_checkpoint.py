@@ -20,7 +20,7 @@ import pytest
 from flax import struct
 from orbax.checkpoint import v1 as ocp
 
-from hyper.checkpoint import Checkpoints, CorruptCheckpointError
+from hyper.runs.checkpoint import Checkpoints, CorruptCheckpointError
 
 BPC = ('bpc', 'min')
 
@@ -242,7 +242,7 @@ def test_write_that_fails_is_an_error(tmp_path):
   code = """
 import resource, signal, sys
 import numpy as np
-from hyper.checkpoint import Checkpoints
+from hyper.runs.checkpoint import Checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   checkpoints.save(1, {'x': np.ones(9)})
@@ -501,7 +501,7 @@ def test_reader_looks_again_when_its_checkpoint_is_deleted(
 SAVE_UNTIL_KILLED = """
 import sys
 import numpy as np
-from hyper.checkpoint import Checkpoints
+from hyper.runs.checkpoint import Checkpoints
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   start = checkpoints.steps[-1] if checkpoints.steps else 0
   for step in range(start + 1, 1000):
@@ -538,7 +538,7 @@ def test_orbax_is_quiet_but_this_log_is_not(tmp_path):
 import sys
 import numpy as np
 from absl import logging
-from hyper.checkpoint import Checkpoints
+from hyper.runs.checkpoint import Checkpoints
 logging.set_verbosity(logging.INFO)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   for step in (1, 2, 3):
@@ -551,7 +551,7 @@ with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
 
 
 def start_python(code: str, folder: pathlib.Path) -> subprocess.Popen[str]:
-  root = pathlib.Path(__file__).parents[1]
+  root = pathlib.Path(__file__).parents[2]
   return subprocess.Popen(
     [sys.executable, '-c', code, str(folder)],
     cwd=root,

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from cell_weights import draw_like, reference_weights
 from dropped import zero_shares
-from test_cells import draw_like, reference_weights
 
 from hyper.cells import HyperLSTMCell
-from hyper.sequence import CharacterModel
+from hyper.models.char_lm import CharacterModel
 
 SYMBOLS, UNITS, HYPER = 6, 5, 3
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from hyper import metrics
-from hyper.metrics import MetricsWriter, Progress
+from hyper.runs import metrics
+from hyper.runs.metrics import MetricsWriter, Progress
 
 
 def run(
@@ -167,13 +167,13 @@ def test_no_metrics_is_an_error(tmp_path):
 def test_lines_survive_a_kill(tmp_path):
   code = """
 import os, signal, sys
-from hyper.metrics import MetricsWriter
+from hyper.runs.metrics import MetricsWriter
 writer = MetricsWriter(sys.argv[1])
 for step in range(1, 8):
   writer.write(step, 'train', {'bpc': 1.0})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-  root = pathlib.Path(__file__).parents[1]
+  root = pathlib.Path(__file__).parents[2]
   status = subprocess.call(
     [sys.executable, '-c', code, str(tmp_path)], cwd=root
   )

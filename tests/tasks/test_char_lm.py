@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import reference
 
-from hyper import training
 from hyper.configuration import splat
 from hyper.data import enwik8
 from hyper.data.vocabulary import Vocabulary
+from hyper.runs import training
 from hyper.tasks.char_lm import CharLM, TextData, make_model
 
 # Config, variant, size of the vocabulary: parameters, from the equations.

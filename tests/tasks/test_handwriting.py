@@ -12,12 +12,13 @@ from dropped import zero_shares
 
 import evaluate
 import train
-from hyper import configuration, generate, losses, metrics, trained, training
+from hyper import configuration, generate, losses, trained
 from hyper.cells import LSTMCell
 from hyper.data import embedded, strokes
 from hyper.decode import sample_steps
-from hyper.figures import handwriting as figures
-from hyper.handwriting import HandwritingModel, shifted
+from hyper.drawing import handwriting as figures
+from hyper.models.handwriting import HandwritingModel, shifted
+from hyper.runs import metrics, training
 from hyper.tasks import handwriting
 from hyper.tasks.handwriting import Handwriting
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from hyper import commands
+from hyper.runs import commands
 
 PLAIN = """
 from absl import flags
-from hyper import commands
+from hyper.runs import commands
 
 def define_flags():
   flags.DEFINE_integer('count', 1, 'How many.', lower_bound=1)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from hyper import training
+from hyper.runs import training
 
 ADAM = {
   'name': 'adam',

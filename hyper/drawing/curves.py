@@ -2,8 +2,8 @@
 
 import matplotlib
 
-from hyper import metrics
 from hyper.figures import run_names
+from hyper.runs import metrics
 
 
 def draw(workdirs: list[str], metric: str, path: str) -> None:

@@ -1,0 +1,3 @@
+"""Names the new place of a module that moved."""
+
+raise ImportError('hyper.handwriting is now hyper.models.handwriting.')

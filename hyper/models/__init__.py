@@ -1,0 +1,1 @@
+"""The main networks of the tasks: Flax modules that know no hypernetwork."""

@@ -1,0 +1,1 @@
+"""What a run is made of: the loop, its state, its folder, its log."""

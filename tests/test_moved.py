@@ -1,0 +1,24 @@
+"""A module that moved says where it is now."""
+
+import importlib
+import pathlib
+import re
+
+import pytest
+
+import hyper
+
+MOVED = pathlib.Path(hyper.__file__).parent / '_moved'
+NAMES = sorted(path.stem for path in MOVED.glob('*.py'))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_an_old_name_raises_an_error_with_the_new_place(name):
+  with pytest.raises(ImportError, match=f'hyper.{name} is now') as caught:
+    importlib.import_module(f'hyper.{name}')
+  (place,) = re.findall(r'is now (\S+)\.$', str(caught.value))
+  importlib.import_module(place)
+
+
+def test_old_names_are_known():
+  assert 'sequence' in NAMES
