@@ -18,10 +18,10 @@ from typing import Any
 import jax
 from absl import flags
 
-import train
 from benchmarks import measure
 from hyper.runs import commands, training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.log import Log
 from hyper.tasks import make_task
 
 EMBEDDED = (
@@ -62,7 +62,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   _, compile_seconds, size = measure.compile_timed(step, state, held[0])
   with (
     Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
-    train.Log(config, workdir, task, 0, checkpoints) as log,
+    Log(config, workdir, task, 0, checkpoints) as log,
   ):
     steps = Steps(step, state)
     contenders = {
@@ -97,7 +97,7 @@ class Steps:
   def __init__(self, step: Any, state: Any):
     self._step, self._state, self._taken = step, state, 0
 
-  def take(self, batches: Iterable[Any], log: train.Log | None = None) -> None:
+  def take(self, batches: Iterable[Any], log: Log | None = None) -> None:
     """Takes a step on each batch, and waits for the last."""
     for batch in batches:
       self._state, report = self._step(self._state, batch)

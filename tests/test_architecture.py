@@ -169,7 +169,10 @@ def test_data_do_without(package):
 
 
 def test_who_sees_a_config():
-  allowed = ('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained')
+  allowed = (
+    *('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained'),
+    *('hyper.runs.loop', 'hyper.runs.log'),
+  )
   users = importers('ml_collections')
   assert users
   for name in users:
