@@ -6,7 +6,7 @@ Variants: `:2000` (units), `:layer_norm` (with recurrent dropout, which the
 plain LSTMs of Table 4 have not) and `:embedded`, small and without data.
 
 A prefix of the file, with its own split, serves for runs that are to be short:
-`--config.data.source=enwik8:4154064`.
+`--config.data.prefix_bytes=4154064`.
 
 Not in the paper: the number of steps, that gradients are clipped by their
 global norm, and that the state goes on from window to window.

@@ -22,14 +22,11 @@ from ml_collections import ConfigDict
 from configs.ptb_lstm import LSTM
 from hyper.configuration import select
 
-FILES = {
-  'name': 'files',
-  'train': ('mt/union/train.en', 'mt/union/train.fr'),
-  'validation': ('mt/union/valid.en', 'mt/union/valid.fr'),
-  'test': ('mt/union/test.en', 'mt/union/test.fr'),
-}
 SMALL = {
-  'data.text': FILES,
+  'data.source': 'files',
+  'data.train': ('mt/union/train.en', 'mt/union/train.fr'),
+  'data.validation': ('mt/union/valid.en', 'mt/union/valid.fr'),
+  'data.test': ('mt/union/test.en', 'mt/union/test.fr'),
   'data.vocabulary_size': 8000,
   'data.bucket_lengths': (10, 14, 20, 32),
   'data.batch_size': 128,
@@ -44,7 +41,7 @@ SMALL = {
   'save_every_steps': 1000,
 }
 EMBEDDED = {
-  'data.text': {'name': 'embedded'},
+  'data.source': 'embedded',
   'data.vocabulary_size': 120,
   'data.bucket_lengths': (10, 14, 24),
   'data.batch_size': 64,
@@ -83,7 +80,10 @@ def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
       'paper': paper,
       'seed': 0,
       'data': {
-        'text': {'name': 'wmt14'},
+        'source': 'wmt14',
+        'train': (),
+        'validation': (),
+        'test': (),
         'vocabulary_size': 32_000,
         'vocabulary_pairs': 5_000_000,
         'bucket_lengths': (8, 16, 24, 32, 48, 64, 96),

@@ -73,6 +73,7 @@ def recipe(cell: dict, fields: dict, paper: str) -> ConfigDict:
       'seed': 0,
       'data': {
         'source': 'ptb',
+        'prefix_bytes': 0,
         'batch_size': 128,
         'window_steps': 100,
         'eval_streams': 128,

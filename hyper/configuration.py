@@ -1,11 +1,12 @@
 """Configs: checked as they are used, saved as JSON, read back exactly."""
 
+import dataclasses
 import inspect
 import json
 import math
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -113,6 +114,32 @@ def check_positive(section: str, **sizes: int) -> None:
       raise ValueError(f'{section}.{name} is {size}; it must be positive.')
 
 
+def check_source(data: Any, sources: Mapping[str, Iterable[str]]) -> None:
+  """Checks the source of a data section, and the fields of other sources.
+
+  Args:
+    data: a dataclass with the field `source`.
+    sources: the names allowed, each with the fields that only it reads.
+
+  Raises:
+    ValueError: the source is unknown, or a field that it does not read has
+      another value than its default.
+  """
+  if data.source not in sources:
+    raise ValueError(
+      f'config.data.source is {data.source!r}; allowed: {", ".join(sources)}.'
+    )
+  defaults = {x.name: x.default for x in dataclasses.fields(data)}
+  for source, names in sources.items():
+    for name in set(names) - set(sources[data.source]):
+      if getattr(data, name) != defaults[name]:
+        raise ValueError(
+          f'config.data.{name} is {getattr(data, name)!r}, which the source '
+          f'{data.source!r} does not read; set it to {defaults[name]!r}, or '
+          f'config.data.source to {source!r}.'
+        )
+
+
 CHANGEABLE = (  # of a run that goes on
   'train_steps',
   'eval_every_steps',
@@ -213,7 +240,53 @@ def from_json(text: str) -> ConfigDict:
   fields = json.loads(text)
   if not isinstance(fields, dict):
     raise ValueError(f'a config is a JSON object, not {text[:40]!r}.')
-  return ConfigDict(_with_tuples(fields)).lock()
+  return ConfigDict(_with_tuples(upgrade(fields))).lock()
+
+
+def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+  """Returns the fields of a saved config under the names of today.
+
+  Fields that did not exist when the config was saved get the value that trains
+  as it did then.
+  """
+  data = fields.get('data')
+  if not isinstance(data, dict):
+    return fields
+  if isinstance(text := data.get('text'), dict):  # of a translation
+    rest = {name: x for name, x in data.items() if name != 'text'}
+    files = {name: x for name, x in text.items() if name != 'name'}
+    data = rest | {'source': text.get('name')} | files
+  name, colon, prefix = str(data.get('source')).partition(':')
+  if name == 'enwik8' and colon:  # enwik8:4154064
+    data = data | {'source': name, 'prefix_bytes': int(prefix)}
+  added = _ADDED.get(fields.get('task', ''), {})
+  if fields.get('hypernetwork', {}).get('name') == 'static':
+    added = added | {'hypernetwork': {'initialisation': 'notebook'}}
+  return _merge(added, fields | {'data': data})
+
+
+def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+  """Returns `fields` with the entries of `added` that they lack."""
+  merged = dict(fields)
+  for name, value in added.items():
+    if not isinstance(value, dict):
+      merged.setdefault(name, value)
+    elif isinstance(fields.get(name), dict):
+      merged[name] = _merge(value, fields[name])
+  return merged
+
+
+_ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
+  'char_lm': {'data': {'prefix_bytes': 0}},
+  'classify': {
+    'data': {'mean': (0.0,), 'deviation': (1.0,), 'flip': False},
+    'l2_rate': 0.0,
+  },
+  'translate': {
+    'data': {'train': (), 'validation': (), 'test': ()},
+    'model': {'bottom_context': False},
+  },
+}
 
 
 def _with_tuples(value: Any) -> Any:

@@ -8,11 +8,13 @@ import re
 from typing import Any
 
 import pytest
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from hyper import configuration
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+RESULTS = sorted(CONFIGS.parent.glob('results/*/config.json'))
 NAMES = sorted(
   path.stem for path in CONFIGS.glob('*.py') if path.stem != '__init__'
 )
@@ -242,3 +244,36 @@ def test_a_value_of_another_type_is_named(field, value, message):
   assert configuration.splat(takes, 'section', GOOD)[:2] == ((1, 2), (1, 0.5))
   with pytest.raises(ValueError, match=message):
     configuration.splat(takes, 'section', GOOD | {field: value})
+
+
+def fields_of(config):
+  return set(flatten_dict(config.to_dict(), sep='.'))
+
+
+@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.parent.name)
+def test_a_saved_config_is_read_with_the_fields_of_today(path):
+  saved = configuration.load(str(path.parent))
+  run = json.loads((path.parent / 'run.json').read_text())
+  name, variant = re.search(
+    r'configs/(\w+)\.py:?(\w*)', run['command']
+  ).groups()
+  assert fields_of(saved) == fields_of(get(name, variant))
+  again = configuration.to_json(saved)
+  assert configuration.from_json(again) == saved
+
+
+def test_old_names_of_sources_are_read():
+  def read(task, **data):
+    text = json.dumps({'task': task, 'data': data})
+    return configuration.from_json(text).data.to_dict()
+
+  assert read('char_lm', source='enwik8:4154064') == {
+    'source': 'enwik8',
+    'prefix_bytes': 4_154_064,
+  }
+  assert read('char_lm', source='enwik8')['prefix_bytes'] == 0
+  files = {'train': ['a', 'b'], 'validation': ['c', 'd'], 'test': ['e', 'f']}
+  found = read('translate', text={'name': 'files'} | files, batch_size=3)
+  assert found.pop('source') == 'files' and found.pop('batch_size') == 3
+  assert {k: list(found[k]) for k in files} == files
+  assert read('translate', text={'name': 'wmt14'})['train'] == ()

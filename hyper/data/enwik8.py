@@ -26,7 +26,7 @@ SHA256 = {
 
 
 def load(
-  data_dir: str, split: str, first_bytes: int = WHOLE
+  data_dir: str, split: str, prefix_bytes: int = 0
 ) -> dict[str, np.ndarray]:
   """Returns 'text', uint8 [n]: the bytes of the split, in order.
 
@@ -38,17 +38,18 @@ def load(
     data_dir: searched for `enwik8` in the folder `enwik8` and in itself; for
       a prefix of n bytes also for `enwik8.first<n>`.
     split: 'train', 'validation' or 'test'.
-    first_bytes: how much of the file is used, at least 1,000.
+    prefix_bytes: how much of the file is used, at least 1,000; 0 is all of it.
 
   Raises:
     FileNotFoundError: the file is missing.
     OSError: data_dir cannot be written.
     ValueError: no such split or length, or the file is damaged.
   """
+  first_bytes = prefix_bytes or WHOLE
   if not 1000 <= first_bytes <= WHOLE:
     raise ValueError(
-      f'enwik8 has {WHOLE:,} bytes; {first_bytes:,} of them were asked for, '
-      'and it takes 1,000 at least.'
+      f'config.data.prefix_bytes is {prefix_bytes:,}; it must be between 1,000 '
+      f'and {WHOLE:,}, the length of enwik8, or 0 for all of it.'
     )
   return prepared.load(_source(first_bytes), data_dir, split)
 
@@ -113,7 +114,7 @@ def _splits(content: bytes) -> dict[str, dict[str, np.ndarray]]:
 
 
 _REMEDY = (
-  f'Get {URL} (36 MB)\nand put it there, packed or not. A prefix will do for '
-  'a source such as enwik8:4154064:\nhead -c 4154064 enwik8 > '
+  f'Get {URL} (36 MB)\nand put it there, packed or not. A prefix will do '
+  'with --config.data.prefix_bytes=4154064:\nhead -c 4154064 enwik8 > '
   'enwik8.first4154064.'
 )

@@ -6,7 +6,7 @@ Shapes: b streams, t window, v vocabulary size.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import (
   batches,
   embedded,
@@ -29,11 +29,13 @@ from hyper.losses import cross_entropy
 from hyper.models.char_lm import CharacterModel, reset_where
 
 SPLITS = ('train', 'validation', 'test')
-TEXTS = {
+TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'ptb': ptb.load,
   'enwik8': enwik8.load,
   'embedded': embedded.load_text,
 }
+# The fields of config.data that only one source reads.
+FIELDS = {'ptb': (), 'enwik8': ('prefix_bytes',), 'embedded': ()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +43,14 @@ class TextData:
   """The section config.data.
 
   Attributes:
-    source: the text, a name of TEXTS; 'enwik8:4154064' is a prefix of enwik8
-      of that many bytes, with a split of its own.
+    source: the text, a name of TEXTS.
     batch_size: streams that are trained on at once.
     window_steps: symbols of a stream in a training step.
     eval_streams: streams that are evaluated at once; 1 is one pass over the
       whole split.
     eval_warmup_steps: symbols read, and not scored, before each stream.
+    prefix_bytes: of enwik8, the length of the prefix that is used, with a split
+      of its own; 0 is the whole file.
   """
 
   source: str
@@ -55,19 +58,10 @@ class TextData:
   window_steps: int
   eval_streams: int
   eval_warmup_steps: int
+  prefix_bytes: int = 0
 
   def __post_init__(self) -> None:
-    name, colon, prefix = self.source.partition(':')
-    if name not in TEXTS or (colon and name != 'enwik8'):
-      raise ValueError(
-        f'config.data.source is {self.source!r}; allowed: {", ".join(TEXTS)}, '
-        'and a prefix such as enwik8:4154064.'
-      )
-    if colon and not prefix.isdecimal():
-      raise ValueError(
-        f'config.data.source is {self.source!r}; behind the colon stands a '
-        'number of bytes.'
-      )
+    check_source(self, FIELDS)
     check_positive(
       'config.data',
       batch_size=self.batch_size,
@@ -81,15 +75,13 @@ class TextData:
       )
 
   def load(self, data_dir: str, split: str) -> np.ndarray:
-    """The bytes of a split, uint8 [n]."""
-    name, _, prefix = self.source.partition(':')
-    lengths = [int(prefix)] if prefix else []
-    return TEXTS[name](data_dir, split, *lengths)['text']
+    """Returns the bytes of a split, uint8 [n]."""
+    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    return TEXTS[self.source](data_dir, split, **fields)['text']
 
   def make_vocabulary(self, data_dir: str) -> vocabulary.Vocabulary:
-    """Of the training text; of enwik8 (205 symbols) it is the whole file's."""
-    splits = SPLITS if self.source.startswith('enwik8') else SPLITS[:1]
-    texts = [self.load(data_dir, split) for split in splits]
+    """Returns the symbols of all splits: of enwik8 there are 205."""
+    texts = [self.load(data_dir, split) for split in SPLITS]
     return vocabulary.of_text(np.concatenate(texts))
 
 

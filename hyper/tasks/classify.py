@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import build, check_positive, check_source, splat
 from hyper.coordinates import CoordinateHyperNetwork
 from hyper.data import batches, cifar10, embedded, mnist, run_files
 from hyper.hypernetwork import HyperNetwork
@@ -62,10 +62,7 @@ class ImageData:
   flip: bool
 
   def __post_init__(self) -> None:
-    if self.source not in IMAGES:
-      raise ValueError(
-        f'config.data.source is {self.source!r}; allowed: {", ".join(IMAGES)}.'
-      )
+    check_source(self, dict.fromkeys(IMAGES, ()))
     check_positive(
       'config.data',
       batch_size=self.batch_size,

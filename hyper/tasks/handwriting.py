@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, check_rate
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import buckets, embedded, iam, pen, run_files, strokes
 from hyper.decode import read_symbols, sample_steps
 from hyper.drawing import handwriting as figures
@@ -46,10 +46,7 @@ class StrokeData:
   scale_range: float
 
   def __post_init__(self) -> None:
-    if self.source not in HANDS:
-      raise ValueError(
-        f'config.data.source is {self.source!r}; allowed: {", ".join(HANDS)}.'
-      )
+    check_source(self, dict.fromkeys(HANDS, ()))
     check_positive(
       'config.data',
       batch_size=self.batch_size,

@@ -5,7 +5,7 @@ Shapes: b pairs, s and t word pieces of the source and the target.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import (
   embedded,
   pair_batches,
@@ -30,12 +30,14 @@ from hyper.decode import beam_search
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
 
-TEXTS = {
+SPLITS = ('train', 'validation', 'test')
+TEXTS: dict[str, Callable[..., Pairs]] = {
   'wmt14': wmt.load,
   'files': parallel_text.load,
   'embedded': embedded.load_number_names,
 }
-SPLITS = ('train', 'validation', 'test')
+# The fields of config.data that only one source reads.
+FIELDS = {'wmt14': (), 'files': SPLITS, 'embedded': ()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +45,29 @@ class TranslationData:
   """The section config.data.
 
   Attributes:
-    text: the sentence pairs: `name`, of TEXTS, and what that needs.
+    source: the sentence pairs, a name of TEXTS.
     vocabulary_size: the most word pieces, of both languages together.
     vocabulary_pairs: the most training pairs that the pieces are learned from,
       taken evenly from all of them.
     bucket_lengths: see `Buckets`; training leaves out what is longer.
     batch_size: the most pairs in a batch.
     batch_tokens: the most pieces of one side of a batch, padding included.
+    train, validation, test: of `files`, the two files of each split, see
+      `parallel_text.load`.
   """
 
-  text: Mapping[str, Any]
+  source: str
   vocabulary_size: int
   vocabulary_pairs: int
   bucket_lengths: tuple[int, ...]
   batch_size: int
   batch_tokens: int
+  train: tuple[str, ...] = ()
+  validation: tuple[str, ...] = ()
+  test: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
+    check_source(self, FIELDS)
     check_positive(
       'config.data',
       vocabulary_size=self.vocabulary_size,
@@ -70,6 +78,11 @@ class TranslationData:
   def buckets(self) -> Buckets:
     """The shapes of batches."""
     return Buckets(self.bucket_lengths, self.batch_size, self.batch_tokens)
+
+  def load(self, data_dir: str, split: str) -> Pairs:
+    """Returns the sentence pairs of a split."""
+    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    return TEXTS[self.source](data_dir, split, **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,7 +303,7 @@ class Translate:
     pairs = [f'{split} {len(self._pairs(split)):,}' for split in SPLITS]
     order = self._order('train')
     return [
-      f'text {self.data.text["name"]}: {", ".join(pairs)} sentence pairs, '
+      f'text {self.data.source}: {", ".join(pairs)} sentence pairs, '
       f'{len(self.pieces):,} word pieces',
       f'{order.per_epoch:,} batches an epoch, {order.padding_share():.1%} of '
       f'their places padding; {order.left_out:,} pairs left out, empty or '
@@ -315,13 +328,7 @@ class Translate:
 
   @functools.cache  # noqa: B019 (one task a process)
   def _pairs(self, split: str) -> Pairs:
-    return build(
-      TEXTS,
-      'config.data.text',
-      self.data.text,
-      data_dir=self._data_dir,
-      split=split,
-    )
+    return self.data.load(self._data_dir, split)
 
   @functools.cache  # noqa: B019 (one task a process)
   def _order(self, split: str) -> Order:

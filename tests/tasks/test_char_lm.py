@@ -87,30 +87,28 @@ def test_dropout_is_as_in_appendix_a_3():
   assert rates('enwik8_hyperlstm', '2048') == (0.0, 0.0, 0.15, 0.15)
 
 
-def text_data(source):
-  return TextData(source, 1, 1, 1, 0)
+def text_data(source, **fields):
+  return TextData(source, 1, 1, 1, 0, **fields)
 
 
 @pytest.mark.parametrize(
-  ('source', 'message'),
+  ('source', 'fields', 'message'),
   [
-    ('enwik9', "'enwik9'; allowed: ptb, enwik8"),
-    ('ptb:1000', "'ptb:1000'; allowed"),
-    ('ptb:', "'ptb:'; allowed"),
-    ('enwik8:', 'number of bytes'),
-    ('enwik8:1e6', 'number of bytes'),
+    ('enwik9', {}, "'enwik9'; allowed: ptb, enwik8"),
+    ('enwik8:4154064', {}, "'enwik8:4154064'; allowed"),
+    ('ptb', {'prefix_bytes': 9}, "'ptb' does not read; set it to 0"),
   ],
 )
-def test_a_wrong_source_is_refused(source, message):
+def test_a_source_and_its_fields_are_checked(source, fields, message):
   with pytest.raises(ValueError, match=message):
-    text_data(source)
+    text_data(source, **fields)
 
 
 def test_the_vocabulary_of_enwik8_is_the_whole_files(tmp_path, monkeypatch):
   content = b'a' * 1800 + b'bc' * 100
   monkeypatch.setattr(enwik8, 'SHA256', {})
   (tmp_path / 'enwik8.first2000').write_bytes(content)
-  data = text_data('enwik8:2000')
+  data = text_data('enwik8', prefix_bytes=2000)
   assert bytes(data.load(str(tmp_path), 'train')) == content[:1800]
   vocabulary = data.make_vocabulary(str(tmp_path))
   assert bytes(vocabulary.symbols) == b'abc'
@@ -122,7 +120,7 @@ def test_a_task_on_a_prefix_of_enwik8(tmp_path, monkeypatch):
   monkeypatch.setattr(enwik8, 'SHA256', {})
   (tmp_path / 'enwik8').write_bytes(content.tobytes())
   config = config_of('enwik8_hyperlstm', 'embedded').unlock()
-  config.data.source = 'enwik8:4000'
+  config.data.source, config.data.prefix_bytes = 'enwik8', 4000
   task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
   assert 'train 3,600, validation 200, test 200' in task.describe()[0]
   batch = next(task.batches('test', 0, 0))

@@ -145,13 +145,12 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   for split, text in (('train', 'ab ba'), ('valid', 'c'), ('test', 'd')):
     (tmp_path / split).write_text(f'{text}\n' * 3)
   files = {
-    'name': 'files',
-    'train': ('train', 'train'),
-    'validation': ('valid', 'valid'),
-    'test': ('test', 'test'),
+    'data.source': 'files',
+    'data.train': ('train', 'train'),
+    'data.validation': ('valid', 'valid'),
+    'data.test': ('test', 'test'),
   }
-  config = shrunk('nmt_lstm').unlock()
-  config.data.text = files
+  config = shrunk('nmt_lstm', **files)
   task = Translate(config, str(tmp_path), str(tmp_path / 'run'))
   for split, unknown in (('train', 0), ('validation', 3), ('test', 3)):
     batch = next(task.batches(split, 0, 0))
@@ -305,7 +304,8 @@ def test_loading_a_run_to_translate_with(run, loaded):
   [
     ('data.vocabulary_pairs', 0, 'vocabulary_pairs is 0'),
     ('data.batch_tokens', 9, 'batch_tokens is 9'),
-    ('data.text.name', 'tatoeba', "text.name is 'tatoeba'"),
+    ('data.source', 'tatoeba', "data.source is 'tatoeba'; allowed: wmt14"),
+    ('data.train', ('a', 'b'), "'embedded' does not read; set it to"),
     ('data.bucket_lengths', (0, 10), r'bucket_lengths is \(0, 10\)'),
     ('decoding.beam_size', 0, 'beam_size is 0'),
     ('decoding.length_penalty', -0.1, 'length_penalty is -0.1'),
