@@ -1,12 +1,14 @@
-# `make demo` and `make test` set everything up first; PYTHON chooses another
-# interpreter (3.11 or newer).
+# Each target sets up what it needs. PYTHON chooses another interpreter (3.11 or
+# newer), VENV another folder for its environment, for example
+# `make test PYTHON=python3.13 VENV=.venv313`.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: demo test clean
+.PHONY: demo test test-all test-lowest docs clean
 
-demo: .venv/run
+demo: $(VENV)/run
 	$(BIN)/python train.py --config=configs/ptb_hyperlstm.py:embedded --workdir=$(RUN)
 	$(BIN)/python evaluate.py --workdir=$(RUN)
 	$(BIN)/python -m hyper.generate text --workdir=$(RUN) --length=400 --temperature=0.7
@@ -15,20 +17,44 @@ demo: .venv/run
 	@echo "The curve is in $(RUN)/curves.png. Next, on Penn Treebank (see hyper/data/README.md):"
 	@echo "  $(BIN)/python train.py --config=configs/ptb_hyperlstm.py --workdir=runs/ptb_hyper --data_dir=data"
 
-test: .venv/dev
+# Style, types, and all tests that are not slow, with the docstrings' examples.
+test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m 'not slow' -rs --durations=15
 
-.venv/run: requirements.txt
-	$(PYTHON) -m venv .venv
+# Those, and what is slow or needs more packages. -rs names what is skipped.
+test-all: test docs
+	$(BIN)/python -m pytest -n 2 -m slow -rs --durations=15
+
+# `make test` with the lowest versions that requirements.txt allows.
+test-lowest: $(VENV)-lowest/dev
+	$(VENV)-lowest/bin/python -m pytest -n 2 -m 'not slow' -rs
+
+# The site, in site/. Strict: a warning, such as of a broken link, is an error.
+docs: $(VENV)/docs
+	$(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-.venv/dev: .venv/run pyproject.toml
+$(VENV)/dev: $(VENV)/run pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 
+$(VENV)/docs: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
+$(VENV)-lowest/dev: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest \
+	  --resolution lowest-direct -e '.[dev]'
+	touch $@
+
 clean:
-	rm -rf .venv $(RUN)
+	rm -rf $(VENV) $(VENV)-lowest $(RUN) build site

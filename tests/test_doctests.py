@@ -1,0 +1,27 @@
+"""The examples in the docstrings of hyper run and print what they show."""
+
+import doctest
+import importlib
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def modules_with_examples() -> list[str]:
+  found = []
+  for path in sorted((ROOT / 'hyper').rglob('*.py')):
+    if '>>> ' in path.read_text(encoding='utf-8'):
+      parts = path.relative_to(ROOT).with_suffix('').parts
+      found.append('.'.join(p for p in parts if p != '__init__'))
+  return found
+
+
+@pytest.mark.parametrize('name', modules_with_examples())
+def test_the_examples_of_a_module_run(name):
+  module = importlib.import_module(name)
+  result = doctest.testmod(module, optionflags=FLAGS)
+  assert result.attempted, f'{name} has examples that doctest does not find'
+  assert not result.failed
