@@ -1,23 +1,11 @@
-"""What a run keeps of its data: a vocabulary, a scale, a fingerprint."""
+"""The files of a run that say how its data are read."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
-
-import numpy as np
 
 CONFIG = 'config.json'  # what a run saves when it begins, after these files
 T = TypeVar('T')
-
-
-def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-  """The first 16 digits of a SHA-256 of the arrays, types and shapes too."""
-  digest = hashlib.sha256()
-  for array in arrays:
-    digest.update(f'{array.dtype.str} {array.shape}'.encode())
-    digest.update(np.ascontiguousarray(array).data)
-  return digest.hexdigest()[:16]
 
 
 def write(workdir: str, name: str, text: str) -> None:

@@ -13,11 +13,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hyper.data import run_files
-
 Arrays = dict[str, np.ndarray]
 SPLITS = ('train', 'validation')
-FILE = 'normalisation.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +163,19 @@ class Normalisation:
       raise ValueError('the line to go on from is a single point.')
     return offsets * np.array([usual / own, usual / own, 1], np.float32)
 
-  def save(self, workdir: str) -> None:
-    """Writes normalisation.json into a run folder."""
+  def to_text(self) -> str:
+    """Returns JSON that `from_text` reads."""
     fields = {'mean': self.mean.tolist(), 'deviation': self.deviation.tolist()}
-    run_files.write(workdir, FILE, json.dumps(fields))
+    return json.dumps(fields)
+
+  @classmethod
+  def from_text(cls, text: str) -> 'Normalisation':
+    """Returns the normalisation that `to_text` wrote."""
+    fields = json.loads(text)
+    mean, deviation = (
+      np.array(fields[name], np.float32) for name in ('mean', 'deviation')
+    )
+    return cls(mean, deviation)
 
 
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:
@@ -190,16 +196,3 @@ def normalisation_of(lines: Iterable[Line]) -> Normalisation:
       'goes both ways.'
     )
   return Normalisation(moves.mean(0).astype(np.float32), deviation)
-
-
-def load_normalisation(workdir: str) -> Normalisation | None:
-  """The normalisation of a run, see `run_files.read`."""
-
-  def parse(text: str) -> Normalisation:
-    fields = json.loads(text)
-    return Normalisation(
-      np.array(fields['mean'], np.float32),
-      np.array(fields['deviation'], np.float32),
-    )
-
-  return run_files.read(workdir, FILE, parse)

@@ -1,70 +1,108 @@
-"""The symbols of a text: bytes, numbered in their order."""
+"""The symbols of a text, bytes or Unicode characters, and their numbers."""
 
 import json
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hyper.data import run_files
-
-FILE = 'vocabulary.json'
-
 
 class Vocabulary:
-  """The distinct bytes of a text, each with a number from 0 on.
+  """The distinct symbols of a text, numbered from 0 in their order.
 
   Attributes:
-    symbols: the bytes, sorted, uint8 [v].
+    symbols: sorted; bytes, uint8 [v], or the code points of Unicode characters,
+      uint32 [v].
   """
 
   def __init__(self, symbols: np.ndarray):
-    self.symbols = np.asarray(symbols, np.uint8)
-    self._numbers = np.full(256, -1, np.int32)
-    self._numbers[self.symbols] = np.arange(len(self.symbols))
+    self.symbols = symbols
+    # Every byte has an entry, and so has what lies beyond the last symbol.
+    self._numbers = np.full(max(256, int(symbols[-1]) + 2), -1, np.int32)
+    self._numbers[symbols] = np.arange(len(symbols))
 
   def __len__(self) -> int:
     return len(self.symbols)
 
   @property
   def start(self) -> int:
-    """What counts as the symbol before a text: the line end, if there is."""
-    return max(int(self._numbers[ord('\n')]), 0)
+    """The number read before a text: the line end's if there is one, else 0."""
+    return max(int(self._look_up(np.array([ord('\n')]))[0]), 0)
 
   def encode(self, text: np.ndarray, name: str = 'the text') -> np.ndarray:
-    """Bytes, uint8 [n], to numbers, int32 [n].
+    """Returns the numbers, int32 [n], of symbols [n] of the vocabulary's kind.
 
     Raises:
-      ValueError: a byte is not in the vocabulary; `name` is said with it.
+      ValueError: a symbol is not in the vocabulary; the message has `name`.
     """
-    numbers = self._numbers[text]
+    numbers = self._look_up(text)
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):
-      symbol = bytes(text[unknown[:1]])
-      raise ValueError(
-        f'{name} has {symbol!r} at position {unknown[0]}, a symbol that is not '
-        'in the vocabulary.'
-      )
+      symbol = text[unknown[0]]
+      shown = chr(symbol) if text.dtype == np.uint32 else bytes([symbol])
+      raise _not_in_vocabulary(name, shown, int(unknown[0]))
     return numbers
 
+  def encode_text(self, text: str, name: str = 'the text') -> np.ndarray:
+    """Returns the numbers of a string, int32 [n].
+
+    Raises:
+      ValueError: a character is not in the vocabulary; the message has `name`.
+    """
+    kind = self.symbols.dtype
+    for place, character in enumerate(text):
+      if (self._look_up(to_symbols(character.encode(), kind)) < 0).any():
+        raise _not_in_vocabulary(name, character, place)
+    return self.encode(to_symbols(text.encode(), kind), name)
+
   def to_bytes(self, numbers: ArrayLike) -> bytes:
-    """Numbers to the symbols they stand for."""
-    return self.symbols[np.asarray(numbers)].tobytes()
+    """Returns the text that numbers stand for, in UTF-8 if of characters."""
+    symbols = self.symbols[np.asarray(numbers)]
+    if symbols.dtype == np.uint8:
+      return symbols.tobytes()
+    return symbols.astype('<u4').tobytes().decode('utf-32-le').encode()
 
-  def save(self, workdir: str) -> None:
-    """Writes vocabulary.json into a run folder."""
-    text = json.dumps({'bytes': self.symbols.tolist()})
-    run_files.write(workdir, FILE, text)
+  def to_text(self) -> str:
+    """Returns JSON that `from_text` reads."""
+    if self.symbols.dtype == np.uint8:
+      return json.dumps({'bytes': self.symbols.tolist()})
+    numbers = np.arange(len(self))
+    return json.dumps({'characters': self.to_bytes(numbers).decode()})
 
+  @classmethod
+  def from_text(cls, text: str) -> 'Vocabulary':
+    """Returns the vocabulary that `to_text` wrote."""
+    fields = json.loads(text)
+    if 'characters' in fields:
+      return cls(to_symbols(fields['characters'].encode(), np.uint32))
+    return cls(np.array(fields['bytes'], np.uint8))
 
-def load(workdir: str) -> Vocabulary | None:
-  """The vocabulary of a run, see `run_files.read`."""
-  return run_files.read(
-    workdir,
-    FILE,
-    lambda text: Vocabulary(np.array(json.loads(text)['bytes'], np.uint8)),
-  )
+  def _look_up(self, text: np.ndarray) -> np.ndarray:
+    if text.dtype != np.uint8:
+      text = np.minimum(text, len(self._numbers) - 1)
+    return self._numbers[text]
 
 
 def of_text(text: np.ndarray) -> Vocabulary:
-  """The vocabulary of a text, uint8 [n]."""
+  """Returns the vocabulary of a text, uint8 [n] or uint32 [n]."""
   return Vocabulary(np.unique(text))
+
+
+def to_symbols(text: bytes, kind: np.typing.DTypeLike) -> np.ndarray:
+  """Returns UTF-8 as bytes, uint8 [n], or as code points, uint32 [n].
+
+  Raises:
+    UnicodeDecodeError: `kind` is uint32, and the text is not UTF-8.
+  """
+  if kind == np.uint8:
+    return np.frombuffer(text, np.uint8)
+  encoded = text.decode().encode('utf-32-le')
+  return np.frombuffer(encoded, '<u4').astype(np.uint32)
+
+
+def _not_in_vocabulary(
+  name: str, symbol: str | bytes, place: int
+) -> ValueError:
+  return ValueError(
+    f'{name} has {symbol!r} at position {place}, a symbol that is not in the '
+    'vocabulary.'
+  )

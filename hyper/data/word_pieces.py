@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from hyper.data import run_files
-
-FILE = 'word_pieces.json'
 # What is no part of a sentence; the numbers are the places.
 SPECIAL = ('<pad>', '<s>', '</s>', '<unk>')
 PAD, START, END, UNKNOWN = range(len(SPECIAL))
@@ -31,7 +28,7 @@ class WordPieces:
   """The pieces of a run, numbered from 0 on; the first are SPECIAL.
 
   Args:
-    text: of the file that `save` writes.
+    text: what `to_text` returned.
   """
 
   def __init__(self, text: str):
@@ -73,14 +70,9 @@ class WordPieces:
         parts.append(self.pieces[number])
     return ''.join(parts).replace(BLANK, ' ').strip()
 
-  def save(self, workdir: str) -> None:
-    """Writes word_pieces.json into a run folder."""
-    run_files.write(workdir, FILE, self._text)
-
-
-def load(workdir: str) -> WordPieces | None:
-  """The word pieces of a run, see `run_files.read`."""
-  return run_files.read(workdir, FILE, WordPieces)
+  def to_text(self) -> str:
+    """Returns the JSON from which `WordPieces(text)` makes the same pieces."""
+    return self._text
 
 
 def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:

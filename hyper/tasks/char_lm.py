@@ -20,14 +20,17 @@ from hyper.data import (
   batches,
   embedded,
   enwik8,
+  fingerprints,
   ptb,
   run_files,
   vocabulary,
 )
+from hyper.data.vocabulary import Vocabulary
 from hyper.decode import Apply
 from hyper.losses import cross_entropy
 from hyper.models.char_lm import CharacterModel, reset_where
 
+VOCABULARY = 'vocabulary.json'
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'ptb': ptb.load,
@@ -79,7 +82,7 @@ class TextData:
     fields = {name: getattr(self, name) for name in FIELDS[self.source]}
     return TEXTS[self.source](data_dir, split, **fields)['text']
 
-  def make_vocabulary(self, data_dir: str) -> vocabulary.Vocabulary:
+  def make_vocabulary(self, data_dir: str) -> Vocabulary:
     """Returns the symbols of all splits: of enwik8 there are 205."""
     texts = [self.load(data_dir, split) for split in SPLITS]
     return vocabulary.of_text(np.concatenate(texts))
@@ -108,7 +111,7 @@ class CharLM:
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: TextData = splat(TextData, 'config.data', config.data)
     self._data_dir = data_dir
-    saved = vocabulary.load(workdir)
+    saved = run_files.read(workdir, VOCABULARY, Vocabulary.from_text)
     self.vocabulary = saved or self.data.make_vocabulary(data_dir)
     self.model: CharacterModel = splat(
       make_model,
@@ -117,7 +120,7 @@ class CharLM:
       vocabulary_size=len(self.vocabulary),
     )
     if saved is None:
-      self.vocabulary.save(workdir)
+      run_files.write(workdir, VOCABULARY, self.vocabulary.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Parameters, and the carry at the start of all training streams."""
@@ -166,7 +169,7 @@ class CharLM:
     """
     if self.data.source == 'ptb':
       text = text.replace(' ', '_')
-    return self.vocabulary.encode(np.frombuffer(text.encode(), np.uint8), name)
+    return self.vocabulary.encode_text(text, name)
 
   def reader(self, params: Any) -> Apply:
     """`apply(carry, symbols) -> (carry, logits)`, without dropout."""
@@ -204,7 +207,7 @@ class CharLM:
 
   def fingerprint(self) -> str:
     """Of the training text."""
-    return run_files.fingerprint([self._symbols('train')])
+    return fingerprints.of_arrays([self._symbols('train')])
 
   @functools.cache  # noqa: B019 (one task a process)
   def _symbols(self, split: str) -> np.ndarray:

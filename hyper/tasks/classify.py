@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from hyper.configuration import build, check_positive, check_source, splat
 from hyper.coordinates import CoordinateHyperNetwork
-from hyper.data import batches, cifar10, embedded, mnist, run_files
+from hyper.data import batches, cifar10, embedded, fingerprints, mnist
 from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
@@ -190,7 +190,7 @@ class Classify:
 
   def fingerprint(self) -> str:
     """Of the training images and labels."""
-    return run_files.fingerprint(self._arrays('train').values())
+    return fingerprints.of_arrays(self._arrays('train').values())
 
   def _image(self) -> Float[Array, '1 h w c']:
     return jnp.zeros((1, *self.data.shape))

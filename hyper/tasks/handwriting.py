@@ -17,13 +17,22 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, check_rate
 from hyper.configuration import build, check_positive, check_source, splat
-from hyper.data import buckets, embedded, iam, pen, run_files, strokes
+from hyper.data import (
+  buckets,
+  embedded,
+  fingerprints,
+  iam,
+  pen,
+  run_files,
+  strokes,
+)
 from hyper.decode import read_symbols, sample_steps
 from hyper.drawing import handwriting as figures
 from hyper.losses import mixture_density
 from hyper.models.handwriting import HandwritingModel, shifted
 
 HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
+NORMALISATION = 'normalisation.json'
 PAGE_LINES = 8  # of each column of the page that a report draws
 
 
@@ -78,10 +87,13 @@ class Handwriting:
       make_model, 'config.model', config.model, lines=self.data.batch_size
     )
     self._data_dir, self._workdir = data_dir, workdir
-    saved = strokes.load_normalisation(workdir)
+    saved = run_files.read(
+      workdir, NORMALISATION, strokes.Normalisation.from_text
+    )
     self.normalisation = saved or strokes.normalisation_of(self.lines('train'))
     if saved is None:
-      self.normalisation.save(workdir)
+      text = self.normalisation.to_text()
+      run_files.write(workdir, NORMALISATION, text)
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Parameters; there is no model state, every line begins anew."""
@@ -161,7 +173,7 @@ class Handwriting:
 
   def fingerprint(self) -> str:
     """Of the training lines."""
-    return run_files.fingerprint(x.offsets for x in self.lines('train'))
+    return fingerprints.of_arrays(x.offsets for x in self.lines('train'))
 
   def report(self, state: Any, split: str) -> dict[str, str]:
     """Draws samples next to real lines of a split; says where the page is."""

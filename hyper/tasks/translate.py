@@ -20,6 +20,7 @@ from hyper.data import (
   embedded,
   pair_batches,
   parallel_text,
+  run_files,
   wmt,
   word_pieces,
 )
@@ -30,6 +31,7 @@ from hyper.decode import beam_search
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
 
+PIECES = 'word_pieces.json'
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., Pairs]] = {
   'wmt14': wmt.load,
@@ -144,11 +146,11 @@ class Translate:
       splat, make_model, 'config.model', config.model.to_dict()
     )
     make(vocabulary_size=1)  # a wrong field is said before pieces are learned
-    saved = word_pieces.load(workdir)
+    saved = run_files.read(workdir, PIECES, WordPieces)
     self.pieces: WordPieces = saved or self._learn_pieces()
     self.model: Translator = make(vocabulary_size=len(self.pieces))
     if saved is None:
-      self.pieces.save(workdir)
+      run_files.write(workdir, PIECES, self.pieces.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Parameters; the model has no state between batches."""

@@ -1,11 +1,9 @@
 """Strokes to offsets and back, recording errors, packing, normalisation."""
 
-import json
-
 import numpy as np
 import pytest
 
-from hyper.data import run_files, strokes
+from hyper.data import strokes
 
 
 def stroke(*readings):
@@ -104,16 +102,14 @@ def test_normalised_offsets_have_mean_0_and_deviation_1():
   np.testing.assert_allclose(normal.invert(steps), every, rtol=1e-4, atol=1e-5)
 
 
-def test_a_saved_normalisation_is_the_same(tmp_path):
-  assert strokes.load_normalisation(str(tmp_path)) is None
+def test_a_normalisation_survives_as_text():
   normal = strokes.normalisation_of(random_lines())
-  normal.save(str(tmp_path / 'run'))
-  (tmp_path / 'run' / run_files.CONFIG).touch()
-  again = strokes.load_normalisation(str(tmp_path / 'run'))
+  again = strokes.Normalisation.from_text(normal.to_text())
   np.testing.assert_array_equal(again.mean, normal.mean)
   np.testing.assert_array_equal(again.deviation, normal.deviation)
   assert again.mean.dtype == np.float32
-  assert json.loads((tmp_path / 'run' / strokes.FILE).read_text())
+  old = strokes.Normalisation.from_text('{"mean": [1, 2], "deviation": [3, 4]}')
+  assert old.mean.tolist() == [1, 2] and old.deviation.tolist() == [3, 4]
 
 
 def test_lines_without_a_height_cannot_be_normalised():

@@ -1,11 +1,9 @@
 """Word pieces: sentences come back, and the same text gives the same pieces."""
 
-import os
-
 import numpy as np
 import pytest
 
-from hyper.data import embedded, run_files, word_pieces
+from hyper.data import embedded, word_pieces
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 
 SENTENCES = [
@@ -93,23 +91,10 @@ def test_equally_rare_characters_are_chosen_alike(monkeypatch):
   assert 290 < len(kept[0]) < 300
 
 
-def test_a_run_folder_keeps_them(pieces, tmp_path):
-  assert word_pieces.load(str(tmp_path / 'run')) is None
-  pieces.save(str(tmp_path / 'run'))
-  assert os.listdir(tmp_path / 'run') == [word_pieces.FILE]
-  (tmp_path / 'run' / run_files.CONFIG).touch()
-  loaded = word_pieces.load(str(tmp_path / 'run'))
-  assert loaded.pieces == pieces.pieces
-  assert loaded.fingerprint == pieces.fingerprint
-
-
-def test_a_damaged_file_is_named(tmp_path):
-  path = tmp_path / word_pieces.FILE
-  path.write_text('{"version"')
-  (tmp_path / run_files.CONFIG).touch()
-  with pytest.raises(ValueError, match='word_pieces.json is damaged'):
-    word_pieces.load(str(tmp_path))
-  assert path.read_text() == '{"version"'
+def test_pieces_survive_as_text(pieces):
+  again = word_pieces.WordPieces(pieces.to_text())
+  assert again.pieces == pieces.pieces
+  assert again.fingerprint == pieces.fingerprint
 
 
 def test_a_vocabulary_without_room_for_the_characters():

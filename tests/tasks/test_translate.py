@@ -155,8 +155,8 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   for split, unknown in (('train', 0), ('validation', 3), ('test', 3)):
     batch = next(task.batches(split, 0, 0))
     assert (batch['source'] == UNKNOWN).sum() == unknown
-  configuration.save(config, str(tmp_path / 'run'))
-  kept = word_pieces.load(str(tmp_path / 'run'))
+  text = (tmp_path / 'run' / translate_task.PIECES).read_text()
+  kept = word_pieces.WordPieces(text)
   assert kept.pieces == task.pieces.pieces
   assert 'sentence pairs' in task.describe()[0]
 
@@ -325,10 +325,10 @@ def test_impossible_configs_leave_nothing_behind(
 def test_a_run_without_its_pieces_is_not_given_others(run, tmp_path):
   copy = str(tmp_path / 'copy')
   shutil.copytree(run, copy)
-  os.remove(os.path.join(copy, word_pieces.FILE))
+  os.remove(os.path.join(copy, translate_task.PIECES))
   with pytest.raises(FileNotFoundError, match='no word_pieces.json'):
     generate.translate(copy, ['one'], 'latest')
-  assert not os.path.exists(os.path.join(copy, word_pieces.FILE))
+  assert not os.path.exists(os.path.join(copy, translate_task.PIECES))
 
 
 def test_what_a_failed_start_left_is_not_used(tmp_path):
