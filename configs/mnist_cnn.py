@@ -4,17 +4,38 @@
 
 Variant: `:embedded`, on rendered digits, small and without data.
 
+Paper: test error 0.72 %. Measured, unchanged: 0.79 +- 0.10 % (three seeds, 44
+minutes each on one CPU core).
+
 The learning rate and the crops are the paper's, the 50 epochs the author's
 notebook's (the paper gives no number); 55 batches of 1000 make an epoch.
 """
 
 from ml_collections import ConfigDict
 
-from hyper.configuration import select
+from configs.shared import ADAM, Fields, configure, grid, scaled
 
-VARIANTS = {
-  '': ({}, 'test error 0.72 %, 12,544 parameters in the second kernel (T. 7)'),
-  'embedded': ({}, ''),
+RECIPE = {
+  'task': 'classify',
+  'seed': 0,
+  'data': {
+    'source': 'mnist',
+    'batch_size': 1000,
+    'eval_batch_size': 1000,
+    'mean': (0.0,),
+    'deviation': (1.0,),
+    'crop_padding': 1,
+    'flip': False,
+  },
+  'model': {'name': 'mnist_convnet'},
+  'hypernetwork': {'name': 'none'},
+  'l2_rate': 0.0,
+  'optimizer': ADAM,
+  'schedule': {'name': 'constant', 'learning_rate': 0.001},
+  'train_steps': 2750,
+  'eval_every_steps': 55,
+  'save_every_steps': 55,
+  'log_every_steps': 11,
 }
 EMBEDDED = {
   'data.source': 'embedded',
@@ -25,46 +46,17 @@ EMBEDDED = {
   'save_every_steps': 60,
   'log_every_steps': 20,
 }
+VARIANTS = {'': {}, 'embedded': EMBEDDED}
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The recipe, locked."""
-  _, paper = select(VARIANTS, variant, 'mnist_cnn.py')
-  return recipe({'name': 'none'}, paper, variant == 'embedded')
+  """Returns a variant of the recipe, locked."""
+  return configure('mnist_cnn', RECIPE, VARIANTS, variant)
 
 
-def recipe(hypernetwork: dict, paper: str, embedded: bool) -> ConfigDict:
-  """What both MNIST networks share."""
-  config = ConfigDict(
-    {
-      'task': 'classify',
-      'paper': paper,
-      'seed': 0,
-      'data': {
-        'source': 'mnist',
-        'batch_size': 1000,
-        'eval_batch_size': 1000,
-        'mean': (0.0,),
-        'deviation': (1.0,),
-        'crop_padding': 1,
-        'flip': False,
-      },
-      'model': {'name': 'mnist_convnet'},
-      'hypernetwork': hypernetwork,
-      'l2_rate': 0.0,
-      'optimizer': {
-        'name': 'adam',
-        'clip_norm': 0.0,
-        'beta1': 0.9,
-        'beta2': 0.999,
-        'epsilon': 1e-8,
-      },
-      'schedule': {'name': 'constant', 'learning_rate': 0.001},
-      'train_steps': 2750,
-      'eval_every_steps': 55,
-      'save_every_steps': 55,
-      'log_every_steps': 11,
-    }
+def get_sweep(variant: str = '') -> list[Fields]:
+  """Returns three learning rates with three seeds each."""
+  rate = get_config(variant).schedule.learning_rate
+  return grid(
+    {'schedule.learning_rate': scaled(rate, 0.5, 1, 2), 'seed': (0, 1, 2)}
   )
-  config.update_from_flattened_dict(EMBEDDED if embedded else {})
-  return config.lock()

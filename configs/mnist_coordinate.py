@@ -5,27 +5,35 @@
 Variant: `:embedded`, on rendered digits, small and without data. Differs from
 mnist_mlp.py in the section `hypernetwork` alone: 801 parameters generate the
 200,704 of the hidden layer.
+
+Paper: test accuracy 93.5 %. Measured, unchanged: 93.30 % (8 minutes on one CPU
+core).
 """
 
 from ml_collections import ConfigDict
 
-from configs.mnist_mlp import recipe
-from hyper.configuration import select
+from configs import mnist_mlp
+from configs.mnist_cnn import VARIANTS
+from configs.shared import Fields, configure, grid
 
-VARIANTS = {
-  '': 'test accuracy 93.5 %, 801 parameters for the hidden layer (A.1)',
-  'embedded': '',
-}
-
-
-def get_config(variant: str = '') -> ConfigDict:
-  """The recipe, locked."""
-  paper = select(VARIANTS, variant, 'mnist_coordinate.py')
-  hypernetwork = {
+RECIPE = mnist_mlp.RECIPE | {
+  'hypernetwork': {
     'name': 'coordinate',
     'generate': ('hidden/kernel',),
     'input_shape': (28, 28),
     'output_shape': (16, 16),
     'hidden_sizes': (25, 25),
   }
-  return recipe(hypernetwork, paper, variant == 'embedded')
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+  """Returns a variant of the recipe, locked."""
+  return configure('mnist_coordinate', RECIPE, VARIANTS, variant)
+
+
+def get_sweep(variant: str = '') -> list[Fields]:
+  """Returns three generators with three seeds each."""
+  del variant
+  sizes = ((25, 25), (50, 50), (25, 25, 25))
+  return grid({'hypernetwork.hidden_sizes': sizes, 'seed': (0, 1, 2)})

@@ -4,6 +4,9 @@
 
 Variant: `:embedded`, on rendered digits, small and without data.
 
+Paper: test accuracy 98.5 %. Measured, unchanged: 98.13 % (one minute on one
+CPU core).
+
 The paper says nothing of its training; this is mnist_cnn.py's recipe without
 the crops, and with pixels standardised by the training images' mean and
 deviation. Weights made from coordinates vary little from pixel to pixel: on
@@ -13,24 +16,24 @@ pixels of one sign a few steps make all hidden units negative, for good.
 from ml_collections import ConfigDict
 
 from configs import mnist_cnn
-from hyper.configuration import select
+from configs.mnist_cnn import VARIANTS
+from configs.shared import Fields, configure, grid, scaled
 
-VARIANTS = {
-  '': 'test accuracy 98.5 %, 200,704 parameters in the hidden layer (A.1)',
-  'embedded': '',
+RECIPE = mnist_cnn.RECIPE | {
+  'data': mnist_cnn.RECIPE['data']
+  | {'mean': (0.1307,), 'deviation': (0.3081,), 'crop_padding': 0},
+  'model': {'name': 'perceptron', 'hidden_units': 256},
 }
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """The recipe, locked."""
-  paper = select(VARIANTS, variant, 'mnist_mlp.py')
-  return recipe({'name': 'none'}, paper, variant == 'embedded')
+  """Returns a variant of the recipe, locked."""
+  return configure('mnist_mlp', RECIPE, VARIANTS, variant)
 
 
-def recipe(hypernetwork: dict, paper: str, embedded: bool) -> ConfigDict:
-  """What the plain and the generated perceptron share."""
-  config = mnist_cnn.recipe(hypernetwork, paper, embedded).unlock()
-  config.model = {'name': 'perceptron', 'hidden_units': 256}
-  config.data.crop_padding = 0
-  config.data.mean, config.data.deviation = (0.1307,), (0.3081,)
-  return config.lock()
+def get_sweep(variant: str = '') -> list[Fields]:
+  """Returns three learning rates with three seeds each."""
+  rate = get_config(variant).schedule.learning_rate
+  return grid(
+    {'schedule.learning_rate': scaled(rate, 0.5, 1, 2), 'seed': (0, 1, 2)}
+  )

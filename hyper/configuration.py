@@ -145,6 +145,7 @@ CHANGEABLE = (  # of a run that goes on
   'eval_every_steps',
   'save_every_steps',
   'log_every_steps',
+  'paper',  # a sentence in folders of older versions
 )
 
 

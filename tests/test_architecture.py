@@ -31,8 +31,10 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.models': ('hyper.cells', 'hyper.recurrence'),
   'hyper.decode': ('hyper.losses',),
   'hyper.configuration': (),
+  'hyper.paper': (),
+  'hyper.recipes': ('hyper.paper', *CONFIGURATION),
   'hyper.weights': (),
-  'hyper.runs': ('hyper.runs', *CONFIGURATION),
+  'hyper.runs': ('hyper.runs', 'hyper.recipes', *CONFIGURATION),
   'hyper.trained': ('hyper.tasks', 'hyper.runs', *CONFIGURATION),
   'hyper.data': ('hyper.data',),
   # Some pictures still read their runs.
@@ -145,10 +147,15 @@ def test_no_module_imports_an_entry_file_or_a_config():
     assert not top(IMPORTS[name]) & {'train', 'evaluate', 'configs'}, name
 
 
+SEEN_BY_CONFIGS = (
+  *('configs', 'ml_collections', 'hyper.configuration', 'hyper.paper'),
+)
+
+
 def test_configs_see_only_configs_and_configuration():
   for name in modules('configs'):
     for imported in IMPORTS[name]:
-      allowed = ('configs', 'hyper.configuration', 'ml_collections', *STDLIB)
+      allowed = (*SEEN_BY_CONFIGS, *STDLIB)
       assert is_in(imported, allowed), f'{name} imports {imported}'
 
 
@@ -171,7 +178,7 @@ def test_data_do_without(package):
 def test_who_sees_a_config():
   allowed = (
     *('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained'),
-    *('hyper.runs.loop', 'hyper.runs.log'),
+    *('hyper.runs.loop', 'hyper.runs.log', 'hyper.recipes'),
   )
   users = importers('ml_collections')
   assert users

@@ -15,9 +15,7 @@ from hyper import configuration
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 RESULTS = sorted(CONFIGS.parent.glob('results/*/config.json'))
-NAMES = sorted(
-  path.stem for path in CONFIGS.glob('*.py') if path.stem != '__init__'
-)
+NAMES = sorted({path.stem for path in CONFIGS.glob('*_*.py')} - {'__init__'})
 
 
 def shipped() -> list[tuple[str, str]]:

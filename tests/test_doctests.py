@@ -1,4 +1,4 @@
-"""The examples in the docstrings of hyper run and print what they show."""
+"""The examples in docstrings run and print what they show."""
 
 import doctest
 import importlib
@@ -12,7 +12,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def modules_with_examples() -> list[str]:
   found = []
-  for path in sorted((ROOT / 'hyper').rglob('*.py')):
+  for path in sorted([*ROOT.glob('hyper/**/*.py'), *ROOT.glob('configs/*.py')]):
     if '>>> ' in path.read_text(encoding='utf-8'):
       parts = path.relative_to(ROOT).with_suffix('').parts
       found.append('.'.join(p for p in parts if p != '__init__'))

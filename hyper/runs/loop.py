@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from hyper import configuration
+from hyper import configuration, recipes
 from hyper.runs import lock, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Interruption, Log, Trace, is_due
@@ -172,6 +172,6 @@ def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
     provenance.devices(),
     f'steps {int(state.step):,} to {config.train_steps:,}, '
     f'batch {config.data.batch_size}',
-    f'the paper, of this config unchanged: {config.paper or "nothing"}',
+    recipes.describe(config),
   ):
     logging.info('%s', line)

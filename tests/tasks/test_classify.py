@@ -33,28 +33,6 @@ def shapes(name, variant=''):
   return jax.eval_shape(task.init, jax.random.key(0))[0]
 
 
-@pytest.mark.parametrize(
-  'name, variant, count, printed',
-  [
-    ('cifar10_wrn', '40_1', 562_762, '0.563M'),
-    ('cifar10_wrn', '40_2', 2_235_530, '2.236M'),
-    ('cifar10_hyper_wrn', '40_1', 96_602, '0.097M'),
-    ('cifar10_hyper_wrn', '40_2', 147_610, '0.148M'),
-    ('mnist_cnn', '', 21_210, '12,544'),
-    ('mnist_hyper', '', 12_910, '4,244'),
-    ('mnist_mlp', '', 203_530, '200,704'),
-    ('mnist_coordinate', '', 203_530 - 200_704 + 801, '801'),
-  ],
-)
-def test_parameter_counts_at_full_size(name, variant, count, printed):
-  found = training.count_parameters(shapes(name, variant))
-  assert found == count
-  if printed.endswith('M'):
-    assert f'{found / 1e6:.3f}M' == printed
-  module = importlib.import_module(f'configs.{name}')
-  assert printed in module.get_config(variant).paper
-
-
 def test_parameter_counts_of_the_generators():
   parts = {
     ('cifar10_hyper_wrn', '40_1'): (75_920, 15_488),

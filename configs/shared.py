@@ -1,0 +1,106 @@
+"""Sections that recipes share, and how a recipe becomes a config or a sweep."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from hyper import paper
+from hyper.configuration import select
+
+Fields = dict[str, Any]  # by path in the config, such as 'model.cell.units'
+
+LSTM = {
+  'name': 'lstm',
+  'units': 1000,
+  'layer_norm': False,
+  'dropout_rate': 0.1,
+  'forget_bias': 1.0,
+  'orthogonal': 'whole',
+  'dtype': 'float32',
+}
+HYPERLSTM = {
+  'name': 'hyperlstm',
+  'units': 1000,
+  'hyper_units': 128,
+  'embedding_size': 4,
+  'layer_norm': True,
+  'hyper_layer_norm': True,
+  'dropout_rate': 0.1,
+  'hyper_dropout_rate': 0.0,
+  'forget_bias': 1.0,
+  'hyper_state': 'new',
+  'orthogonal': 'whole',
+  'scaling_noise': 0.0,
+  'dtype': 'float32',
+}
+NO_LAYER_NORM = {
+  'model.cell.layer_norm': False,
+  'model.cell.hyper_layer_norm': False,
+}
+ADAM = {
+  'name': 'adam',
+  'clip_norm': 0.0,
+  'beta1': 0.9,
+  'beta2': 0.999,
+  'epsilon': 1e-8,
+}
+
+
+def configure(
+  name: str,
+  recipe: Mapping[str, Any],
+  variants: dict[str, Fields],
+  variant: str,
+) -> ConfigDict:
+  """Returns a variant of a recipe, locked.
+
+  Its field `paper` names the row of hyper/paper.py that the config trains, and
+  is empty if there is none.
+
+  Args:
+    name: of the config file, without `.py`.
+    recipe: all fields but `paper`.
+    variants: what each variant changes; '' is the recipe itself.
+    variant: one of them.
+
+  Raises:
+    ValueError: there is no such variant.
+  """
+  fields = select(variants, variant, f'{name}.py')
+  full_name = f'{name}:{variant}' if variant else name
+  config = ConfigDict(dict(recipe))
+  config.paper = full_name if paper.find(full_name) else ''
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+def grid(axes: Mapping[str | tuple[str, ...], Sequence[Any]]) -> list[Fields]:
+  """Returns every combination of the values of the fields.
+
+  Args:
+    axes: values by field; fields in one tuple get the same value.
+
+  >>> grid({('a.rate', 'b.rate'): (0.1, 0.2)})
+  [{'a.rate': 0.1, 'b.rate': 0.1}, {'a.rate': 0.2, 'b.rate': 0.2}]
+  """
+  trials = []
+  for values in itertools.product(*axes.values()):
+    pairs = zip(axes, values, strict=True)
+    trials.append({f: value for key, value in pairs for f in fields_of(key)})
+  return trials
+
+
+def fields_of(key: str | tuple[str, ...]) -> tuple[str, ...]:
+  """Returns the fields of an axis as a tuple."""
+  return (key,) if isinstance(key, str) else key
+
+
+def scaled(value: float, *factors: float) -> tuple[float, ...]:
+  """Returns the value times each factor, to three digits.
+
+  >>> scaled(0.0001, 0.3, 1, 3)
+  (3e-05, 0.0001, 0.0003)
+  """
+  return tuple(float(f'{value * factor:.3g}') for factor in factors)

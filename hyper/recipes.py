@@ -1,0 +1,58 @@
+"""The shipped config that a config was made from, and what was changed.
+
+`config.paper` names it, as file and variant. The folder configs/ stands beside
+the package in the repository and is no part of it; without it, changes are
+unknown.
+"""
+
+import importlib
+
+from ml_collections import ConfigDict
+
+from hyper import configuration, paper
+
+# Fields that leave a score what it is, but for chance.
+IRRELEVANT = (
+  *('paper', 'seed', 'eval_every_steps', 'save_every_steps'),
+  *('log_every_steps', 'data.eval_batch_size', 'decoding.batch_size'),
+  *('model.remat', 'model.remat_steps'),
+)
+
+
+def load(name: str) -> ConfigDict | None:
+  """Returns a shipped config, or None where configs/ is not at hand.
+
+  Args:
+    name: file and variant, such as 'ptb_hyperlstm:large_embedding'.
+  """
+  file, _, variant = name.partition(':')
+  try:
+    module = importlib.import_module(f'configs.{file}')
+  except ModuleNotFoundError:
+    return None
+  return module.get_config(variant)
+
+
+def changes(recipe: ConfigDict, config: ConfigDict) -> list[str]:
+  """Returns `path: old -> new` for each field that may change the score."""
+  return [
+    line
+    for line in configuration.difference(recipe, config)
+    if line.partition(':')[0] not in IRRELEVANT
+  ]
+
+
+def describe(config: ConfigDict) -> str:
+  """Returns the paper's figure for a config, or which changes forbid it."""
+  found = paper.find(config.paper)
+  if not found:
+    return 'paper: no figure belongs to this config'
+  line, recipe = f'paper: {paper.describe(*found)}', load(config.paper)
+  if recipe is None:
+    return (
+      f'{line}; configs/ is not at hand to tell whether this is that config'
+    )
+  changed = changes(recipe, config)
+  if not changed:
+    return line
+  return f'{line}; not of this config, which differs in {", ".join(changed)}'
