@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,10 +21,16 @@ def run(*command, cwd):
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-  """A wheel built from a source distribution, which therefore is whole too."""
-  folder = tmp_path_factory.mktemp('dist')
-  run(sys.executable, '-m', 'build', '--outdir', str(folder), cwd=ROOT)
-  (path,) = folder.glob('hypernetworks-*.whl')
+  """A wheel built from a source distribution, built from a clean copy."""
+  folder = tmp_path_factory.mktemp('source')
+  for name in ('pyproject.toml', 'requirements.txt', 'README.md', 'LICENSE'):
+    shutil.copy(ROOT / name, folder)
+  shutil.copytree(
+    *(ROOT / 'hyper', folder / 'hyper'),
+    ignore=shutil.ignore_patterns('__pycache__'),
+  )
+  run(sys.executable, '-m', 'build', cwd=folder)
+  (path,) = (folder / 'dist').glob('hypernetworks-*.whl')
   return path
 
 
