@@ -34,7 +34,8 @@ test-lowest: $(VENV)-lowest/dev
 
 # The site, in site/. Strict: a warning, such as of a broken link, is an error.
 docs: $(VENV)/docs
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . site
+	@echo 'The site is in site/index.html.'
 
 $(VENV)/run: requirements.txt
 	$(PYTHON) -m venv $(VENV)
