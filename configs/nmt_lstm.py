@@ -35,6 +35,7 @@ RECIPE = {
     'test': (),
     'vocabulary_size': 32_000,
     'vocabulary_pairs': 5_000_000,
+    'character_coverage': 0.9995,
     'bucket_lengths': (8, 16, 24, 32, 48, 64, 96),
     'batch_size': 128,
     'batch_tokens': 8192,

@@ -284,7 +284,10 @@ _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
     'l2_rate': 0.0,
   },
   'translate': {
-    'data': {'train': (), 'validation': (), 'test': ()},
+    'data': {
+      **{'train': (), 'validation': (), 'test': ()},
+      'character_coverage': 0.9995,
+    },
     'model': {'bottom_context': False},
   },
 }

@@ -7,7 +7,9 @@ there.
 """
 
 import dataclasses
+import hashlib
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -15,9 +17,9 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
-from hyper.data import raw_files
+from hyper.data import progress, raw_files
 from hyper.data.parallel_text import Pairs
-from hyper.data.word_pieces import END, PAD, START, WordPieces
+from hyper.data.word_pieces import END, PAD, START, UNKNOWN, WordPieces
 
 Arrays = dict[str, np.ndarray]
 Chosen = tuple[int, int, np.ndarray]  # length, rows, numbers of pairs
@@ -172,7 +174,6 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
   word pieces; a large corpus is gone through only once.
 
   Raises:
-    OSError: they cannot be kept there.
     ValueError: those kept there are damaged.
   """
   path = None
@@ -181,7 +182,9 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
     path = os.path.join(pairs.folder, name)
     if os.path.exists(path):
       return _kept(path, len(pairs))
-    logging.info('Measuring %s sentence pairs.', f'{len(pairs):,}')
+  chunks = progress.logged(
+    pairs.chunks(), f'Measuring the {split} sentence pairs', len(pairs), len
+  )
   parts = [
     np.array(
       [
@@ -190,23 +193,51 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
       ],
       np.int32,
     ).T
-    for chunk in pairs.chunks()
+    for chunk in chunks
   ]
   lengths = np.concatenate([np.zeros((0, 2), np.int32), *parts])
   if path is not None:
-    file = io.BytesIO()
-    np.save(file, lengths)
-    raw_files.store(file.getvalue(), path)
+    _keep(lengths, path)
   return lengths
 
 
-def _kept(path: str, count: int) -> np.ndarray:
+def _keep(lengths: np.ndarray, path: str) -> None:
+  """Writes lengths and their SHA-256; a disk that refuses them is a note."""
+  file = io.BytesIO()
+  np.save(file, lengths)
+  digest = hashlib.sha256(file.getvalue()).digest()
   try:
-    lengths = np.load(path)
+    raw_files.store(file.getvalue() + digest, path)
+  except OSError as error:
+    logging.info('The lengths of sentence pairs are not kept: %s', error)
+
+
+def _kept(path: str, count: int) -> np.ndarray:
+  """Reads what `_keep` wrote, also without the SHA-256 as it once was."""
+  with open(path, 'rb') as file:
+    content = file.read()
+  stream = io.BytesIO(content)
+  try:
+    lengths = np.load(stream)
     if lengths.shape != (count, 2):
       raise ValueError(f'shape {lengths.shape}, not {(count, 2)}')
+    body, digest = content[: stream.tell()], content[stream.tell() :]
+    if digest and digest != hashlib.sha256(body).digest():
+      raise ValueError('another checksum')
   except (ValueError, EOFError) as error:
     raise ValueError(
       f'{path} is damaged ({error}). Delete it to have it made again.'
     ) from error
   return lengths
+
+
+def unknown_share(pairs: Pairs, pieces: WordPieces) -> float:
+  """Returns the share of UNKNOWN among the pieces of at most 10,000 pairs.
+
+  The pairs are taken evenly from all of them; END does not count.
+  """
+  places = np.linspace(0, len(pairs) - 1, min(len(pairs), 10_000)).astype(int)
+  sentences = itertools.chain.from_iterable(pairs.take(places))
+  encoded = [x[:-1] for x in pieces.encode(list(sentences))]
+  unknown = sum(int((x == UNKNOWN).sum()) for x in encoded)
+  return unknown / max(sum(map(len, encoded)), 1)

@@ -6,6 +6,8 @@ sentence can be put together again without rules of any language.
 """
 
 import hashlib
+import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,12 +18,14 @@ import numpy as np
 SPECIAL = ('<pad>', '<s>', '</s>', '<unk>')
 PAD, START, END, UNKNOWN = range(len(SPECIAL))
 BLANK = '▁'  # stands for the blank before a word
-# Letters and digits hold together, every other character stands alone.
+# Letters and digits hold together, every other character stands alone. Scripts
+# without blanks are cut after 100 letters, or learning would take for ever.
 WORDS = (
-  rf'{BLANK}?[\p{{L}}\p{{M}}]+|{BLANK}?\p{{N}}+|{BLANK}?[^{BLANK}]|{BLANK}'
+  rf'{BLANK}?[\p{{L}}\p{{M}}]{{1,100}}|{BLANK}?\p{{N}}{{1,100}}|'
+  rf'{BLANK}?[^{BLANK}]|{BLANK}'
 )
-# The rarest characters of a large corpus are left to <unk>.
-MOST_CHARACTERS = 1000
+# Characters that are kept however rare: nearly all that alphabets have.
+KEPT_CHARACTERS = 1000
 
 
 class WordPieces:
@@ -37,6 +41,9 @@ class WordPieces:
 
     self._text = text
     self._tokenizer = Tokenizer.from_str(text)
+    # Pieces learned by earlier versions hide the blank in an unknown word.
+    isolates = json.loads(text)['pre_tokenizer']['type'] == 'Sequence'
+    self._unknown = SPECIAL[UNKNOWN] if isolates else BLANK + SPECIAL[UNKNOWN]
     vocabulary = self._tokenizer.get_vocab()
     self.pieces = sorted(vocabulary, key=vocabulary.__getitem__)
 
@@ -45,37 +52,46 @@ class WordPieces:
 
   @property
   def fingerprint(self) -> str:
-    """Twelve digits that tell these pieces from others."""
+    """The first twelve digits of a SHA-256 of these pieces."""
     return hashlib.sha256(self._text.encode()).hexdigest()[:12]
 
   def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
-    """Each sentence as numbers, int32 [n], the last of which is END.
+    """Returns each sentence as numbers, int32 [n], the last of which is END.
 
-    Blanks of every kind become one plain blank, as a French no-break space
-    before a colon does; a word with a character that training did not show is
-    UNKNOWN as a whole, with the blank before it.
+    Sentences are normalised first. A character without a piece is UNKNOWN; in
+    pieces of earlier versions its whole word is.
     """
     encoded = self._tokenizer.encode_batch_fast(list(sentences))
     return [np.array([*entry.ids, END], np.int32) for entry in encoded]
 
   def decode(self, numbers: Iterable[int]) -> str:
-    """The sentence of some numbers, up to the first END."""
+    """Returns the sentence of some numbers, up to the first END."""
     parts = []
     for number in numbers:
       if number == END:
         break
       if number == UNKNOWN:
-        parts.append(BLANK)  # most words have one
-      if number not in (PAD, START):
+        parts.append(self._unknown)
+      elif number not in (PAD, START):
         parts.append(self.pieces[number])
     return ''.join(parts).replace(BLANK, ' ').strip()
+
+  def normalise(self, sentence: str) -> str:
+    """Returns a sentence as it is encoded: NFC, and one blank between words.
+
+    A French no-break space before a colon becomes a plain blank, too.
+    """
+    text = self._tokenizer.normalizer.normalize_str(sentence)
+    return text.replace(BLANK, ' ').strip()
 
   def to_text(self) -> str:
     """Returns the JSON from which `WordPieces(text)` makes the same pieces."""
     return self._text
 
 
-def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
+def train(
+  sentences: Callable[[], Iterable[str]], size: int, coverage: float = 0.9995
+) -> WordPieces:
   """Learns at most `size` pieces; the same sentences give the same pieces.
 
   Few sentences may have fewer pieces in them than asked for.
@@ -83,6 +99,9 @@ def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
   Args:
     sentences: gives all sentences, and again when called again.
     size: of the vocabulary.
+    coverage: share of all occurrences of characters that the pieces have to
+      cover; the rarest other characters are UNKNOWN. The 1,000 most frequent
+      ones are kept whatever their share.
 
   Raises:
     ValueError: the size leaves no room for the characters of the sentences.
@@ -92,18 +111,14 @@ def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
   # The trainer of word pieces numbers what goes on within a word in an order
   # that changes from run to run, and so breaks ties differently; this one does
   # not. Both join the most frequent pair of neighbours again and again.
-  learner = _tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]))
-  # Nor would it choose alike among characters that are equally rare.
-  counts: Counter[str] = Counter()
-  for sentence in sentences():
-    counts.update(learner.normalizer.normalize_str(sentence))
-  ranked = sorted(counts, key=lambda x: (-counts[x], x))[:MOST_CHARACTERS]
+  alphabet = _alphabet(sentences(), coverage)
+  learner = _tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]), alphabet)
   learner.train_from_iterator(
     sentences(),
     trainers.BpeTrainer(
       vocab_size=size,
-      initial_alphabet=ranked,
-      limit_alphabet=len(ranked),
+      initial_alphabet=alphabet,
+      limit_alphabet=len(alphabet),
       special_tokens=list(SPECIAL),
       show_progress=False,
     ),
@@ -113,7 +128,8 @@ def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
     raise ValueError(
       f'A vocabulary of {size} word pieces has no room for the characters of '
       f'the text alone, which need {len(numbers)}; choose a larger '
-      'config.data.vocabulary_size.'
+      'config.data.vocabulary_size, or a smaller character_coverage where they '
+      f'are more than {KEPT_CHARACTERS:,}.'
     )
   model = models.WordPiece(
     numbers,
@@ -121,15 +137,43 @@ def train(sentences: Callable[[], Iterable[str]], size: int) -> WordPieces:
     continuing_subword_prefix='',
     max_input_chars_per_word=1000,
   )
-  return WordPieces(_tokenizer(model).to_str())
+  return WordPieces(_tokenizer(model, alphabet).to_str())
 
 
-def _tokenizer(model: Any) -> Any:
-  """Text to words, and words to what the model makes of them."""
-  from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+def _alphabet(sentences: Iterable[str], coverage: float) -> list[str]:
+  """Returns the most frequent characters, equally frequent ones in order."""
+  counts: Counter[str] = Counter()
+  for sentence in sentences:  # Python's NFC takes a tenth of the time of ours
+    counts.update(unicodedata.normalize('NFC', f' {sentence}'))
+  blanks = [x for x in counts if x.isspace()]
+  counts[BLANK] += sum(counts.pop(x) for x in blanks)
+  ranked = sorted(counts, key=lambda x: (-counts[x], x))
+  covered = np.cumsum([counts[x] for x in ranked])
+  needed = int(np.searchsorted(covered, coverage * counts.total())) + 1
+  return ranked[: max(needed, KEPT_CHARACTERS)]
 
+
+def _tokenizer(model: Any, alphabet: Iterable[str]) -> Any:
+  """Returns a tokenizer: text to words, unknown characters apart, to pieces."""
+  from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+  known = ''.join(rf'\x{{{ord(x):x}}}' for x in sorted(alphabet))
   tokenizer = Tokenizer(model)
-  tokenizer.normalizer = normalizers.Sequence(
+  tokenizer.normalizer = _normaliser()
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    [
+      pre_tokenizers.Split(Regex(f'[^{known}]'), 'isolated'),
+      pre_tokenizers.Split(Regex(WORDS), 'isolated'),
+    ]
+  )
+  return tokenizer
+
+
+def _normaliser() -> Any:
+  """Returns what brings text to NFC, with BLANK before each word."""
+  from tokenizers import Regex, normalizers
+
+  return normalizers.Sequence(
     [
       normalizers.NFC(),
       normalizers.Replace(Regex(r'\s+'), ' '),
@@ -138,5 +182,3 @@ def _tokenizer(model: Any) -> Any:
       normalizers.Replace(' ', BLANK),
     ]
   )
-  tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), 'isolated')
-  return tokenizer

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -20,6 +21,7 @@ from hyper.data import (
   embedded,
   pair_batches,
   parallel_text,
+  progress,
   run_files,
   wmt,
   word_pieces,
@@ -31,6 +33,7 @@ from hyper.decode import beam_search
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
 
+MOST_UNKNOWN = 0.01  # the share of unknown pieces that is passed over
 PIECES = 'word_pieces.json'
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., Pairs]] = {
@@ -56,6 +59,8 @@ class TranslationData:
     batch_tokens: the most pieces of one side of a batch, padding included.
     train, validation, test: of `files`, the two files of each split, see
       `parallel_text.load`.
+    character_coverage: the share of characters' occurrences that word pieces
+      cover; see `word_pieces.train`.
   """
 
   source: str
@@ -67,6 +72,7 @@ class TranslationData:
   train: tuple[str, ...] = ()
   validation: tuple[str, ...] = ()
   test: tuple[str, ...] = ()
+  character_coverage: float = 0.9995
 
   def __post_init__(self) -> None:
     check_source(self, FIELDS)
@@ -75,6 +81,11 @@ class TranslationData:
       vocabulary_size=self.vocabulary_size,
       vocabulary_pairs=self.vocabulary_pairs,
     )
+    if not 0 < self.character_coverage <= 1:
+      raise ValueError(
+        f'config.data.character_coverage is {self.character_coverage}; it must '
+        'be above 0 and at most 1.'
+      )
 
   @property
   def buckets(self) -> Buckets:
@@ -187,7 +198,7 @@ class Translate:
     """BLEU of the split's translations, and the percentage that is exact.
 
     BLEU is sacrebleu's, on text without word pieces; its signature says how
-    it was computed.
+    it was computed. Translations and references are normalised alike before.
 
     Deviation: the paper does not say how its own was; where that is of
     tokenised text, the two are not quite comparable.
@@ -197,16 +208,17 @@ class Translate:
     sources, references = zip(
       *self._pairs(split).take(range(len(self._pairs(split)))), strict=True
     )
-    found = self.translate(state.params, sources)
-    bleu = sacrebleu.BLEU()
-    score = bleu.corpus_score(found, [list(references)]).score
-    exact = [
-      one == ' '.join(other.split())
-      for one, other in zip(found, references, strict=True)
+    written = [
+      [self.pieces.normalise(x) for x in side]
+      for side in (self.translate(state.params, sources), references)
     ]
+    bleu = sacrebleu.BLEU()
+    score = bleu.corpus_score(written[0], [written[1]]).score
+    exact = [one == other for one, other in zip(*written, strict=True)]
     return {
       'bleu': score,
       'bleu_signature': str(bleu.get_signature()),
+      'normalisation': 'NFC and single blanks, translations and references',
       'exact_percent': 100 * float(np.mean(exact)),
     }
 
@@ -301,15 +313,26 @@ class Translate:
     return pairs.take(places.astype(int))
 
   def describe(self) -> list[str]:
-    """Sizes of the splits and of the batches of training."""
+    """Sizes of splits and training batches; the share of unknown pieces."""
     pairs = [f'{split} {len(self._pairs(split)):,}' for split in SPLITS]
     order = self._order('train')
+    unknown = {
+      split: pair_batches.unknown_share(self._pairs(split), self.pieces)
+      for split in SPLITS[:2]
+    }
+    if max(unknown.values()) > MOST_UNKNOWN:
+      logging.warning(
+        'Many word pieces are unknown and cannot be learned; a larger '
+        'config.data.character_coverage or vocabulary_size would help.'
+      )
+    shares = ', '.join(f'{x:.2%} of {split}' for split, x in unknown.items())
     return [
       f'text {self.data.source}: {", ".join(pairs)} sentence pairs, '
       f'{len(self.pieces):,} word pieces',
       f'{order.per_epoch:,} batches an epoch, {order.padding_share():.1%} of '
       f'their places padding; {order.left_out:,} pairs left out, empty or '
       f'longer than {self.data.bucket_lengths[-1]} pieces',
+      f'unknown pieces: {shares}',
     ]
 
   def fingerprint(self) -> str:
@@ -322,11 +345,15 @@ class Translate:
     numbers = range(0, len(pairs), every)
 
     def sentences() -> Iterator[str]:
-      for first in range(0, len(numbers), 1000):
-        for pair in pairs.take(numbers[first : first + 1000]):
+      chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
+      action = 'Reading sentence pairs to learn word pieces'
+      for chunk in progress.logged(chunks, action, len(numbers), len):
+        for pair in pairs.take(chunk):
           yield from pair
 
-    return word_pieces.train(sentences, self.data.vocabulary_size)
+    return word_pieces.train(
+      sentences, self.data.vocabulary_size, self.data.character_coverage
+    )
 
   @functools.cache  # noqa: B019 (one task a process)
   def _pairs(self, split: str) -> Pairs:

@@ -134,19 +134,53 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
   assert pairs.reads == 2 and len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize('content', [b'', b'lengths', None])
-def test_lengths_that_are_damaged_are_named(tmp_path, content):
+def kept_lengths(folder):
+  """Pairs whose lengths lie in a folder, their pieces, and the file."""
   pairs = Folder([('a', 'b')] * 3)
-  pairs.folder = str(tmp_path)
+  pairs.folder = str(folder)
   pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
   pair_batches.measure(pairs, pieces, 'train')
-  (path,) = tmp_path.iterdir()
-  if content is None:
+  (path,) = folder.iterdir()
+  return pairs, pieces, path
+
+
+@pytest.mark.parametrize('damage', ['empty', 'text', 'shape', 'number', 'cut'])
+def test_lengths_that_are_damaged_are_named(tmp_path, damage):
+  pairs, pieces, path = kept_lengths(tmp_path)
+  content = bytearray(path.read_bytes())
+  if damage == 'shape':
     np.save(path, np.ones((2, 2), np.int32))
   else:
-    path.write_bytes(content)
+    content[-40] ^= damage == 'number'
+    cut = {'empty': 0, 'cut': len(content) - 1}.get(damage, len(content))
+    path.write_bytes(b'lengths' if damage == 'text' else content[:cut])
   with pytest.raises(ValueError, match=r'\.npy is damaged .* Delete it'):
     pair_batches.measure(pairs, pieces, 'train')
+
+
+def test_lengths_without_a_checksum_are_read(tmp_path):
+  pairs, pieces, path = kept_lengths(tmp_path)
+  np.save(path, np.full((3, 2), 7, np.int32))
+  assert (pair_batches.measure(pairs, pieces, 'train') == 7).all()
+
+
+def test_lengths_that_cannot_be_kept_are_returned(tmp_path):
+  pairs = Folder([('a', 'b')] * 3)
+  (tmp_path / 'file').touch()
+  pairs.folder = str(tmp_path / 'file')
+  pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
+  assert pair_batches.measure(pairs, pieces, 'train').shape == (3, 2)
+
+
+def test_the_share_of_unknown_pieces():
+  pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
+  pairs = Folder([('a', 'x'), ('', 'axx')] * 3)
+  share = pair_batches.unknown_share(pairs, pieces)
+  (one,), (other,) = pieces.encode(['a']), pieces.encode(['axx'])
+  known = len(one) - 1 + len(other) - 1 - 2
+  # A blank before x is a piece, too.
+  assert share == pytest.approx(3 / (known + 3 + 1))
+  assert pair_batches.unknown_share(Folder([]), pieces) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Word pieces: sentences come back, and the same text gives the same pieces."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -54,9 +56,48 @@ def test_accents_in_two_characters_are_one(pieces):
   np.testing.assert_array_equal(one, two)
 
 
-def test_an_unknown_character_spoils_only_its_word(pieces):
-  (numbers,) = pieces.encode(['the 漢 sea'])
-  assert pieces.decode(numbers) == 'the <unk> sea'
+@pytest.mark.parametrize(
+  'sentence, wanted',
+  [
+    ('the 漢 sea', 'the <unk> sea'),
+    ('the s漢ea', 'the s<unk>ea'),
+    ('漢漢the', '<unk><unk>the'),
+  ],
+)
+def test_an_unknown_character_is_alone_unknown(pieces, sentence, wanted):
+  (numbers,) = pieces.encode([sentence])
+  assert pieces.decode(numbers) == wanted
+
+
+def test_pieces_of_earlier_versions_read_as_they_did(pieces):
+  fields = json.loads(pieces.to_text())
+  fields['pre_tokenizer'] = fields['pre_tokenizer']['pretokenizers'][1]
+  old = word_pieces.WordPieces(json.dumps(fields))
+  np.testing.assert_array_equal(
+    old.encode(SENTENCES)[0], pieces.encode(SENTENCES)[0]
+  )
+  (numbers,) = old.encode(['the s漢ea is'])
+  assert (numbers == UNKNOWN).sum() == 1
+  assert old.decode(numbers) == 'the <unk> is'
+
+
+def test_a_large_alphabet_without_blanks_is_covered():
+  rng = np.random.default_rng(0)
+  letters = [chr(0x4E00 + k) for k in range(1500)]
+  p = 1 / np.arange(1, 1501)
+  drawn = rng.choice(letters, (1000, 120), p=p / p.sum())
+  sentences = [''.join(row) for row in drawn]
+  for coverage, least, most in ((0.9995, 0, 0.001), (0.99, 0.005, 0.02)):
+    found = word_pieces.train(lambda: sentences, 2000, coverage)
+    encoded = np.concatenate([x[:-1] for x in found.encode(sentences)])
+    assert least <= (encoded == UNKNOWN).mean() <= most
+    assert UNKNOWN not in found.encode([letters[0] * 2000])[0]
+
+
+def test_a_normalised_sentence_is_what_comes_back(pieces):
+  sentence = ' e\u0301te\u0301\u202f: \u00e9\n'
+  assert pieces.normalise(sentence) == 'été : é'
+  assert pieces.normalise('') == ''
 
 
 def test_the_signs_that_are_no_text_cannot_be_written_as_text(pieces):
@@ -79,12 +120,12 @@ def test_the_same_text_gives_the_same_pieces(pieces):
 
 
 def test_equally_rare_characters_are_chosen_alike(monkeypatch):
-  monkeypatch.setattr(word_pieces, 'MOST_CHARACTERS', 300)
+  monkeypatch.setattr(word_pieces, 'KEPT_CHARACTERS', 300)
   letters = [chr(0x4E00 + k) for k in range(400)]
   rng = np.random.default_rng(0)
   sentences = ['the ' + ''.join(rng.permutation(letters)) for _ in range(3)]
   kept = [
-    set(word_pieces.train(lambda s=s: s, 305).pieces) & set(letters)
+    set(word_pieces.train(lambda s=s: s, 305, 0.7).pieces) & set(letters)
     for s in (sentences, sentences[::-1])
   ]
   assert kept[0] == kept[1] == set(letters[: len(kept[0])])

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import sys
+import unicodedata
 
 import jax
 import numpy as np
@@ -16,7 +17,13 @@ import sacrebleu
 import evaluate
 import train
 from hyper import configuration, generate, trained
-from hyper.data import embedded, number_names, pair_batches, word_pieces
+from hyper.data import (
+  embedded,
+  number_names,
+  pair_batches,
+  parallel_text,
+  word_pieces,
+)
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.drawing import attention
 from hyper.runs import metrics, training
@@ -180,6 +187,35 @@ def test_perfect_translations_score_100_and_others_as_sacrebleu_says(
   assert report['exact_percent'] == pytest.approx(100 * same)
 
 
+def test_accents_in_two_characters_score_as_one(loaded, monkeypatch):
+  task, state = loaded
+  composed = ['café déjà vu', 'un été à la mer', "l'hôtel et la forêt"]
+  decomposed = [unicodedata.normalize('NFD', x) for x in composed]
+  pairs = parallel_text.Pairs([('', f' {x}\u00a0') for x in decomposed])
+  monkeypatch.setattr(task, '_pairs', lambda split: pairs)
+  monkeypatch.setattr(task, 'translate', lambda params, sources: composed)
+  report = task.report(state, 'test')
+  assert report['bleu'] == pytest.approx(100)
+  assert report['exact_percent'] == 100
+  assert 'NFC' in report['normalisation']
+
+
+def test_a_large_share_of_unknown_pieces_is_a_warning(
+  loaded, monkeypatch, caplog
+):
+  task, _ = loaded
+  assert 'unknown pieces: 0.00% of train' in task.describe()[-1]
+  assert not caplog.records
+  pairs = parallel_text.Pairs([('one 漢', 'un')])
+  known = task._pairs('train')
+  monkeypatch.setattr(
+    task, '_pairs', lambda split: pairs if split == 'validation' else known
+  )
+  task.describe()
+  (record,) = caplog.records
+  assert 'character_coverage' in record.getMessage()
+
+
 def test_translations_do_not_depend_on_their_neighbours(loaded, params):
   task, _ = loaded
   names = [
@@ -303,6 +339,7 @@ def test_loading_a_run_to_translate_with(run, loaded):
   'field, value, message',
   [
     ('data.vocabulary_pairs', 0, 'vocabulary_pairs is 0'),
+    ('data.character_coverage', 1.5, 'character_coverage is 1.5'),
     ('data.batch_tokens', 9, 'batch_tokens is 9'),
     ('data.source', 'tatoeba', "data.source is 'tatoeba'; allowed: wmt14"),
     ('data.train', ('a', 'b'), "'embedded' does not read; set it to"),
