@@ -43,9 +43,20 @@ def test_rounds_are_interleaved_after_a_warm_up():
   assert [len(x.seconds) for x in contenders.values()] == [2, 2]
 
 
-@pytest.mark.parametrize('name', ['floor', 'scan', 'recurrence'])
-@pytest.mark.parametrize('size', [TINY, TINY._replace(is_symbols=False)])
-@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+slow = pytest.mark.slow
+VECTORS = TINY._replace(is_symbols=False)
+
+
+@pytest.mark.parametrize(
+  'name, size, dtype',
+  [
+    pytest.param('floor', TINY, jnp.float32),
+    pytest.param('recurrence', TINY, jnp.float32, marks=slow),
+    pytest.param('recurrence', VECTORS, jnp.bfloat16, marks=slow),
+    pytest.param('scan', TINY, jnp.bfloat16, marks=slow),
+    pytest.param('scan', VECTORS, jnp.float32, marks=slow),
+  ],
+)
 def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, dtype, capsys):
   made = recurrence.make_contenders(size, jnp.dtype(dtype))
   chosen = {
@@ -79,6 +90,7 @@ def test_steps_go_on_from_state_to_state():
   assert seen == [(0, 1), (1, 2), (3, 3)]
 
 
+@slow
 def test_each_round_of_metrics_writes_once(tmp_path, capsys):
   given = types.SimpleNamespace(data_dir=str(tmp_path), steps=2, rounds=2)
   workdir = str(tmp_path / 'run')
@@ -88,6 +100,7 @@ def test_each_round_of_metrics_writes_once(tmp_path, capsys):
   assert len(metrics.read(workdir)) == 3  # one is the warm-up
 
 
+@slow
 def test_plain_and_generated_networks_are_timed(monkeypatch):
   def small(module):
     config = module.get_config('40_1').unlock()
