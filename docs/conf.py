@@ -79,10 +79,24 @@ def as_written(
 
 def escaped(line: str) -> str:
   """The line with a backslash before marks that stand outside `code`."""
+  line = re.sub(r'(: \w)\.$', r'\1\\.', line)  # no list that begins with "e."
   parts = re.split('(`[^`]*`)', line)
   for i in range(0, len(parts), 2):
     parts[i] = re.sub(r'(?<!\*)\*(?!\*)|\|', r'\\\g<0>', parts[i])
   return ''.join(parts)
+
+
+def plain_signature(
+  app: Sphinx,
+  kind: str,
+  name: str,
+  it: object,
+  options: dict,
+  signature: str | None,
+  returned: str | None,
+) -> tuple[str | None, str | None]:
+  """The signature without the two fields that every Flax module has."""
+  return signature and re.sub(r'(, )?parent=<.*(?=\))', '', signature), returned
 
 
 def is_left_out(
@@ -97,4 +111,5 @@ def setup(app: Sphinx) -> None:
   """Connects the functions above; docstrings are read before napoleon does."""
   app.connect('source-read', add_contents)
   app.connect('autodoc-process-docstring', as_written, priority=100)
+  app.connect('autodoc-process-signature', plain_signature)
   app.connect('autodoc-skip-member', is_left_out)
