@@ -93,7 +93,7 @@ def main() -> None:
   result = {'variant': args.variant, 'batch_size': size}
   result['train'] = figures(training_steps, args.rounds, size)
   plain, hyper = networks['plain'], networks['hyper']
-  baked = hyper.task.main_variables({'params': hyper.state.params})['params']
+  baked = hyper.task.main_params(hyper.state.params)
   evaluations = {
     'plain': plain.evaluate(plain.state.params),
     'hyper': hyper.evaluate(hyper.state.params),

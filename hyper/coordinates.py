@@ -4,20 +4,24 @@ Shapes: p input pixels, u hidden units, laid out as a picture of their own.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.hypernetwork import HyperNetwork, Kernels, Shapes
+from hyper.hypernetwork import HyperNetwork
+from hyper.main_network import Kernels, Shapes
 
 
-class CoordinateHyperNetwork(HyperNetwork):
-  """A network with one weight matrix generated from coordinates.
+class Coordinates(nn.Module):
+  """Generates one weight matrix from coordinates (appendix A.1).
 
-  A small ReLU network is fed x and y of an input pixel and x and y of a
-  hidden unit, and gives the weight between them. With the paper's sizes,
+  W[p, u] = network(x_p, y_p, x_u, y_u)
+
+  A small ReLU network is fed x and y of an input pixel p and x and y of a
+  hidden unit u, and gives the weight between them. With the paper's sizes,
   4-25-25-1, it has 801 parameters. Coordinates run from -1 to 1 along each
   side, x along the columns; pixels and units are numbered row by row.
 
@@ -26,14 +30,25 @@ class CoordinateHyperNetwork(HyperNetwork):
   such that the generated weights have the variance 2 / p in expectation. Since
   neighbouring weights are alike, feed images of mean zero.
 
+  >>> import jax
+  >>> generator = Coordinates((28, 28), (16, 16))
+  >>> shapes = {('kernel',): jax.ShapeDtypeStruct((784, 256), 'float32')}
+  >>> made, variables = generator.init_with_output(
+  ...   jax.random.key(0), shapes, method='kernels'
+  ... )
+  >>> made[('kernel',)].shape
+  (784, 256)
+  >>> sum(x.size for x in jax.tree.leaves(variables))
+  801
+
   Attributes:
     input_shape: height and width of the input, (28, 28) in the paper.
     output_shape: height and width that the hidden layer is seen as.
     hidden_sizes: of the small network.
 
   Raises:
-    ValueError: a size is not positive, or the patterns match more than one
-      parameter, or one of another shape than [p, u].
+    ValueError: a size is not positive, there is a condition, or the patterns
+      match more than one parameter, or one of another shape than [p, u].
   """
 
   input_shape: tuple[int, int] = (28, 28)
@@ -49,8 +64,10 @@ class CoordinateHyperNetwork(HyperNetwork):
     super().__post_init__()
 
   @nn.compact
-  def kernels(self, shapes: Shapes) -> Kernels:
-    """The generated matrix, given its shape."""
+  def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
+    """Returns the generated matrix, given its shape; takes no condition."""
+    if condition is not None:
+      raise ValueError('condition is given, but coordinates take none.')
     wanted = (math.prod(self.input_shape), math.prod(self.output_shape))
     found = {'/'.join(path): x.shape for path, x in shapes.items()}
     if list(found.values()) != [wanted]:
@@ -63,8 +80,36 @@ class CoordinateHyperNetwork(HyperNetwork):
     return {path: kernel.astype(x.dtype) for path, x in shapes.items()}
 
 
+class CoordinateHyperNetwork(Coordinates, HyperNetwork):
+  """A network with one weight matrix generated from coordinates (A.1).
+
+  A `HyperNetwork` whose only generator are its own `Coordinates`: see both for
+  what they do and for all attributes. Its parameters are `network` and
+  `generator`.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from flax import linen as nn
+  >>> main = nn.Sequential([nn.Dense(20), nn.relu, nn.Dense(10)])
+  >>> network = CoordinateHyperNetwork(
+  ...   main, ('layers_0/kernel',), (8, 8), (4, 5)
+  ... )
+  >>> images = jnp.ones((2, 64))
+  >>> variables = network.init(jax.random.key(0), images)
+  >>> network.apply(variables, images).shape
+  (2, 10)
+
+  Attributes:
+    main: see HyperNetwork.
+    generate: a sequence with the one pattern.
+  """
+
+
 class CoordinateGenerator(nn.Module):
-  """The small ReLU network, with a linear output: `layer1`, `layer2`, ..."""
+  """The small ReLU network, with a linear output: `layer1`, `layer2`, ...
+
+  Attributes:
+    hidden_sizes: of its hidden layers.
+  """
 
   hidden_sizes: tuple[int, ...]
 
@@ -72,7 +117,7 @@ class CoordinateGenerator(nn.Module):
   def __call__(
     self, input_shape: tuple[int, int], output_shape: tuple[int, int]
   ) -> Float[Array, 'p u']:
-    """The weight between every pixel and every unit."""
+    """Returns the weight between every pixel and every unit."""
     pixels, units = coordinates(input_shape), coordinates(output_shape)
     x = jnp.concatenate(
       [
@@ -82,8 +127,8 @@ class CoordinateGenerator(nn.Module):
       -1,
     )
     he = nn.initializers.he_normal()
-    # What is fed has this mean square, and so, after `he` and ReLU, has every
-    # hidden layer.
+    # The mean square of the inputs and, after `he` and ReLU, of every hidden
+    # layer.
     fed = mean_square((*input_shape, *output_shape))
     last = nn.initializers.variance_scaling(
       2 / (fed * len(pixels)), 'fan_in', 'normal'
@@ -95,12 +140,12 @@ class CoordinateGenerator(nn.Module):
 
 
 def coordinates(shape: tuple[int, int]) -> Float[Array, 'places 2']:
-  """x and y, from -1 to 1, of all places of a picture, row by row."""
-  y, x = (jnp.linspace(-1, 1, size) for size in shape)
+  """Returns x and y, from -1 to 1, of all places of a picture, row by row."""
+  y, x = (jnp.linspace(-1, 1, size, dtype=jnp.float32) for size in shape)
   return jnp.stack(jnp.meshgrid(x, y), -1).reshape(-1, 2)
 
 
 def mean_square(sizes: tuple[int, ...]) -> float:
-  """Of the coordinates along sides of so many places."""
+  """Returns the mean of x^2 over `linspace(-1, 1, n)`, over all `sizes`."""
   squares = [(n + 1) / (3 * n - 3) if n > 1 else 1.0 for n in sizes]
   return sum(squares) / len(squares)

@@ -26,7 +26,7 @@ def variables(workdir: str, which: str | int, baked: bool) -> Any:
   """
   task, state = trained.load_classifier(workdir, which)
   if baked or task.hypernetwork is None:
-    return task.main_variables({'params': state.params}) | state.model_state
+    return {'params': task.main_params(state.params)} | state.model_state
   collections = {k: {'network': x} for k, x in state.model_state.items()}
   return {'params': state.params} | collections
 

@@ -1,12 +1,29 @@
 """Any Flax module, with some of its parameters generated.
 
-`HyperNetwork` is what all hypernetworks of this kind share: it finds the
-parameters of the main network by their paths, has them generated, and calls
-the main network as if they were its own.
+`HyperNetwork` goes around a main network, which knows nothing of it:
+
+  parameter = generator(condition)          or, with `residual`,
+  parameter = base + gate * generator(condition)
+
+for the parameters whose paths `generate` names. All others stay free. Three
+things say everything about one use:
+
+  generate   which parameters, and what generates them: a mapping from patterns
+             of paths to generators, of which each has `kernels(shapes,
+             condition)`. `StaticHyperNetwork` and `CoordinateHyperNetwork` are
+             a hypernetwork and its only generator in one, and take patterns.
+  condition  what the user gives the generators in a call: embeddings, the
+             index of a task or an image, what an encoder has written.
+  in_axes    absent for one network; otherwise every example has a network of
+             its own, from its own condition.
+
+The same `condition` goes into the call, `generated` (the generated parameters
+alone), `main_params` (those and the free ones) and `bake` (copies of these and
+of all other collections).
 """
 
-import fnmatch
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,145 +32,286 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
-Params = Mapping[str, Any]
-Path = tuple[str, ...]
-Shapes = Mapping[Path, jax.ShapeDtypeStruct]
-Kernels = dict[Path, Array]
+from hyper.main_network import (
+  EXAMPLES as EXAMPLES,
+)
+from hyper.main_network import (
+  Gate,
+  Kernels,
+  Params,
+  Shapes,
+  Storage,
+  boxed,
+  call_each,
+  check_conditions,
+  check_generate,
+  check_main,
+  matches,
+  select,
+  unbound,
+)
 
 
 class HyperNetwork(nn.Module):
   """Any Flax module, with the parameters of some paths generated.
 
-  All other parameters of the main network stay free, under `network`, and so
-  do its other collections. Of its methods `__call__` alone can be called. What
-  generates is up to a subclass: `kernels`.
+  The other parameters of the main network stay free, under `network`, and so
+  do its other collections. Several generators are called `groups_0`,
+  `groups_1`, ... in the order of `generate`.
+
+  Every example can have a network of its own: with `in_axes`, the condition and
+  the arguments are split along their first axis, and each network is called
+  with a batch of one. Outputs have the examples as their first axis; a scalar
+  becomes [b]. Other collections are common to all networks: batch norm can be
+  trained if it has `axis_name=EXAMPLES` and so sees the whole batch.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from flax import linen as nn
+  >>> from hyper.tiles import Tiles
+  >>> main = nn.Sequential([nn.Dense(64), nn.relu, nn.Dense(10)])
+  >>> wide = Tiles((16, 16), embedding_size=4)
+  >>> mlp = nn.Sequential([nn.Dense(32), nn.relu, nn.Dense(8 * 10)])
+  >>> task = Tiles((8, 10), 4, generator=mlp, embed=nn.Embed(3, 5))
+  >>> network = HyperNetwork(
+  ...   main, {'layers_0/kernel': wide, 'layers_2/kernel': task}
+  ... )
+  >>> x, condition = jnp.ones((2, 32)), {'layers_2/kernel': 1}
+  >>> variables = network.init(jax.random.key(0), x, condition=condition)
+  >>> sorted(variables['params'])
+  ['groups_0', 'groups_1', 'network']
+  >>> network.apply(variables, x, condition=condition).shape
+  (2, 10)
+  >>> plain = network.bake(variables, x, condition=condition)
+  >>> main.apply(plain, x).shape
+  (2, 10)
 
   Attributes:
     main: the main network. Not to be used elsewhere in the same module tree.
     generate: shell patterns of parameter paths, such as 'conv2/kernel', where
-      a star also stands for slashes; a pattern that matches nothing is an
-      error.
+      a star also stands for slashes, each with its generator. A pattern that
+      matches nothing is an error; where two match, the first counts. With a
+      subclass that has `kernels`, a sequence of patterns.
+    residual: whether a generated parameter is added to a free one, times a
+      `gate` of its own that starts at 0 (ReZero, Bachlechner et al. 2020): the
+      network starts as the main network alone.
+    frozen: patterns of free parameters that are not trained. They are in the
+      collection 'frozen' in place of 'params'.
 
   Raises:
-    ValueError: `generate` is no tuple of patterns, or one matches nothing.
+    ValueError: `main` is no Linen module, `generate` is not as above, or a
+      pattern matches nothing.
   """
 
   main: nn.Module
-  generate: tuple[str, ...]
+  generate: Mapping[str, nn.Module] | Sequence[str]
+  residual: bool = dataclasses.field(default=False, kw_only=True)
+  frozen: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
   def __post_init__(self) -> None:
-    if isinstance(self.generate, str) or not self.generate:
+    check_main(self.main)
+    has_kernels = type(self).kernels is not HyperNetwork.kernels
+    check_generate(self.generate, type(self).__name__, has_kernels)
+    if isinstance(self.frozen, str):
       raise ValueError(
-        f'generate is {self.generate!r}; it is a tuple of patterns of '
-        "parameter paths, such as ('conv2/kernel',)."
+        f"frozen is {self.frozen!r}; it is a tuple of patterns, such as ('*',)."
       )
+    if has_kernels:
+      self.generate = tuple(self.generate)
+    self.frozen = tuple(self.frozen)
     super().__post_init__()
 
   def setup(self) -> None:
-    """Puts a copy of the main network under `network`."""
+    """Puts copies of the main network and of the generators in place."""
     self.network = unbound(self.main)
+    if isinstance(self.generate, Mapping):
+      self.groups = [unbound(group) for group in self.generate.values()]
+    if self.residual:
+      self.gate = Gate()
 
-  def __call__(self, *args: Any, **kwargs: Any) -> Any:
-    """Calls the main network with its generated parameters in place."""
-    shapes = generated_shapes(self.main, self.generate, *args, **kwargs)
-    return call_with(self.network, self.kernels(shapes), args, kwargs)
-
-  def kernels(self, shapes: Shapes) -> Kernels:
-    """The generated parameters, given their shapes and types."""
-    raise NotImplementedError(f'{type(self).__name__} has no kernels().')
-
-  def bake(self, variables: Params, *args: Any, **kwargs: Any) -> Params:
-    """The variables of the main network alone, its kernels generated.
-
-    `main.apply(network.bake(variables, x), x)` equals
-    `network.apply(variables, x)` and needs no hypernetwork any more.
+  def __call__(
+    self,
+    *args: Any,
+    condition: Any = None,
+    in_axes: Any = None,
+    main_method: str = '__call__',
+    shapes: Shapes | None = None,
+    **kwargs: Any,
+  ) -> Any:
+    """Calls the main network with its generated parameters in place.
 
     Args:
-      variables: this network's 'params', and other collections if there are.
-      *args: what the main network is called with; only shapes matter.
-      **kwargs: likewise.
+      *args: arguments of the main network.
+      condition: for the generators, a tree of arrays or None. Where `generate`
+        is a mapping, a mapping from its patterns to their conditions.
+      in_axes: None for one network. Otherwise every leaf of `condition` is
+        split along its first axis, and `in_axes` says, as in `jax.vmap`, which
+        arguments are split too (0) and which are common to all networks
+        (None): `(0, None)` for two arguments, 0 for all. Arrays among `kwargs`
+        are split; what has no shape is common.
+      main_method: the method of the main network to call; Flax keeps the name
+        `method` for `apply`.
+      shapes: what `shapes` returns; needed where `main_method` alone does not
+        use every generated parameter.
+      **kwargs: keyword arguments of the main network.
+
+    Returns:
+      What the main network returns.
 
     Raises:
-      ValueError: there are no 'params' among the variables.
+      ValueError: a condition, or an argument that is split, does not fit.
     """
-    return self._bake(variables, {}, args, kwargs)
+    if shapes is None:
+      shapes = self.shapes(*args, main_method=main_method, **kwargs)
+    if in_axes is None:
+      return self.call_one(shapes, condition, main_method, args, kwargs)
+    if self.is_initializing():  # parameters depend on no single example
+      self.deltas(shapes, jax.tree.map(lambda x: x[0], condition))
 
-  def _bake(
-    self, variables: Params, given: Params, args: Any, kwargs: Any
+    def call(network: HyperNetwork, condition: Any, *given: Any) -> Any:
+      return network.call_one(shapes, condition, main_method, *given)
+
+    return call_each(self, call, condition, in_axes, args, kwargs)
+
+  def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
+    """Returns what the generators make of `condition`, by path.
+
+    Args:
+      shapes: shapes and types of the parameters, by path.
+      condition: see `__call__`.
+    """
+    condition = {} if condition is None else condition
+    check_conditions(condition, list(self.generate))
+    found: Kernels = {}
+    for pattern, group in zip(self.generate, self.groups, strict=True):
+      paths = [path for path in matches(shapes, pattern) if path not in found]
+      if not paths:
+        raise ValueError(
+          f'generate has {pattern!r}, but the patterns before it take all that '
+          'it matches; put the narrower pattern first.'
+        )
+      share = {path: shapes[path] for path in paths}
+      found |= group.kernels(share, condition.get(pattern))
+    return {path: found[path] for path in shapes}
+
+  def deltas(self, shapes: Shapes, condition: Any = None) -> Kernels:
+    """Returns the kernels or, with `residual`, what is added to the base."""
+    kernels = self.kernels(nn.meta.unbox(shapes), condition)
+    return self.gate(kernels) if self.residual else kernels
+
+  def call_one(
+    self,
+    shapes: Shapes,
+    condition: Any,
+    main_method: str,
+    args: Any,
+    kwargs: Any,
+  ) -> Any:
+    """Calls one network."""
+    deltas = self.deltas(shapes, condition)
+    storage = Storage(deltas, self.residual, self.frozen)
+    return storage.call(self.network, main_method, args, kwargs)
+
+  @nn.nowrap
+  def shapes(
+    self, *args: Any, main_method: str = '__call__', **kwargs: Any
+  ) -> Shapes:
+    """Returns the shapes and types of the generated parameters, by path.
+
+    Args:
+      *args: arguments of the main network; only their shapes matter.
+      main_method: the method of the main network that they are for.
+      **kwargs: keyword arguments of the main network.
+
+    Raises:
+      ValueError: a pattern of `generate` matches no parameter.
+    """
+
+    def init(key: Array) -> Params:
+      rngs = {'params': key, 'dropout': key}
+      main = unbound(self.main)
+      variables = main.init(rngs, *args, method=main_method, **kwargs)
+      return variables.get('params', {})
+
+    every = flatten_dict(jax.eval_shape(init, jax.random.key(0)))
+    patterns, owner = list(self.generate), type(self.main).__name__
+    return select(every, patterns, 'generate', owner)
+
+  @nn.nowrap
+  def generated(
+    self,
+    variables: Params,
+    *args: Any,
+    condition: Any = None,
+    shapes: Shapes | None = None,
+    **kwargs: Any,
   ) -> Params:
+    """Returns the generated parameters alone, as a tree.
+
+    It is pure and copies nothing, so it can stand in a loss: for a penalty on
+    what is generated. Of a residual parameter it is what is added to the base.
+    Use `jax.vmap` over the condition for many networks.
+
+    Args:
+      variables: what `init` returned.
+      *args: arguments of the main network; only their shapes matter.
+      condition: of one network, see `__call__`.
+      shapes: what `shapes` returns, in place of `args` and `kwargs`.
+      **kwargs: keyword arguments of the main network.
+
+    Raises:
+      ValueError: there are no 'params' among the variables, or `condition`
+        does not fit.
+    """
     if 'params' not in variables:
       raise ValueError(
         f"variables have {', '.join(variables)}, but no 'params'; give what "
         '`init` returned.'
       )
-    shapes = generated_shapes(self.main, self.generate, *args, **kwargs)
-    params = {'params': variables['params']}
-    kernels: Any = self.apply(params, shapes, method='kernels', **given)
-    # Copies: whoever donates the baked tree keeps the free parameters.
-    free = jax.tree.map(jnp.copy, dict(variables))
-    baked = {
-      k: tree['network'] for k, tree in free.items() if 'network' in tree
-    }
-    return baked | {'params': merge(baked.get('params', {}), kernels)}
+    if shapes is None:
+      shapes = self.shapes(*args, **kwargs)
+    made: Any = self.apply(dict(variables), shapes, condition, method='deltas')
+    return unflatten_dict(
+      {path: boxed(made[path], x) for path, x in shapes.items()}
+    )
 
+  @nn.nowrap
+  def main_params(self, variables: Params, *args: Any, **given: Any) -> Params:
+    """Returns all parameters of the main network, free and generated.
 
-def unbound(main: nn.Module) -> nn.Module:
-  """A copy that belongs to no module, and so do the modules it is made of.
+    `main.apply({'params': network.main_params(variables, x)}, x)` equals
+    `network.apply(variables, x)`. It is pure and copies nothing: a loss that
+    uses it generates once and sees every parameter.
 
-  Modules that are attributes of the main network, such as the layers of an
-  nn.Sequential, would otherwise stay where Flax has put them.
-  """
-  return main.clone(parent=None, name=None, _deep_clone=True, _reset_names=True)
+    Args:
+      variables: what `init` returned.
+      *args: as for `generated`.
+      **given: as for `generated`.
 
+    Raises:
+      ValueError: as `generated`.
+    """
+    deltas = flatten_dict(self.generated(variables, *args, **given))
+    own = {k: x['network'] for k, x in variables.items() if 'network' in x}
+    return Storage(deltas, self.residual, self.frozen).put(own)['params']
 
-def generated_shapes(
-  main: nn.Module, generate: tuple[str, ...], *args: Any, **kwargs: Any
-) -> dict[Path, jax.ShapeDtypeStruct]:
-  """The parameters of `main` that the patterns name, in the order of paths.
+  @nn.nowrap
+  def bake(self, variables: Params, *args: Any, **given: Any) -> Params:
+    """Returns the variables of the main network, a copy of each.
 
-  Raises:
-    ValueError: a pattern matches no parameter.
-  """
+    `main.apply(network.bake(variables, x), x)` equals
+    `network.apply(variables, x)` and needs no hypernetwork any more. The
+    parameters are those of `main_params`; donating them leaves the arrays of
+    `variables` intact.
 
-  def init(key: Array) -> Params:
-    rngs = {'params': key, 'dropout': key}
-    return unbound(main).init(rngs, *args, **kwargs).get('params', {})
+    Args:
+      variables: what `init` returned.
+      *args: as for `generated`.
+      **given: as for `generated`.
 
-  shapes = flatten_dict(nn.meta.unbox(jax.eval_shape(init, jax.random.key(0))))
-  names = {path: '/'.join(path) for path in shapes}
-  for pattern in generate:
-    if not fnmatch.filter(names.values(), pattern):
-      raise ValueError(
-        f'generate has {pattern!r}, which matches no parameter of '
-        f'{type(main).__name__}; it has: {", ".join(sorted(names.values()))}.'
-      )
-  return {
-    path: x
-    for path, x in shapes.items()
-    if any(fnmatch.fnmatchcase(names[path], pattern) for pattern in generate)
-  }
-
-
-def call_with(main: nn.Module, kernels: Kernels, args: Any, kwargs: Any) -> Any:
-  """Calls a bound module as if these were among its parameters."""
-
-  def insert(variables: Params) -> Params:
-    return {'params': merge(variables.get('params', {}), kernels)}
-
-  def remove(variables: Params) -> Params:
-    every = flatten_dict(variables.get('params', {}))
-    free = {path: x for path, x in every.items() if path not in kernels}
-    return {'params': unflatten_dict(free)}
-
-  def call(main: nn.Module) -> Any:
-    return main(*args, **kwargs)
-
-  initialising = main.is_initializing()
-  return nn.map_variables(
-    call, 'params', insert, remove, init=initialising, mutable=initialising
-  )(main)
-
-
-def merge(free: Params, kernels: Kernels) -> Params:
-  """A tree of parameters with some more put in by their paths."""
-  return unflatten_dict({**flatten_dict(free), **kernels})
+    Raises:
+      ValueError: as `generated`.
+    """
+    params = self.main_params(variables, *args, **given)
+    rest = {k: x['network'] for k, x in variables.items() if 'network' in x}
+    rest.pop('frozen', None)
+    return jax.tree.map(jnp.copy, rest | {'params': params})

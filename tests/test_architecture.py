@@ -15,17 +15,24 @@ ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
 COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
+TILES = (
+  *('hyper.main_network', 'hyper.grids', 'hyper.embeddings', 'hyper.tiles'),
+)
 STATIC = ('hyper.hypernetwork', 'hyper.static', 'hyper.coordinates')
-PAPER = ('hyper.cells', 'hyper.recurrence', *STATIC)
+PAPER = ('hyper.cells', 'hyper.recurrence', *TILES, *STATIC)
 CONFIGURATION = ('hyper.configuration',)
 
 # Module, or package with all in it: what of hyper it may import.
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
   'hyper.cells': (),
-  'hyper.hypernetwork': (),
-  'hyper.static': ('hyper.hypernetwork',),
-  'hyper.coordinates': ('hyper.hypernetwork',),
+  'hyper.main_network': (),
+  'hyper.grids': ('hyper.main_network',),
+  'hyper.embeddings': ('hyper.main_network', 'hyper.grids'),
+  'hyper.tiles': ('hyper.main_network', 'hyper.grids', 'hyper.embeddings'),
+  'hyper.hypernetwork': ('hyper.main_network',),
+  'hyper.static': ('hyper.hypernetwork', *TILES),
+  'hyper.coordinates': ('hyper.hypernetwork', 'hyper.main_network'),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
   'hyper.models': ('hyper.cells', 'hyper.recurrence'),

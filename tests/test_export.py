@@ -108,7 +108,7 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   kernels.draw(both, [], 'best', str(path))
   assert path.read_bytes().startswith(b'\x89PNG')
   plain, hyper = (kernels.Run(run, '', 'best') for run in both)
-  assert not plain.generated and len(hyper.hypernetwork) == 6
+  assert not plain.generated and len(hyper.generated) == 6
   assert kernels.choose([plain, hyper], []) == [
     *('conv2_1/conv1/kernel', 'conv3_1/conv1/kernel'),
     *('conv3_1/conv2/kernel', 'conv4_1/conv1/kernel'),

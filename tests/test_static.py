@@ -15,14 +15,10 @@ import reference
 from flax import linen as nn
 
 from hyper import weights
+from hyper.grids import assemble, grid
+from hyper.hypernetwork import EXAMPLES
 from hyper.models.classify import MnistConvnet, WideResNet
-from hyper.static import (
-  EXAMPLES,
-  KernelGenerator,
-  StaticHyperNetwork,
-  assemble,
-  grid,
-)
+from hyper.static import KernelGenerator, StaticHyperNetwork
 
 F, I, O, E, D = 3, 2, 4, 5, 6  # noqa: E741
 TILE = (F, F, I, O)

@@ -87,8 +87,8 @@ class Run:
     task, state = trained.load_classifier(workdir, which)
     self.workdir, self.name = workdir, name
     self._image_shape = task.data.shape
-    variables = task.main_variables({'params': state.params})
-    params = flatten_dict(jax.device_get(variables['params']), sep='/')
+    main_params = jax.device_get(task.main_params(state.params))
+    params = flatten_dict(main_params, sep='/')
     self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
     free = state.params
     if task.hypernetwork:

@@ -94,7 +94,7 @@ class Classify:
   """Predicts the class of an image.
 
   Images travel as bytes and are augmented inside the jitted step. The network
-  is called with its own variables, as `main_variables` gives them; so
+  is called with its own parameters, as `main_params` gives them; so
   generated kernels are made once in a step, and the L2 loss sees all kernels
   of the network, wherever they come from.
 
@@ -128,16 +128,18 @@ class Classify:
   def init(self, key: Array) -> tuple[Any, Any]:
     """Parameters, and the network's other collections: batch statistics."""
     network = self.hypernetwork or self.main
-    variables = network.init(key, self._image(), False)
-    model_state = dict(self.main_variables(variables))
-    del model_state['params']
-    return variables['params'], model_state
+    collections = dict(network.init(key, self._image(), False))
+    params = collections.pop('params')
+    if self.hypernetwork is not None:
+      collections = {k: x['network'] for k, x in collections.items()}
+    return params, collections
 
-  def main_variables(self, variables: Any) -> Any:
-    """The variables of the network alone, its kernels generated."""
+  def main_params(self, params: Any) -> Any:
+    """Returns the parameters of the network alone, its kernels generated."""
     if self.hypernetwork is None:
-      return variables
-    return self.hypernetwork.bake(variables, self._image(), False)
+      return params
+    variables = {'params': params}
+    return self.hypernetwork.main_params(variables, self._image(), False)
 
   def batches(
     self, split: str, seed: int, start: int
@@ -156,7 +158,7 @@ class Classify:
     images = self._standardise(batch['image'])
     if train:
       images = self._augment(augment_key, images)
-    main_params = self.main_variables({'params': params})['params']
+    main_params = self.main_params(params)
     logits, updated = self.main.apply(
       {'params': main_params} | model_state,
       images,

@@ -91,7 +91,7 @@ def test_the_loss_is_cross_entropy_plus_l2_of_free_and_generated_kernels(small):
   nats = reference.cross_entropy(logits[:3], batch['label'][:3])
   np.testing.assert_allclose(sums['nats'], 3 * nats, rtol=1e-4)
   assert sums['count'] == 3
-  baked = jax.jit(task.main_variables)({'params': params})['params']
+  baked = jax.jit(task.main_params)(params)
   kernels = {
     name: x
     for name, x in flatten_dict(baked, sep='/').items()
