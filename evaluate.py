@@ -38,19 +38,18 @@ def evaluate(
   """
   task, step, state = trained.load(config, workdir, data_dir, which)
   if split is None:
-    split = getattr(task, 'reported_split', 'test')
+    split = task.reported_split
     if split != 'test':
       logging.info('There is no test part; what is scored is %s.', split)
   eval_step = training.make_eval_step(task.loss)
   scores = training.evaluate(task, eval_step, state, split)
   logging.info('%s at step %d: %s', split, step, scores)
-  report = getattr(task, 'report', None)
   return {
     'workdir': workdir,
     'checkpoint': step,
     'split': split,
     **scores,
-    **(report(state, split) if report else {}),
+    **task.report(state, split),
   }
 
 

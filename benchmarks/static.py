@@ -18,7 +18,8 @@ from absl import flags
 
 from benchmarks import measure
 from configs import cifar10_hyper_wrn, cifar10_wrn
-from hyper.runs import commands, training
+from hyper.runs import commands
+from hyper.runs.steps import Steps, step_numbers
 from hyper.tasks.classify import Classify
 
 CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}
@@ -41,28 +42,26 @@ class Network:
     config = CONFIGS[name].get_config(variant)
     self.task = Classify(config, '', '')
     self.batch = jax.device_put(make_batch(batch_size))
-    optimizer, schedule = training.make_optimization(config)
-    self.state = training.init_state(self.task.init, optimizer, config.seed)
-    self._train_step = training.make_train_step(
-      self.task.loss, optimizer, schedule
-    )
+    self._steps = Steps(config, self.task)
+    self._numbers = step_numbers(config, self.task)
+    self.state = self._steps.init(config.seed)
 
   def train(self) -> measure.Contender:
     """A training step, which goes on from the one before."""
     step, seconds, size = measure.compile_timed(
-      self._train_step, self.state, self.batch
+      self._steps.train, self.state, self.batch, self._numbers
     )
 
     def call() -> None:
-      self.state, report = step(self.state, self.batch)
-      jax.block_until_ready((self.state, report))
+      self.state, metrics = step(self.state, self.batch, self._numbers)
+      jax.block_until_ready((self.state, metrics))
 
     return measure.Contender(call, seconds, size)
 
   def evaluate(self, params: Any) -> measure.Contender:
     """An evaluation step with these parameters."""
     return measure.compiled(
-      training.make_eval_step(self.task.loss),
+      self._steps.evaluate,
       *(params, self.state.model_state, self.batch),
     )
 

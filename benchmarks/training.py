@@ -19,9 +19,10 @@ import jax
 from absl import flags
 
 from benchmarks import measure
-from hyper.runs import commands, training
+from hyper.runs import commands
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Log
+from hyper.runs.steps import Steps, step_numbers
 from hyper.tasks import make_task
 
 EMBEDDED = (
@@ -50,25 +51,26 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   config = importlib.import_module(f'configs.{module}').get_config(variant)
   config.log_every_steps = args.steps  # metrics are written once in a round
   task = make_task(config, args.data_dir, workdir)
-  optimizer, schedule = training.make_optimization(config)
-  state = training.init_state(task.init, optimizer, config.seed)
-  step = training.make_train_step(task.loss, optimizer, schedule)
+  steps = Steps(config, task)
+  state, numbers = steps.init(config.seed), step_numbers(config, task)
 
   def draw() -> Iterator[Any]:
     # From the start each time: other batches may be of other lengths.
     return itertools.islice(task.batches('train', config.seed, 0), args.steps)
 
   held = list(draw())
-  _, compile_seconds, size = measure.compile_timed(step, state, held[0])
+  _, compile_seconds, size = measure.compile_timed(
+    steps.train, state, held[0], numbers
+  )
   with (
     Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
     Log(config, workdir, task, 0, checkpoints) as log,
   ):
-    steps = Steps(step, state)
+    taken = Taken(steps.train, state, numbers)
     contenders = {
-      'step': measure.Contender(lambda: steps.take(held)),
-      'data': measure.Contender(lambda: steps.take(draw())),
-      'metrics': measure.Contender(lambda: steps.take(draw(), log)),
+      'step': measure.Contender(lambda: taken.take(held)),
+      'data': measure.Contender(lambda: taken.take(draw())),
+      'metrics': measure.Contender(lambda: taken.take(draw(), log)),
     }
     measure.run(contenders, args.rounds)
   alone = contenders['step']
@@ -91,19 +93,20 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   }
 
 
-class Steps:
+class Taken:
   """Goes on from state to state."""
 
-  def __init__(self, step: Any, state: Any):
+  def __init__(self, step: Any, state: Any, numbers: Any):
     self._step, self._state, self._taken = step, state, 0
+    self._numbers = jax.device_put(numbers)
 
   def take(self, batches: Iterable[Any], log: Log | None = None) -> None:
     """Takes a step on each batch, and waits for the last."""
     for batch in batches:
-      self._state, report = self._step(self._state, batch)
+      self._state, metrics = self._step(self._state, batch, self._numbers)
       self._taken += 1
       if log:
-        log.step(self._taken, report)
+        log.step(self._taken, metrics)
     if log:
       log.flush()
     jax.block_until_ready(self._state)

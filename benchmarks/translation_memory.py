@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from hyper.data.pair_batches import Buckets
-from hyper.runs import commands, training
+from hyper.runs import commands, optimization, training
 from hyper.tasks.translate import make_model, mean_nats
 
 
@@ -38,13 +38,13 @@ def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
     **config.model.to_dict(), vocabulary_size=data.vocabulary_size
   )
   buckets = Buckets(data.bucket_lengths, data.batch_size, data.batch_tokens)
-  optimizer, schedule = training.make_optimization(config)
+  optimizer, schedule = optimization.make_optimization(config)
 
-  def loss(params, model_state, batch, key, train):
+  def loss(params, model_state, batch, key, train, numbers):
     value, sums = mean_nats(model, params, batch, key, train)
     return value, (model_state, sums)
 
-  step = training.make_train_step(loss, optimizer, schedule)
+  step = training.make_train_step(loss, lambda numbers: (optimizer, schedule))
   state = jax.eval_shape(
     lambda: training.init_state(
       lambda key: (model.start(key), {}), optimizer, config.seed
@@ -55,12 +55,12 @@ def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
   batch = dict.fromkeys(('source', 'inputs', 'targets'), pieces)
   residuals = jax.eval_shape(
     lambda params, batch: jax.vjp(
-      lambda x: loss(x, {}, batch, jax.random.key(0), True)[0], params
+      lambda x: loss(x, {}, batch, jax.random.key(0), True, {})[0], params
     )[1],
     *(state.params, batch),
   )
   kept = size(residuals) - size(state.params)
-  analysis = step.lower(state, batch).compile().memory_analysis()
+  analysis = step.lower(state, batch, {}).compile().memory_analysis()
   held, within = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
   return {
     'cell': config.model.cell.name,

@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import os
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -79,8 +80,10 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
     place: of the value, for the message.
     value: of a config.
     wanted: an annotation; what is neither one of bool, int, float and str nor
-      a tuple of them fits always.
+      a tuple of them fits always. A union that has float stands for float.
   """
+  if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+    wanted = float if float in typing.get_args(wanted) else Any
   kinds = typing.get_args(wanted) if typing.get_origin(wanted) is tuple else ()
   if kinds and kinds[0] in _LEAVES and isinstance(value, tuple | list):
     if ... not in kinds and len(value) != len(kinds):
@@ -98,7 +101,13 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
 
 
 def is_of(value: Any, kind: type) -> bool:
-  """Whether a value is of a type: a bool is no int, an int may be a float."""
+  """True if a value is of a type. A bool is no int; an int may be a float.
+
+  So may an array, the argument of a compiled step in the place of a number
+  (see `hyper.runs.numbers`).
+  """
+  if hasattr(value, 'dtype'):
+    return kind is float
   is_bool = isinstance(value, bool)
   fits = isinstance(value, (int, float) if kind is float else kind)
   return fits and is_bool == (kind is bool)

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from hyper import configuration
-from hyper.runs import training
+from hyper.runs import optimization, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.training import TrainState
 from hyper.tasks import make_task
@@ -33,7 +33,7 @@ def load(
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
   task = make_task(config, data_dir, workdir)
-  optimizer, _ = training.make_optimization(config)
+  optimizer, _ = optimization.make_optimization(config)
   like = jax.eval_shape(
     lambda: training.init_state(task.init, optimizer, config.seed)
   )

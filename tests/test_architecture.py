@@ -52,6 +52,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.tasks': (
     *('hyper.tasks', 'hyper.data', 'hyper.losses', 'hyper.decode'),
     *(*PAPER, 'hyper.models', *CONFIGURATION, 'hyper.drawing'),
+    *('hyper.runs.task', 'hyper.runs.numbers'),
   ),
 }
 # The paper's mathematics: no other package than these and Python's own.
@@ -185,7 +186,8 @@ def test_data_do_without(package):
 def test_who_sees_a_config():
   allowed = (
     *('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained'),
-    *('hyper.runs.loop', 'hyper.runs.log', 'hyper.recipes'),
+    *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
+    *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.recipes'),
   )
   users = importers('ml_collections')
   assert users

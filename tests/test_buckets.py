@@ -64,10 +64,10 @@ def test_an_example_too_long_for_all_buckets_is_an_error():
 def test_padding_stands_behind_each_example():
   examples = [np.ones((2, 3)), 2 * np.ones((4, 3))]
   batch = buckets.padded(examples, 5, 3)
-  assert batch['steps'].shape == (3, 5, 3)
+  assert batch['offsets'].shape == (3, 5, 3)
   np.testing.assert_array_equal(batch['length'], [2, 4, 0])
   np.testing.assert_array_equal(
-    batch['steps'][..., 0], [[1, 1, 0, 0, 0], [2, 2, 2, 2, 0], [0] * 5]
+    batch['offsets'][..., 0], [[1, 1, 0, 0, 0], [2, 2, 2, 2, 0], [0] * 5]
   )
 
 
@@ -77,16 +77,16 @@ def test_in_order_gives_each_example_once_and_the_padding_it_says():
   ends = buckets.choose_ends(lengths, 4)
   batches = list(buckets.in_order(examples, ends, 4))
   found = [
-    int(batch['steps'][row, 0, 0])
+    int(batch['offsets'][row, 0, 0])
     for batch in batches
     for row in range(4)
     if batch['length'][row]
   ]
   assert sorted(found) == list(range(1, 46))
-  steps = sum(batch['steps'][..., 0].size for batch in batches)
+  steps = sum(batch['offsets'][..., 0].size for batch in batches)
   share = buckets.padding_share(lengths, ends, 4)
   np.testing.assert_allclose(share, 1 - lengths.sum() / steps)
-  assert len({batch['steps'].shape for batch in batches}) <= 4
+  assert len({batch['offsets'].shape for batch in batches}) <= 4
 
 
 def test_an_epoch_is_a_new_order_of_whole_batches():
@@ -97,7 +97,7 @@ def test_an_epoch_is_a_new_order_of_whole_batches():
   orders = []
   for epoch in epochs:
     assert all((batch['length'] > 0).all() for batch in epoch)
-    orders.append([int(x) for b in epoch for x in b['steps'][:, 0, 0]])
+    orders.append([int(x) for b in epoch for x in b['offsets'][:, 0, 0]])
     assert len(set(orders[-1])) == 44
   assert orders[0] != orders[1]
 
@@ -111,7 +111,7 @@ def test_batches_can_start_anywhere_and_depend_on_the_seed():
     for key in later:
       np.testing.assert_array_equal(later[key], whole[start][key])
   other = next(buckets.shuffled(examples, ends, 4, 6, 0))
-  assert other['steps'].tobytes() != whole[0]['steps'].tobytes()
+  assert other['offsets'].tobytes() != whole[0]['offsets'].tobytes()
 
 
 def test_too_few_examples_are_an_error():

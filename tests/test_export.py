@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict
 from hyper import configuration, export, trained, weights
 from hyper.drawing import kernels
 from hyper.models.classify import WideResNet
-from hyper.runs import training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.steps import Steps
 from hyper.tasks import make_task
 
 
@@ -21,8 +21,7 @@ def make_run(name, workdir, **fields):
   config.unlock().update_from_flattened_dict(fields)
   config.lock()
   task = make_task(config, f'{workdir}_data', workdir)
-  optimizer, schedule = training.make_optimization(config)
-  state = training.init_state(task.init, optimizer, seed=0)
+  state = Steps(config, task).init(seed=0)
   configuration.save(config, workdir)
   with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
     checkpoints.save(0, state, {task.selection[0]: 1.0})

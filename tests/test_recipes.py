@@ -8,7 +8,7 @@ import importlib
 import pytest
 from flax.traverse_util import flatten_dict
 
-from hyper.runs import training
+from hyper.runs import optimization
 
 ADAM = {'optimizer.name': 'adam', 'optimizer.beta1': 0.9}
 ADAM |= {'optimizer.beta2': 0.999, 'optimizer.epsilon': 1e-8}
@@ -147,7 +147,7 @@ def test_the_numbers_of_a_recipe(recipe):
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_the_schedule_changes_where_it_says(recipe):
   config = config_of(recipe)
-  schedule = training.make_schedule(config.schedule)
+  schedule = optimization.make_schedule(config.schedule)
   if config.schedule.name == 'constant':
     pieces = [(config.schedule.learning_rate, config.train_steps)]
   else:

@@ -102,7 +102,7 @@ def shuffled(
     start: the first batch.
 
   Yields:
-    'steps' [batch_size, t, ...] with zeros behind each example, and 'length'
+    'offsets' [batch_size, t, ...] with zeros behind each example, and 'length'
     int32 [batch_size].
 
   Raises:
@@ -138,14 +138,14 @@ def padded(
   examples: Sequence[np.ndarray], length: int, batch_size: int
 ) -> Arrays:
   """One batch: zeros behind each example, and in the place of missing ones."""
-  steps = np.zeros(
+  offsets = np.zeros(
     (batch_size, length, *examples[0].shape[1:]), examples[0].dtype
   )
   lengths = np.zeros(batch_size, np.int32)
   for k, example in enumerate(examples):
-    steps[k, : len(example)] = example
+    offsets[k, : len(example)] = example
     lengths[k] = len(example)
-  return {'steps': steps, 'length': lengths}
+  return {'offsets': offsets, 'length': lengths}
 
 
 def padding_share(

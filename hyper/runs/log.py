@@ -2,7 +2,9 @@
 
 import os
 import signal
-from typing import Any
+import threading
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import jax
 from absl import logging
@@ -10,24 +12,26 @@ from ml_collections import ConfigDict
 
 from hyper.runs import training
 from hyper.runs.checkpoint import Checkpoints
-from hyper.runs.metrics import MetricsWriter, Progress
+from hyper.runs.metrics import MetricsWriter
+from hyper.runs.progress import Progress
+from hyper.runs.task import Task
 from hyper.runs.training import TrainState
 
 UNPROFILED_STEPS, PROFILED_STEPS = 10, 5  # compilation is not shown
 
 
 class Log:
-  """What a run says of itself: metrics, progress, and loss that is not finite.
+  """Writes a run's metrics, shows its progress, and stops it at NaN.
 
-  A step is read only after the next one is under way, so that reading does
-  not hold up the device.
+  The metrics of a step are read only after the next step is under way, so that
+  reading does not hold up the device.
   """
 
   def __init__(
     self,
     config: ConfigDict,
     workdir: str,
-    task: Any,
+    task: Task,
     start: int,
     checkpoints: Checkpoints,
   ):
@@ -44,59 +48,83 @@ class Log:
     self._progress.close()
     self._writer.close()
 
-  def step(self, step: int, report: Any) -> None:
-    """Takes the report of a step under way, and reads the one before."""
-    before, self._pending = self._pending, (step, report)
+  def step(self, step: int, metrics: Any) -> None:
+    """Takes the metrics of a step under way, and reads those before."""
+    before, self._pending = self._pending, (step, metrics)
     if before:
       self._read(*before)
 
   def flush(self) -> None:
-    """Reads the last step's report, and so waits for it."""
+    """Reads the last step's metrics, and waits until all are in the file.
+
+    Raises:
+      OSError: the file cannot be written.
+      FloatingPointError: the loss or the gradient is not finite.
+    """
     before, self._pending = self._pending, None
     if before:
       self._read(*before)
+    self._writer.flush()
 
   def evaluation(
-    self, step: int, values: dict[str, float], seconds: float
+    self, step: int, scores: Mapping[str, float], seconds: float
   ) -> None:
-    """Writes and shows the means of an evaluation that took so long."""
+    """Writes and shows the scores of an evaluation that took `seconds`."""
+    shown = '  '.join(f'{name} {value:.4g}' for name, value in scores.items())
+    if not training.all_finite(scores.values()):
+      self.stop(step, f'validation {shown}')
     self._progress.leave_out(seconds)
-    self._writer.write(step, 'validation', values)
-    shown = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
+    self._writer.write(step, 'validation', scores)
     logging.info(
       'validation at step %s: %s (%.1f s)', f'{step:,}', shown, seconds
     )
 
-  def _read(self, step: int, report: Any) -> None:
-    report = jax.device_get(report)
-    if not training.all_finite(report):
-      self._checkpoints.wait()
-      saved = self._checkpoints.steps
-      raise FloatingPointError(
-        f'step {step}: loss {report["loss"]}, gradient norm '
-        f'{report["grad_norm"]}, learning rate {report["learning_rate"]:g}. '
-        'The last good checkpoint is '
-        + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
+  def stop(self, step: int, what: str) -> NoReturn:
+    """Raises a FloatingPointError that names the last good checkpoint."""
+    self._checkpoints.wait()
+    saved = self._checkpoints.steps
+    raise FloatingPointError(
+      f'step {step}: not finite: {what}. The last good checkpoint is '
+      + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
+    )
+
+  def _read(self, step: int, metrics: Any) -> None:
+    metrics = jax.device_get(metrics)
+    sums = metrics.pop('sums')
+    if not training.all_finite([metrics['loss'], metrics['grad_norm']]):
+      self.stop(
+        step,
+        f'loss {metrics["loss"]}, gradient norm {metrics["grad_norm"]}, '
+        f'learning rate {metrics["learning_rate"]:g}',
       )
     if self._config.log_every_steps:
-      self._sums.append(report.pop('sums'))
+      self._sums.append(sums)
     if is_due(step, self._config.log_every_steps, 0):
-      sums, self._sums = training.add_sums(self._sums), []
-      values = self._task.summarize(sums)
-      speed = self._progress.update(step, values, sums['count'])
-      scalars = {name: float(value) for name, value in report.items()}
+      total, self._sums = training.add_sums(self._sums), []
+      scores = self._task.summarize(total)
+      speed = self._progress.update(step, scores, total['count'])
+      scalars = {name: float(value) for name, value in metrics.items()}
       rate = {f'{self._task.unit}_per_second': speed}
-      self._writer.write(step, 'train', values | scalars | rate)
+      self._writer.write(step, 'train', scores | scalars | rate)
 
 
 class Interruption:
-  """Notes SIGTERM and Ctrl-C; a second Ctrl-C interrupts at once."""
+  """Notes SIGTERM and Ctrl-C; a second Ctrl-C interrupts at once.
+
+  Python allows signal handlers in the main thread alone; in others none are
+  installed.
+
+  Attributes:
+    number: of the signal that came, or 0.
+  """
 
   def __init__(self) -> None:
     self.number = 0
     self._handlers: dict[int, Any] = {}
 
   def __enter__(self) -> 'Interruption':
+    if threading.current_thread() is not threading.main_thread():
+      return self
     for number in (signal.SIGTERM, signal.SIGINT):
       self._handlers[number] = signal.signal(number, self._note)
     return self
@@ -115,7 +143,7 @@ class Interruption:
 class Trace:
   """A profiler's trace of a few steps, in the folder `profile` of a run.
 
-  Where a run has too few steps left for those before, they are its last.
+  The steps are those after UNPROFILED_STEPS, or the last ones of a short run.
   """
 
   def __init__(self, workdir: str, start: int, last: int):
@@ -133,7 +161,7 @@ class Trace:
       self._stop()
 
   def before(self, step: int, state: TrainState) -> None:
-    """Starts or stops the trace if it is time, when that many are taken."""
+    """Starts or stops the trace where that is due before the next step."""
     if self._folder and step == self._first:
       jax.block_until_ready(state)
       jax.profiler.start_trace(self._folder)

@@ -5,23 +5,25 @@ step before.
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
+import jax
 from absl import logging
 from ml_collections import ConfigDict
 
 from hyper import configuration, recipes
-from hyper.runs import lock, provenance, training
+from hyper.runs import lock, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Interruption, Log, Trace, is_due
+from hyper.runs.steps import KeptSteps, Steps, step_numbers
+from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
 
 ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
-MakeTask = Callable[[ConfigDict, str, str], Any]
 
 
 def train(
@@ -30,11 +32,12 @@ def train(
   workdir: str,
   data_dir: str,
   profile: bool = False,
+  kept: KeptSteps | None = None,
 ) -> int:
   """Trains until the last step or a signal, and returns the exit status.
 
   A signal (SIGTERM, Ctrl-C) saves and ends the loop; the status is then 128
-  plus its number.
+  plus its number. Outside the main thread signals are left alone.
 
   Args:
     make_task: called as `make_task(config, data_dir, workdir)`.
@@ -42,22 +45,27 @@ def train(
     workdir: the run folder; a run that it holds is resumed.
     data_dir: of the data sets.
     profile: leave a trace of a few steps in the run folder.
+    kept: compiled steps of runs before in this process, which this run uses if
+      it is of the same structure, and leaves its own in.
 
   Raises:
     ValueError: the config does not fit, or is not that of the run in workdir,
       or another process trains there.
     FileNotFoundError: data are missing.
     OSError: the folder cannot be written.
-    FloatingPointError: a step's loss or gradient was not finite.
+    FloatingPointError: a step's loss or gradient, the state after it, or a
+      score was not finite.
   """
   check_numbers(config)
   configuration.check_run(config, workdir)
   with lock.hold(workdir):
-    return run(make_task, config, workdir, data_dir, profile)
+    return run(
+      make_task, config, workdir, data_dir, profile, kept or KeptSteps()
+    )
 
 
 def check_numbers(config: ConfigDict) -> None:
-  """Raises a ValueError where a number of steps or the seed cannot be."""
+  """Raises a ValueError for a number of steps or a seed out of its range."""
   for name, least in (
     *(('train_steps', 1), ('eval_every_steps', 0), ('save_every_steps', 0)),
     *(('log_every_steps', 0), ('seed', 0)),
@@ -75,60 +83,114 @@ def run(
   workdir: str,
   data_dir: str,
   profile: bool,
+  kept: KeptSteps,
 ) -> int:
   """As `train`, in a folder that no other process trains in."""
-  optimizer, schedule = training.make_optimization(config)
+  optimization.make_optimization(config)  # checks it before data are read
   task = make_task(config, data_dir, workdir)
-  train_step = training.make_train_step(task.loss, optimizer, schedule)
-  eval_step = training.make_eval_step(task.loss)
-
+  data, description = task.fingerprint('train'), task.describe()
+  steps = kept.of(config, task, data)
   folder = os.path.join(workdir, 'checkpoints')
   with (
     Interruption() as interruption,
     Checkpoints(folder, task.selection) as checkpoints,
   ):
-    state = training.init_state(task.init, optimizer, config.seed)
-    if checkpoints.steps:
-      _, state = checkpoints.resume(state)
+    state = first_state(config, workdir, steps, checkpoints)
     start = int(state.step)
-    if start > config.train_steps:
-      raise ValueError(
-        f'{workdir} has {start} steps already, and config.train_steps is '
-        f'{config.train_steps}.'
-      )
     if start == config.train_steps and checkpoints.score(start) is not None:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
-    data = task.fingerprint()
-    announce(config, task, state)
+    announce(config, description, state)
     with (
       claimed(config, workdir, start, data, checkpoints),
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
-      batches = task.batches('train', config.seed, start)
-      for step in range(start, config.train_steps + 1):
-        is_last = step == config.train_steps
-        values = None
-        if is_due(step, config.eval_every_steps, start) or is_last:
-          log.flush()
-          began = time.monotonic()
-          values = training.evaluate(task, eval_step, state, 'validation')
-          log.evaluation(step, values, time.monotonic() - began)
-        stop = is_last or interruption.number
-        if values or stop or is_due(step, config.save_every_steps, start):
-          log.flush()
-          checkpoints.save(step, state, values)
-        if stop:
-          break
-        trace.before(step, state)
-        state, report = train_step(state, next(batches))
-        log.step(step + 1, report)
-  if is_last:
+      loop = Loop(config, task, steps, checkpoints, log, trace, interruption)
+      step = loop.run(state)
+  if step == config.train_steps:
     logging.info('Done. python evaluate.py --workdir=%s', workdir)
     return 0
-  logging.info('Interrupted at step %d; the same command goes on.', step)
+  logging.info('Interrupted at step %d; the same command resumes.', step)
   return 128 + interruption.number
+
+
+def first_state(
+  config: ConfigDict, workdir: str, steps: Steps, checkpoints: Checkpoints
+) -> TrainState:
+  """Returns the newest checkpoint's state, or that before the first step.
+
+  Raises:
+    ValueError: the checkpoint is damaged, not finite, not of this config, or
+      of a step after the last.
+  """
+  state = steps.init(config.seed)
+  if not checkpoints.steps:
+    return state
+  step, state = checkpoints.resume(state)
+  if not training.is_finite(state):
+    raise ValueError(
+      f'the state in {checkpoints.folder / str(step)} is not finite. Move it '
+      'away to resume from the one before.'
+    )
+  if step > config.train_steps:
+    raise ValueError(
+      f'{workdir} has {step} steps already, and config.train_steps is '
+      f'{config.train_steps}.'
+    )
+  return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+  """The steps of one run, and what surrounds them."""
+
+  config: ConfigDict
+  task: Task
+  steps: Steps
+  checkpoints: Checkpoints
+  log: Log
+  trace: Trace
+  interruption: Interruption
+
+  def run(self, state: TrainState) -> int:
+    """Trains from a state on, and returns the step of the last one saved."""
+    config, start = self.config, int(state.step)
+    numbers = jax.device_put(step_numbers(config, self.task))
+    batches = self.task.batches('train', config.seed, start)
+    for step in range(start, config.train_steps + 1):
+      is_last = step == config.train_steps
+      scores: dict[str, float] = {}
+      if is_due(step, config.eval_every_steps, start) or is_last:
+        scores = self.evaluate(step, state)
+      stop = is_last or self.interruption.number
+      if scores or stop or is_due(step, config.save_every_steps, start):
+        self.save(step, state, scores)
+      if stop:
+        break
+      self.trace.before(step, state)
+      state, metrics = self.steps.train(state, next(batches), numbers)
+      self.log.step(step + 1, metrics)
+    return step
+
+  def evaluate(self, step: int, state: TrainState) -> dict[str, float]:
+    """Returns the scores on the validation split, and logs them."""
+    self.log.flush()
+    began = time.monotonic()
+    scores = training.evaluate(
+      self.task, self.steps.evaluate, state, 'validation'
+    )
+    self.log.evaluation(step, scores, time.monotonic() - began)
+    return scores
+
+  def save(
+    self, step: int, state: TrainState, scores: dict[str, float]
+  ) -> None:
+    """Saves a state that is finite, after the metrics that led to it."""
+    self.log.flush()
+    if not training.is_finite(state):
+      self.log.stop(step, 'the parameters or the state of the optimizer')
+    self.checkpoints.save(step, state, scores)
 
 
 @contextlib.contextmanager
@@ -139,13 +201,13 @@ def claimed(
   data: str,
   checkpoints: Checkpoints,
 ) -> Iterator[None]:
-  """Makes a folder that of a run, whose config and starts it has.
+  """Marks `workdir` as this run: writes its config and appends to its starts.
 
-  A new run leaves the folder free if it fails before its first checkpoint: what
-  made it fail may well be the config.
+  Undone if a new run fails before its first checkpoint, since the config may
+  well be the reason.
 
   Raises:
-    ValueError: a run that goes on was begun with other training data.
+    ValueError: a resumed run was begun with other training data.
   """
   is_new = not configuration.is_run(workdir) and not checkpoints.steps
   if is_new:
@@ -164,10 +226,12 @@ def claimed(
     raise
 
 
-def announce(config: ConfigDict, task: Any, state: TrainState) -> None:
-  """Says what is about to be trained, where, and towards which figure."""
+def announce(
+  config: ConfigDict, description: list[str], state: TrainState
+) -> None:
+  """Logs what is about to be trained, where, and the paper's figure for it."""
   for line in (
-    *task.describe(),
+    *description,
     f'{training.count_parameters(state.params):,} parameters',
     provenance.devices(),
     f'steps {int(state.step):,} to {config.train_steps:,}, '

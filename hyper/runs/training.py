@@ -1,11 +1,11 @@
-"""Training state, optimizers, schedules, and the two jitted steps.
+"""Training state, and the functions of it that are compiled.
 
-Nothing here knows a task: a loss is a pure function
-`loss(params, model_state, batch, key, train) -> (loss, (model_state, sums))`.
+A loss is that of `hyper.runs.task.Task`. The values in `numbers`, by their path
+in the config, are arguments of the compiled step; see `hyper.runs.numbers`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Bool, Int, UInt32
 
-from hyper.configuration import build
+from hyper.runs.numbers import NONE, Numbers
+from hyper.runs.optimization import Optimization
+from hyper.runs.task import Batch, Outcome, Sums, Task
 
-Loss = Callable[..., tuple[Array, tuple[Any, dict[str, Array]]]]
-Batch = Mapping[str, np.ndarray]
+Loss = Callable[..., Outcome]
 
 
 class TrainState(struct.PyTreeNode):
@@ -44,8 +45,15 @@ def init_state(
   optimizer: optax.GradientTransformation,
   seed: int,
 ) -> TrainState:
-  """The state before the first step; a function of the seed alone."""
-  init_key, key = jax.random.split(jax.random.key(seed))
+  """Returns the state before the first step, a function of the seed alone."""
+  return make_init(init, optimizer)(seed)
+
+
+def make_init(
+  init: Callable[[Array], tuple[Any, Any]],
+  optimizer: optax.GradientTransformation,
+) -> Callable[[int], TrainState]:
+  """Returns the function from a seed to the state before the first step."""
 
   @jax.jit
   def make(init_key: Array, key: Array) -> TrainState:
@@ -58,27 +66,35 @@ def init_state(
       key=jax.random.key_data(key),
     )
 
-  return make(init_key, key)
+  return lambda seed: make(*jax.random.split(jax.random.key(seed)))
 
 
 def make_train_step(
-  loss: Loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
-  """One jitted step that donates the state it is given.
+  loss: Loss, optimization: Callable[[Numbers], Optimization]
+) -> Callable[[TrainState, Batch, Numbers], tuple[TrainState, dict[str, Any]]]:
+  """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
-  Its second result has `loss`, `grad_norm` (before clipping),
-  `learning_rate`, and the loss function's `sums`.
+  The step takes over the buffers of the state that it is given. Its metrics are
+  `loss`, `grad_norm` (before clipping), `learning_rate`, and the loss
+  function's `sums`.
+
+  Args:
+    loss: of a task.
+    optimization: from the numbers to the optimizer and its schedule.
   """
 
-  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
+  def train_step(
+    state: TrainState, batch: Batch, numbers: Numbers
+  ) -> tuple[TrainState, dict[str, Any]]:
+    optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     (value, (model_state, sums)), gradient = jax.value_and_grad(
       loss, has_aux=True
-    )(state.params, state.model_state, batch, key, True)
+    )(state.params, state.model_state, batch, key, True, numbers)
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
     )
-    report = {
+    metrics = {
       'loss': value,
       'grad_norm': optax.tree.norm(gradient),
       'learning_rate': jnp.asarray(schedule(state.step)),
@@ -90,29 +106,36 @@ def make_train_step(
       opt_state=opt_state,
       model_state=model_state,
     )
-    return state, report
+    return state, metrics
 
   return jax.jit(train_step, donate_argnums=0)
 
 
-def make_eval_step(
-  loss: Loss,
-) -> Callable[[Any, Any, Batch], tuple[Any, dict[str, Array]]]:
-  """One jitted step of evaluation: the next model state, and the sums."""
+EvalStep = Callable[[Any, Any, Batch], tuple[Any, Sums]]
 
-  def eval_step(params: Any, model_state: Any, batch: Batch) -> Any:
-    return loss(params, model_state, batch, jax.random.key(0), False)[1]
+
+def make_eval_step(loss: Loss) -> EvalStep:
+  """Returns the compiled step `(params, model_state, batch)` of evaluation.
+
+  Its results are the next model state, and the sums.
+  """
+
+  def eval_step(
+    params: Any, model_state: Any, batch: Batch
+  ) -> tuple[Any, Sums]:
+    key = jax.random.key(0)
+    return loss(params, model_state, batch, key, False, NONE)[1]
 
   return jax.jit(eval_step)
 
 
 def evaluate(
-  task: Any,
-  eval_step: Callable[[Any, Any, Batch], tuple[Any, dict[str, Array]]],
-  state: TrainState,
-  split: str,
+  task: Task, eval_step: EvalStep, state: TrainState, split: str
 ) -> dict[str, float]:
-  """The task's means over a whole split, from sums added up in float64."""
+  """Returns the task's scores of a whole split.
+
+  The sums are added up in float64.
+  """
   model_state, parts = task.eval_state(state.model_state), []
   for batch in task.batches(split, seed=0, start=0):
     model_state, sums = eval_step(state.params, model_state, batch)
@@ -121,127 +144,38 @@ def evaluate(
 
 
 def add_sums(parts: list[dict[str, Any]]) -> dict[str, float]:
-  """Adds up dictionaries of numbers, key by key."""
+  """Adds up dictionaries of numbers, key by key.
+
+  >>> add_sums([{'nats': 1.5, 'count': 2}, {'nats': 0.5, 'count': 1}])
+  {'nats': 2.0, 'count': 3.0}
+  """
   keys = parts[0].keys() if parts else ()
   return {key: sum(float(part[key]) for part in parts) for key in keys}
 
 
-def make_optimization(
-  config: Any,
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
-  """The optimizer and the schedule that a config describes."""
-  schedule = make_schedule(config.schedule)
-  return make_optimizer(config.optimizer, schedule), schedule
-
-
-def make_schedule(fields: Mapping[str, Any]) -> optax.Schedule:
-  """The learning rate as a function of the step; `name` is of SCHEDULES."""
-  return build(SCHEDULES, 'config.schedule', fields)
-
-
-def make_optimizer(
-  fields: Mapping[str, Any], schedule: optax.Schedule
-) -> optax.GradientTransformation:
-  """The optimizer that `name` gives of OPTIMIZERS, behind clipping."""
-  return build(OPTIMIZERS, 'config.optimizer', fields, schedule=schedule)
-
-
-def constant(learning_rate: float) -> optax.Schedule:
-  """The same learning rate at every step."""
-  check_rates(learning_rate)
-  return optax.constant_schedule(learning_rate)
-
-
-def piecewise(
-  learning_rates: tuple[float, ...], until_steps: tuple[int, ...]
-) -> optax.Schedule:
-  """A learning rate until each of the steps; the last holds to the end."""
-  if len(learning_rates) != len(until_steps):
-    raise ValueError(
-      f'config.schedule has {len(learning_rates)} learning_rates and '
-      f'{len(until_steps)} until_steps; give one of each per piece.'
-    )
-  check_rates(*learning_rates)
-  pieces = [optax.constant_schedule(rate) for rate in learning_rates]
-  return optax.join_schedules(pieces, list(until_steps[:-1]))
-
-
-def exponential(
-  learning_rate: float, decay: float, minimum: float
-) -> optax.Schedule:
-  """Multiplied by `decay` at each step, down to a minimum."""
-  check_rates(learning_rate, minimum)
-  return optax.exponential_decay(learning_rate, 1, decay, end_value=minimum)
-
-
-def adam(
-  schedule: optax.Schedule,
-  clip_norm: float,
-  beta1: float,
-  beta2: float,
-  epsilon: float,
-) -> optax.GradientTransformation:
-  """Adam behind clipping by the global norm (0 leaves gradients as is)."""
-  check_shares(beta1=beta1, beta2=beta2)
-  return optax.chain(
-    clip(clip_norm), optax.adam(schedule, beta1, beta2, epsilon)
-  )
-
-
-def sgd(
-  schedule: optax.Schedule, clip_norm: float, momentum: float, nesterov: bool
-) -> optax.GradientTransformation:
-  """Stochastic gradient descent with momentum, behind clipping."""
-  check_shares(momentum=momentum)
-  return optax.chain(clip(clip_norm), optax.sgd(schedule, momentum, nesterov))
-
-
-def check_rates(*rates: float) -> None:
-  """Raises a ValueError where a learning rate is negative or not finite."""
-  for rate in rates:
-    if not 0 <= rate < math.inf:
-      raise ValueError(
-        f'config.schedule has a learning rate of {rate}; it must be finite, '
-        'and not below 0.'
-      )
-
-
-def check_shares(**shares: float) -> None:
-  """Raises a ValueError where what an optimizer keeps is not within [0, 1)."""
-  for name, share in shares.items():
-    if not 0 <= share < 1:
-      raise ValueError(
-        f'config.optimizer.{name} is {share}; it must be at least 0 and below '
-        '1.'
-      )
-
-
-def clip(norm: float) -> optax.GradientTransformation:
-  """Scales a gradient of a larger global norm down to this one; 0 does not.
-
-  Raises:
-    ValueError: the norm is below 0.
-  """
-  if norm < 0:
-    raise ValueError(
-      f'config.optimizer.clip_norm is {norm}; it cannot be below 0.'
-    )
-  return optax.clip_by_global_norm(norm) if norm else optax.identity()
-
-
 def count_parameters(params: Any) -> int:
-  """The number of numbers in a tree of arrays."""
+  """Returns the number of numbers in a tree of arrays.
+
+  >>> count_parameters({'kernel': np.zeros((2, 3)), 'bias': np.zeros(3)})
+  9
+  """
   return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))
 
 
-def all_finite(report: Mapping[str, Float[Array, '']]) -> bool:
-  """Whether the step's loss and gradient were finite numbers."""
-  return bool(np.isfinite([report['loss'], report['grad_norm']]).all())
+def all_finite(values: Iterable[float]) -> bool:
+  """Returns True if all values are finite numbers."""
+  return all(math.isfinite(value) for value in values)
 
 
-SCHEDULES = {
-  'constant': constant,
-  'piecewise': piecewise,
-  'exponential': exponential,
-}
-OPTIMIZERS = {'adam': adam, 'sgd': sgd}
+@jax.jit
+def is_finite(state: TrainState) -> Bool[Array, '']:
+  """True if a state is finite, and so is the norm of its parameters.
+
+  A parameter of 3e38 is finite, and nothing that is computed with it.
+  """
+  numbers = [
+    x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)
+  ]
+  checks = [jnp.isfinite(x).all() for x in numbers]
+  checks.append(jnp.isfinite(optax.tree.norm(state.params)))
+  return jnp.stack(checks).all()

@@ -4,7 +4,6 @@ Shapes: b lines, t steps of the pen.
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -30,9 +29,12 @@ from hyper.decode import read_symbols, sample_steps
 from hyper.drawing import handwriting as figures
 from hyper.losses import mixture_density
 from hyper.models.handwriting import HandwritingModel, shifted
+from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
+from hyper.runs.task import Outcome
 
 HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
 NORMALISATION = 'normalisation.json'
+NUMBERS: tuple[str, ...] = ('data.scale_range',)
 PAGE_LINES = 8  # of each column of the page that a report draws
 
 
@@ -83,10 +85,12 @@ class Handwriting:
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: StrokeData = splat(StrokeData, 'config.data', config.data)
-    self.model: HandwritingModel = splat(
-      make_model, 'config.model', config.model, lines=self.data.batch_size
-    )
+    self._fields = config.model.to_dict()
+    self.model = self._make_model()
+    self.numbers = numbers_of(config, NUMBERS)
     self._data_dir, self._workdir = data_dir, workdir
+    self._lines: dict[str, list[strokes.Line]] = {}
+    self._ends: dict[str, np.ndarray] = {}
     saved = run_files.read(
       workdir, NORMALISATION, strokes.Normalisation.from_text
     )
@@ -105,27 +109,35 @@ class Handwriting:
   ) -> Iterator[dict[str, np.ndarray]]:
     """Lines of about equal length: endless for 'train', else all once."""
     offsets = [line.offsets for line in self.lines(split)]
-    ends = self._ends(split)
+    ends = self._bucket_ends(split)
     if split == 'train':
       return buckets.shuffled(offsets, ends, self.data.batch_size, seed, start)
     return buckets.in_order(offsets, ends, self.data.eval_batch_size)
 
   def loss(
-    self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
-  ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    self,
+    params: Any,
+    model_state: Any,
+    batch: Any,
+    key: Array,
+    train: bool,
+    numbers: Numbers = NONE,
+  ) -> Outcome:
     """Mean nats per line; no model state; the sums.
 
     Deviation: the paper does not say whether x and y are scaled by one factor;
     here each has its own.
     """
     scale_key, dropout_key = jax.random.split(key)
-    offsets, length = batch['steps'], batch['length']
+    offsets, length = batch['offsets'], batch['length']
     if train and self.data.scale_range:
-      offsets = random_scale(scale_key, offsets, self.data.scale_range)
+      scale_range = numbers.get('data.scale_range', self.data.scale_range)
+      offsets = random_scale(scale_key, offsets, scale_range)
     steps = self._normalise(offsets)
-    _, outputs = self.model.apply(
+    model = self._make_model(numbers)
+    _, outputs = model.apply(
       {'params': params},
-      self.model.zeros(len(steps)),
+      model.zeros(len(steps)),
       shifted(steps),
       train,
       rngs={'dropout': dropout_key},
@@ -160,7 +172,7 @@ class Handwriting:
       lengths = self._lengths(split)
       size = self.data.batch_size
       size = size if split == 'train' else self.data.eval_batch_size
-      share = buckets.padding_share(lengths, self._ends(split), size)
+      share = buckets.padding_share(lengths, self._bucket_ends(split), size)
       described.append(
         f'{split} {len(lengths):,} lines of {lengths.mean():.0f} points '
         f'({lengths.min()} to {lengths.max()}), padding {100 * share:.1f} %'
@@ -171,9 +183,9 @@ class Handwriting:
       'lower is better',
     ]
 
-  def fingerprint(self) -> str:
-    """Of the training lines."""
-    return fingerprints.of_arrays(x.offsets for x in self.lines('train'))
+  def fingerprint(self, split: str) -> str:
+    """Returns a hash of the lines of a split."""
+    return fingerprints.of_arrays(x.offsets for x in self.lines(split))
 
   def report(self, state: Any, split: str) -> dict[str, str]:
     """Draws samples next to real lines of a split; says where the page is."""
@@ -249,17 +261,29 @@ class Handwriting:
       f'there are for example {every[0].name} and {every[-1].name}.'
     )
 
-  @functools.cache  # noqa: B019 (one task a process)
   def lines(self, split: str) -> list[strokes.Line]:
-    """The lines of a split, offsets in the unit of their source."""
-    return strokes.unpack(HANDS[self.data.source](self._data_dir, split))
+    """Returns the lines of a split, offsets in the unit of their source."""
+    if split not in self._lines:
+      load = HANDS[self.data.source]
+      self._lines[split] = strokes.unpack(load(self._data_dir, split))
+    return self._lines[split]
 
   def _lengths(self, split: str) -> np.ndarray:
     return np.array([len(line.offsets) for line in self.lines(split)])
 
-  @functools.cache  # noqa: B019 (one task a process)
-  def _ends(self, split: str) -> np.ndarray:
-    return buckets.choose_ends(self._lengths(split), self.data.buckets)
+  def _bucket_ends(self, split: str) -> np.ndarray:
+    if split not in self._ends:
+      lengths = self._lengths(split)
+      self._ends[split] = buckets.choose_ends(lengths, self.data.buckets)
+    return self._ends[split]
+
+  def _make_model(self, numbers: Numbers = NONE) -> HandwritingModel:
+    return splat(
+      make_model,
+      'config.model',
+      with_numbers(self._fields, 'model', numbers),
+      lines=self.data.batch_size,
+    )
 
   def _normalise(self, offsets: Array) -> Float[Array, 'b t 3']:
     mean, deviation = self.normalisation.mean, self.normalisation.deviation

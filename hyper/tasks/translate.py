@@ -32,6 +32,8 @@ from hyper.data.word_pieces import END, PAD, START, WordPieces
 from hyper.decode import beam_search
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
+from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
+from hyper.runs.task import Outcome
 
 MOST_UNKNOWN = 0.01  # the share of unknown pieces that is passed over
 PIECES = 'word_pieces.json'
@@ -41,6 +43,7 @@ TEXTS: dict[str, Callable[..., Pairs]] = {
   'files': parallel_text.load,
   'embedded': embedded.load_number_names,
 }
+NUMBERS: tuple[str, ...] = ()
 # The fields of config.data that only one source reads.
 FIELDS = {'wmt14': (), 'files': SPLITS, 'embedded': ()}
 
@@ -143,6 +146,7 @@ class Translate:
 
   selection = ('log_perplexity', 'min')
   unit = 'pieces'
+  reported_split = 'test'
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: TranslationData = splat(
@@ -152,14 +156,14 @@ class Translate:
     self.decoding: Decoding = splat(
       Decoding, 'config.decoding', config.decoding
     )
-    self._data_dir = data_dir
-    make = functools.partial(
-      splat, make_model, 'config.model', config.model.to_dict()
-    )
-    make(vocabulary_size=1)  # a wrong field is said before pieces are learned
+    self._pairs = functools.cache(functools.partial(self.data.load, data_dir))
+    self._orders: dict[str, Order] = {}
+    self._fields = config.model.to_dict()
+    self._make_model(1)  # refuses a wrong field before pieces are learned
     saved = run_files.read(workdir, PIECES, WordPieces)
     self.pieces: WordPieces = saved or self._learn_pieces()
-    self.model: Translator = make(vocabulary_size=len(self.pieces))
+    self.model = self._make_model(len(self.pieces))
+    self.numbers = numbers_of(config, NUMBERS)
     if saved is None:
       run_files.write(workdir, PIECES, self.pieces.to_text())
 
@@ -180,10 +184,17 @@ class Translate:
       )
 
   def loss(
-    self, params: Any, model_state: Any, batch: Any, key: Array, train: bool
-  ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    self,
+    params: Any,
+    model_state: Any,
+    batch: Any,
+    key: Array,
+    train: bool,
+    numbers: Numbers = NONE,
+  ) -> Outcome:
     """Mean nats per piece of the target; no state; the sums."""
-    loss, sums = mean_nats(self.model, params, batch, key, train)
+    model = self._make_model(len(self.pieces), numbers)
+    loss, sums = mean_nats(model, params, batch, key, train)
     return loss, (model_state, sums)
 
   def eval_state(self, model_state: Any) -> Any:
@@ -335,9 +346,9 @@ class Translate:
       f'unknown pieces: {shares}',
     ]
 
-  def fingerprint(self) -> str:
-    """Of the training pairs."""
-    return self._pairs('train').fingerprint()
+  def fingerprint(self, split: str) -> str:
+    """Returns a hash of the sentence pairs of a split."""
+    return self._pairs(split).fingerprint()
 
   def _learn_pieces(self) -> WordPieces:
     pairs = self._pairs('train')
@@ -355,14 +366,23 @@ class Translate:
       sentences, self.data.vocabulary_size, self.data.character_coverage
     )
 
-  @functools.cache  # noqa: B019 (one task a process)
-  def _pairs(self, split: str) -> Pairs:
-    return self.data.load(self._data_dir, split)
-
-  @functools.cache  # noqa: B019 (one task a process)
   def _order(self, split: str) -> Order:
-    lengths = pair_batches.measure(self._pairs(split), self.pieces, split)
-    return Order(lengths, self.buckets, keep_all=split != 'train')
+    if split not in self._orders:
+      lengths = pair_batches.measure(self._pairs(split), self.pieces, split)
+      self._orders[split] = Order(
+        lengths, self.buckets, keep_all=split != 'train'
+      )
+    return self._orders[split]
+
+  def _make_model(
+    self, vocabulary_size: int, numbers: Numbers = NONE
+  ) -> Translator:
+    return splat(
+      make_model,
+      'config.model',
+      with_numbers(self._fields, 'model', numbers),
+      vocabulary_size=vocabulary_size,
+    )
 
 
 def mean_nats(

@@ -1,12 +1,16 @@
 """The two steps, schedules and optimizers, on a quadratic loss."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
-from hyper.runs import training
+from hyper.runs import optimization, training
+from hyper.runs.numbers import numbers_of
 
 ADAM = {
   'name': 'adam',
@@ -24,7 +28,7 @@ def init(key):
   return {'w': jax.random.normal(key, (2,))}, {'calls': jnp.zeros(())}
 
 
-def loss(params, model_state, batch, key, train):
+def loss(params, model_state, batch, key, train, numbers):
   """Half the squared distance to x; one random number as a witness."""
   distance = params['w'] - batch['x']
   value = 0.5 * (distance**2).sum()
@@ -38,10 +42,12 @@ def loss(params, model_state, batch, key, train):
 
 
 def make(optimizer=SGD, schedule=CONSTANT, loss=loss, seed=0):
-  rate = training.make_schedule(schedule)
-  optimizer = training.make_optimizer(optimizer, rate)
-  state = training.init_state(init, optimizer, seed)
-  return state, training.make_train_step(loss, optimizer, rate)
+  config = ConfigDict({'optimizer': optimizer, 'schedule': schedule})
+  optimize = functools.partial(optimization.make_optimization, config)
+  state = training.init_state(init, optimize()[0], seed)
+  step = training.make_train_step(loss, optimize)
+  numbers = numbers_of(config, optimization.NUMBERS)
+  return state, lambda state, batch: step(state, batch, numbers)
 
 
 def host(tree):
@@ -136,62 +142,6 @@ def test_the_learning_rate_reported_is_that_of_the_update():
     )
 
 
-def test_constant_schedule():
-  schedule = training.make_schedule(CONSTANT)
-  assert [float(schedule(s)) for s in (0, 1, 10**6)] == [0.25] * 3
-
-
-def test_piecewise_schedule_changes_at_its_edges():
-  schedule = training.make_schedule(
-    {
-      'name': 'piecewise',
-      'learning_rates': (0.5, 0.25, 0.125),
-      'until_steps': (10, 20, 30),
-    }
-  )
-  for step, rate in (
-    (0, 0.5),
-    (9, 0.5),
-    (10, 0.25),
-    (19, 0.25),
-    (20, 0.125),
-    (29, 0.125),
-    (30, 0.125),  # the last holds on
-    (99, 0.125),
-  ):
-    assert float(schedule(jnp.asarray(step))) == rate, step
-
-
-def test_piecewise_needs_a_step_for_each_rate():
-  fields = {'learning_rates': (0.5, 0.25), 'until_steps': (10,)}
-  with pytest.raises(ValueError, match='2 learning_rates and 1 until_steps'):
-    training.make_schedule({'name': 'piecewise'} | fields)
-
-
-def test_exponential_schedule_decays_each_step_down_to_its_minimum():
-  schedule = training.make_schedule(
-    {
-      'name': 'exponential',
-      'learning_rate': 1.0,
-      'decay': 0.5,
-      'minimum': 0.1,
-    }
-  )
-  for step, rate in ((0, 1.0), (1, 0.5), (3, 0.125), (4, 0.1), (50, 0.1)):
-    np.testing.assert_allclose(schedule(jnp.asarray(step)), rate, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-  'limit, expected', [(0.0, (3.0, 4.0)), (1.0, (0.6, 0.8)), (6.0, (3.0, 4.0))]
-)
-def test_clipping_is_by_the_norm_over_all_parameters(limit, expected):
-  gradient = {'a': jnp.array([3.0]), 'b': jnp.array([4.0])}
-  clip = training.clip(limit)
-  clipped, _ = clip.update(gradient, clip.init(gradient))
-  np.testing.assert_allclose(clipped['a'], expected[:1], rtol=1e-6)
-  np.testing.assert_allclose(clipped['b'], expected[1:], rtol=1e-6)
-
-
 @pytest.mark.parametrize('fields', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_optimizers_clip_and_report_the_norm_before(fields):
   # The expected state is made of optax's parts, for two steps.
@@ -210,30 +160,6 @@ def test_optimizers_clip_and_report_the_norm_before(fields):
     updates, inner_state = inner.update(gradient * 0.5 / norm, inner_state, w)
     w = w + updates
     np.testing.assert_allclose(state.params['w'], w, rtol=1e-4)
-
-
-@pytest.mark.parametrize('nesterov', [False, True])
-def test_momentum(nesterov):
-  fields = SGD | {'momentum': 0.5, 'nesterov': nesterov}
-  optimizer = training.make_optimizer(fields, optax.constant_schedule(1.0))
-  gradient = {'w': jnp.array([1.0])}
-  updates, state = optimizer.update(gradient, optimizer.init(gradient))
-  second, _ = optimizer.update(gradient, state)
-  assert float(updates['w'][0]) == (-1.5 if nesterov else -1.0)
-  assert float(second['w'][0]) == (-1.75 if nesterov else -1.5)
-
-
-def test_unknown_names_and_fields_are_named():
-  schedule = training.make_schedule(CONSTANT)
-  with pytest.raises(ValueError, match=r"schedule\.name is 'cosine'.*constant"):
-    training.make_schedule({'name': 'cosine'})
-  with pytest.raises(ValueError, match=r"optimizer\.name is 'lion'.*adam, sgd"):
-    training.make_optimizer({'name': 'lion'}, schedule)
-  with pytest.raises(ValueError, match='has beta3'):
-    training.make_optimizer(ADAM | {'beta3': 0.9}, schedule)
-  with pytest.raises(ValueError, match="'clip_norm'"):
-    fields = {k: v for k, v in ADAM.items() if k != 'clip_norm'}
-    training.make_optimizer(fields, schedule)
 
 
 class Task:
@@ -270,7 +196,7 @@ def test_evaluation_adds_up_the_sums_of_all_batches_and_changes_nothing():
 
 
 def test_evaluation_carries_the_model_state_from_batch_to_batch():
-  def carried(params, model_state, batch, key, train):
+  def carried(params, model_state, batch, key, train, numbers):
     calls = model_state['calls']
     return calls, ({'calls': calls + 1}, {'calls': calls})
 
@@ -293,31 +219,16 @@ def test_count_parameters():
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize('name', ['loss', 'grad_norm'])
-def test_all_finite(name, bad):
-  report = {'loss': np.float32(1), 'grad_norm': np.float32(2)}
-  assert training.all_finite(report)
-  assert not training.all_finite(report | {name: np.float32(bad)})
+def test_all_finite(bad):
+  assert training.all_finite([np.float32(1), 2.0])
+  assert not training.all_finite([1.0, np.float32(bad)])
 
 
-@pytest.mark.parametrize(
-  'fields',
-  [
-    {'name': 'constant', 'learning_rate': -1.0},
-    {'name': 'constant', 'learning_rate': float('nan')},
-    {'name': 'piecewise', 'learning_rates': (0.1, -0.1), 'until_steps': (1, 2)},
-    {'name': 'exponential', 'learning_rate': 1, 'decay': 0.9, 'minimum': -1},
-  ],
-)
-def test_impossible_learning_rates_are_refused(fields):
-  with pytest.raises(ValueError, match='config.schedule has a learning rate'):
-    training.make_schedule(fields)
-
-
-@pytest.mark.parametrize(
-  'fields', [ADAM | {'beta1': 1.5}, ADAM | {'beta2': -0.1}, SGD]
-)
-def test_what_an_optimizer_cannot_keep_is_refused(fields):
-  fields = fields | ({'momentum': 1.0} if fields is SGD else {})
-  with pytest.raises(ValueError, match=r'config\.optimizer\..* is '):
-    training.make_optimizer(fields, training.constant(0.1))
+@pytest.mark.parametrize('bad', [np.nan, -np.inf, 3e38])
+def test_a_state_is_finite_if_what_is_computed_with_it_is(bad):
+  state, _ = make(ADAM)
+  assert training.is_finite(state)
+  w = jnp.array([1.0, bad], jnp.float32)
+  assert not training.is_finite(state.replace(params={'w': w}))
+  if not np.isfinite(bad):
+    assert not training.is_finite(state.replace(model_state={'calls': w}))

@@ -196,6 +196,11 @@ SMALL = {
   'save_every_steps': 2,
   'log_every_steps': 1,
 }
+# The first losses, on CPU; see tests/test_experiments.py.
+LOSSES = {
+  'lstm': (92.9683, 95.2065, 82.0733, 79.5863),
+  'hyperlstm': (78.9188, 101.207, 72.308, 104.613),
+}
 LEARNS = {
   'train_steps': 60,
   'eval_every_steps': 30,
@@ -242,6 +247,8 @@ def test_an_experiment_from_training_to_its_score(run, data_dir):
   steps = [x['step'] for x in lines if x['split'] == 'train']
   assert steps == [*range(1, config.train_steps + 1)]
   assert all(np.isfinite(x['nats']) for x in lines)
+  losses = [x['loss'] for x in lines if x['split'] == 'train'][:4]
+  np.testing.assert_allclose(losses, LOSSES[config.model.cell.name], rtol=2e-5)
   scores = evaluate.evaluate(config, workdir, data_dir, None, 'best')
   assert scores['split'] == 'validation'
   best = min(x['nats'] for x in lines if x['split'] == 'validation')
@@ -372,16 +379,16 @@ def test_a_lines_nats_are_summed_over_its_own_steps_alone(task, evaluated):
 
   expected = []
   for line in task.lines('validation'):
-    padded = np.zeros(batch['steps'].shape[1:], 'f')
+    padded = np.zeros(batch['offsets'].shape[1:], 'f')
     padded[: len(line.offsets)] = task.normalisation.apply(line.offsets)
     nats = nats_of(padded)[: len(line.offsets)]
     expected.append(float(nats.sum()))
   np.testing.assert_allclose(value, np.mean(expected), rtol=1e-5)
   np.testing.assert_allclose(sums['nats'], np.sum(expected), rtol=1e-5)
   # Whatever stands in the padding changes nothing.
-  mask = np.arange(batch['steps'].shape[1])[None] < batch['length'][:, None]
-  dirty = np.where(mask[..., None], batch['steps'], np.float32(1e4))
-  np.testing.assert_allclose(loss(batch | {'steps': dirty})[0], value)
+  mask = np.arange(batch['offsets'].shape[1])[None] < batch['length'][:, None]
+  dirty = np.where(mask[..., None], batch['offsets'], np.float32(1e4))
+  np.testing.assert_allclose(loss(batch | {'offsets': dirty})[0], value)
 
 
 def test_scaling_is_drawn_for_each_line_and_axis():

@@ -1,0 +1,72 @@
+"""The numbers that a compiled step takes as arguments, by their config path.
+
+Two configs that differ in nothing but such numbers share one compiled step.
+Zero is structure: what a rate of 0 switches off is no part of the program.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from hyper.configuration import CHANGEABLE
+
+Numbers = Mapping[str, Any]  # floats and tuples of floats, or arrays for them
+NONE: Numbers = MappingProxyType({})
+UNSEEN = (*CHANGEABLE, 'seed', 'paper')  # by the compiled step
+
+
+def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
+  """Returns the numbers at `paths` that a config has and that are not 0.
+
+  >>> config = ConfigDict({'model': {'dropout_rate': 0.1}, 'l2_rate': 0})
+  >>> numbers_of(config, ('l2_rate', 'model.dropout_rate', 'x'))
+  {'model.dropout_rate': 0.1}
+  """
+  flat = flatten_dict(config.to_dict(), sep='.')
+  found: dict[str, Any] = {}
+  for path in paths:
+    value = flat.get(path, 0)
+    if isinstance(value, tuple):
+      if any(value):
+        found[path] = tuple(float(entry) for entry in value)
+    elif value:
+      found[path] = float(value)
+  return found
+
+
+def with_numbers(
+  fields: Mapping[str, Any], section: str, numbers: Numbers
+) -> dict[str, Any]:
+  """Returns the fields of a section with the numbers in their places.
+
+  >>> fields = {'units': 8, 'cell': {'dropout_rate': 0.1}}
+  >>> with_numbers(fields, 'model', {'model.cell.dropout_rate': 0.2})
+  {'units': 8, 'cell': {'dropout_rate': 0.2}}
+  """
+  return {
+    name: with_numbers(value, f'{section}.{name}', numbers)
+    if isinstance(value, Mapping)
+    else numbers.get(f'{section}.{name}', value)
+    for name, value in fields.items()
+  }
+
+
+def structure(config: ConfigDict, numbers: Iterable[str]) -> str:
+  """Returns text that two configs share if one compiled step serves both.
+
+  >>> one, other, zero = (
+  ...   ConfigDict({'seed': k, 'l2_rate': rate, 'units': 8})
+  ...   for k, rate in enumerate((0.1, 0.2, 0.0))
+  ... )
+  >>> structure(one, ['l2_rate']) == structure(other, ['l2_rate'])
+  True
+  >>> structure(one, ['l2_rate']) == structure(zero, [])
+  False
+  """
+  flat = flatten_dict(config.to_dict(), sep='.')
+  seen = {path: value for path, value in flat.items() if path not in UNSEEN}
+  return json.dumps(seen | dict.fromkeys(numbers), sort_keys=True)

@@ -1,0 +1,147 @@
+"""Optimizers and learning rate schedules, by the names that configs use."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import optax
+
+from hyper.configuration import build
+from hyper.runs.numbers import NONE, Numbers, with_numbers
+
+Optimization = tuple[optax.GradientTransformation, optax.Schedule]
+NUMBERS = (  # of the sections config.schedule and config.optimizer
+  'schedule.learning_rate',
+  'schedule.learning_rates',
+  'schedule.minimum',
+  'optimizer.clip_norm',
+)
+
+
+def make_optimization(
+  config: Mapping[str, Any], numbers: Numbers = NONE
+) -> Optimization:
+  """Returns the optimizer and the schedule that a config describes.
+
+  Args:
+    config: has the sections `optimizer` and `schedule`.
+    numbers: take the place of the config's.
+
+  Raises:
+    ValueError: a field is unknown, missing, or has an impossible value.
+  """
+  schedule = make_schedule(
+    with_numbers(config['schedule'], 'schedule', numbers)
+  )
+  fields = with_numbers(config['optimizer'], 'optimizer', numbers)
+  return make_optimizer(fields, schedule), schedule
+
+
+def make_schedule(fields: Mapping[str, Any]) -> optax.Schedule:
+  """Returns the learning rate as a function of the step.
+
+  >>> make_schedule({'name': 'constant', 'learning_rate': 0.1})(1000)
+  0.1
+  """
+  return build(SCHEDULES, 'config.schedule', fields)
+
+
+def make_optimizer(
+  fields: Mapping[str, Any], schedule: optax.Schedule
+) -> optax.GradientTransformation:
+  """Returns the optimizer that `name` chooses from OPTIMIZERS."""
+  return build(OPTIMIZERS, 'config.optimizer', fields, schedule=schedule)
+
+
+def constant(learning_rate: float) -> optax.Schedule:
+  """Returns the same learning rate at every step."""
+  check_rates(learning_rate)
+  return optax.constant_schedule(learning_rate)
+
+
+def piecewise(
+  learning_rates: tuple[float, ...], until_steps: tuple[int, ...]
+) -> optax.Schedule:
+  """Returns each learning rate until its step; the last holds to the end."""
+  if len(learning_rates) != len(until_steps):
+    raise ValueError(
+      f'config.schedule has {len(learning_rates)} learning_rates and '
+      f'{len(until_steps)} until_steps; give one of each per piece.'
+    )
+  check_rates(*learning_rates)
+  pieces = [optax.constant_schedule(rate) for rate in learning_rates]
+  return optax.join_schedules(pieces, list(until_steps[:-1]))
+
+
+def exponential(
+  learning_rate: float, decay: float, minimum: float
+) -> optax.Schedule:
+  """Returns max(learning_rate decay^step, minimum)."""
+  check_rates(learning_rate, minimum)
+  return optax.exponential_decay(learning_rate, 1, decay, end_value=minimum)
+
+
+def adam(
+  schedule: optax.Schedule,
+  clip_norm: float,
+  beta1: float,
+  beta2: float,
+  epsilon: float,
+) -> optax.GradientTransformation:
+  """Returns Adam, after clipping by the global norm (0 does not clip)."""
+  check_shares(beta1=beta1, beta2=beta2)
+  return optax.chain(
+    clip(clip_norm), optax.adam(schedule, beta1, beta2, epsilon)
+  )
+
+
+def sgd(
+  schedule: optax.Schedule, clip_norm: float, momentum: float, nesterov: bool
+) -> optax.GradientTransformation:
+  """Returns stochastic gradient descent with momentum, after clipping."""
+  check_shares(momentum=momentum)
+  return optax.chain(clip(clip_norm), optax.sgd(schedule, momentum, nesterov))
+
+
+def check_rates(*rates: float) -> None:
+  """Raises a ValueError for a learning rate that is negative or not finite."""
+  for rate in rates:
+    if not isinstance(rate, jax.Array) and not 0 <= rate < math.inf:
+      raise ValueError(
+        f'config.schedule has a learning rate of {rate}; it must be finite, '
+        'and not below 0.'
+      )
+
+
+def check_shares(**shares: float) -> None:
+  """Raises a ValueError for an optimizer's decay rate outside [0, 1)."""
+  for name, share in shares.items():
+    if not 0 <= share < 1:
+      raise ValueError(
+        f'config.optimizer.{name} is {share}; it must be at least 0 and below '
+        '1.'
+      )
+
+
+def clip(norm: float) -> optax.GradientTransformation:
+  """Returns clipping by the global norm over all parameters; 0 disables.
+
+  Raises:
+    ValueError: `norm` is below 0.
+  """
+  if isinstance(norm, jax.Array):
+    return optax.clip_by_global_norm(norm)
+  if norm < 0:
+    raise ValueError(
+      f'config.optimizer.clip_norm is {norm}; it cannot be below 0.'
+    )
+  return optax.clip_by_global_norm(norm) if norm else optax.identity()
+
+
+SCHEDULES = {
+  'constant': constant,
+  'piecewise': piecewise,
+  'exponential': exponential,
+}
+OPTIMIZERS = {'adam': adam, 'sgd': sgd}

@@ -1,0 +1,88 @@
+"""What the loop asks of a task: data, a loss, and scores.
+
+Adding a task means writing one class with these members; `hyper.tasks` has
+four. The loop, evaluation and checkpoints know a task by this Protocol alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from hyper.runs.numbers import Numbers
+
+Batch = Mapping[str, np.ndarray]
+Sums = dict[str, Array]
+Outcome = tuple[Float[Array, ''], tuple[Any, Sums]]
+
+
+class Task(Protocol):
+  """A config's data, model and loss.
+
+  Attributes:
+    selection: the score that makes a checkpoint the best, and 'min' or 'max',
+      such as ('bpc', 'min').
+    unit: what `sums['count']` counts, such as 'characters'.
+    reported_split: the split whose scores the paper reports.
+    numbers: the config's numbers that `loss` takes as an argument, see
+      `numbers_of`.
+  """
+
+  selection: tuple[str, str]
+  unit: str
+  reported_split: str
+  numbers: dict[str, Any]
+
+  def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    """Makes the task of a run folder.
+
+    Raises:
+      ValueError: the config does not fit.
+      FileNotFoundError: data are missing.
+    """
+
+  def init(self, key: Array) -> tuple[Any, Any]:
+    """Returns the first parameters and the first model state."""
+
+  def batches(self, split: str, seed: int, start: int) -> Iterator[Batch]:
+    """Yields batches from that of step `start` on.
+
+    A batch is a function of the split, the seed and the step. Those of 'train'
+    never end; any other split is read once.
+    """
+
+  def loss(
+    self,
+    params: Any,
+    model_state: Any,
+    batch: Any,
+    key: Array,
+    train: bool,
+    numbers: Numbers,
+  ) -> Outcome:
+    """Returns the loss of a batch, and `(model_state, sums)` after it.
+
+    The function is pure. `sums` are numbers that add up over batches. `train`
+    switches dropout and augmentation on; these, and the loss, read the values
+    in `numbers` instead of those in the config.
+    """
+
+  def eval_state(self, model_state: Any) -> Any:
+    """Returns the model state before an evaluation."""
+
+  def summarize(self, sums: dict[str, float]) -> dict[str, float]:
+    """Returns the scores of sums that were added up over batches."""
+
+  def describe(self) -> list[str]:
+    """Returns lines that say what is trained on; reads all splits."""
+
+  def fingerprint(self, split: str) -> str:
+    """Returns a hash of the data of a split."""
+
+  def report(self, state: Any, split: str) -> dict[str, Any]:
+    """Returns scores that are too slow for validation, or makes samples."""
+
+
+MakeTask = Callable[[ConfigDict, str, str], Task]  # config, data_dir, workdir
