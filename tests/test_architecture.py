@@ -209,7 +209,7 @@ def test_orbax_is_used_in_one_place():
 
 
 def test_tensorflow_datasets_is_used_in_one_place_and_tensorflow_nowhere():
-  assert importers('tensorflow_datasets') == {'hyper.data.prepared'}
+  assert importers('tensorflow_datasets') == {'hyper.data.array_records'}
   assert not importers('tensorflow')
 
 

@@ -44,6 +44,8 @@ FILES = {
   ),
 }
 BATCH_SIZE = 10_000
+LARGEST_ARCHIVE = 2**28  # bytes, unpacked; both archives have 0.7 of that
+LARGEST_BATCH = 2**25  # bytes of a file
 VALIDATION_SIZE = 5_000
 VALIDATION_SEED = 1609_09106
 
@@ -88,7 +90,7 @@ def _spellings(name: str) -> tuple[str, str]:
 
 def _content(path: str) -> bytes:
   with open(path, 'rb') as file:
-    return file.read()
+    return raw_files.read(file, LARGEST_BATCH, path)
 
 
 def _download(absent: list[str], folders: list[str]) -> str:
@@ -119,7 +121,7 @@ def _unpack(
     spelling: name for name in names for spelling in _spellings(name)
   }
   records = {}
-  with raw_files.unpacking(path, file) as files:
+  with raw_files.unpacking(path, LARGEST_ARCHIVE, file) as files:
     for place, content in files:
       name = spellings.get(os.path.basename(place))
       if name:

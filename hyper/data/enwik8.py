@@ -56,6 +56,11 @@ def load(
 
 def _source(first_bytes: int) -> prepared.Source:
   is_whole = first_bytes == WHOLE
+
+  def raw(data_dir: str) -> list[str]:
+    path = _find(data_dir, first_bytes)[0]
+    return [path] if path and not is_whole else []
+
   return prepared.Source(
     name='hyper_enwik8' + ('' if is_whole else f'_first{first_bytes}'),
     version='1.0.0',
@@ -63,16 +68,23 @@ def _source(first_bytes: int) -> prepared.Source:
     description=f'The first {first_bytes:,} bytes of the English Wikipedia.',
     homepage='http://mattmahoney.net/dc/textdata.html',
     citation='M. Hutter: The human knowledge compression contest. 2006.',
+    raw=raw,
   )
+
+
+def _find(
+  data_dir: str, first_bytes: int
+) -> tuple[str | None, list[str], list[str]]:
+  """Returns the path of the file, or None; names and folders searched."""
+  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
+  prefix = [f'enwik8.first{first_bytes}'] if first_bytes < WHOLE else []
+  names = [*prefix, *NAMES]
+  return raw_files.find(folders, names), names, folders
 
 
 def _read(data_dir: str, first_bytes: int) -> bytes:
   """Returns the first bytes of the file, checked."""
-  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
-  names: tuple[str, ...] = NAMES
-  if first_bytes < WHOLE:
-    names = (f'enwik8.first{first_bytes}', *NAMES)
-  path = raw_files.find(folders, names)
+  path, names, folders = _find(data_dir, first_bytes)
   if path is None:
     raise raw_files.missing('enwik8', [' or '.join(names)], folders, _REMEDY)
   content = _unpacked(path)
@@ -94,9 +106,9 @@ def _unpacked(path: str) -> bytes:
   try:
     if path.endswith('.zip'):
       with zipfile.ZipFile(path) as archive, archive.open('enwik8') as file:
-        return file.read()
+        return raw_files.read(file, WHOLE, path)
     with (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:
-      return file.read()
+      return raw_files.read(file, WHOLE, path)
   except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged archive: {error}') from error
   except KeyError as error:

@@ -17,12 +17,11 @@ here they do not.
 
 import os
 from collections.abc import Iterator
-from xml.etree import ElementTree
 
 import numpy as np
 from absl import logging
 
-from hyper.data import prepared, raw_files, strokes
+from hyper.data import iam_xml, prepared, raw_files, strokes
 
 FOLDERS = ('iam_ondb', 'iam', '')
 STROKES, ASCII = 'lineStrokes', 'ascii'
@@ -33,6 +32,7 @@ LISTS = {
   'testset_t.txt': ('train', 1_518),
   'testset_f.txt': ('train', 3_859),
 }
+LARGEST_FILE, LARGEST_ARCHIVE = 2**24, 2**32  # bytes, unpacked
 SHORTEST_LINE = 300  # steps
 LONGEST_STEP = 1_000.0  # units of the board, about a fifth of a line
 INTERVAL = 1 / 72  # seconds from one reading to the next
@@ -108,6 +108,21 @@ def _find_all(folders: list[str]) -> dict[str, str]:
   return {name: path for name, path in paths.items() if path}
 
 
+def _raw(data_dir: str) -> list[str]:
+  """Returns all raw files, or none where some are missing."""
+  try:
+    paths = _find_all([os.path.join(data_dir, folder) for folder in FOLDERS])
+  except FileNotFoundError:
+    return []
+  inside = [
+    os.path.join(folder, name)
+    for path in paths.values()
+    for folder, _, names in os.walk(path)
+    for name in names
+  ]
+  return sorted([*inside, *filter(os.path.isfile, paths.values())])
+
+
 def _read_list(path: str) -> list[str]:
   """The forms that a list names, one a line."""
   with open(path, encoding='ascii', errors='replace') as file:
@@ -143,13 +158,16 @@ def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
         if name.endswith(suffix) and not name.startswith('.'):
           place = os.path.join(folder, name)
           with open(place, 'rb') as found:
-            yield name[: -len(suffix)], place, found.read()
+            content = raw_files.read(found, LARGEST_FILE, place)
+          yield name[: -len(suffix)], place, content
     return
-  with raw_files.unpacking(path) as files:
+  with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       name = os.path.basename(place)
       if name.endswith(suffix) and not name.startswith('.'):
-        yield name[: -len(suffix)], f'{path} ({place})', file.read()
+        place = f'{path} ({place})'
+        content = raw_files.read(file, LARGEST_FILE, place)
+        yield name[: -len(suffix)], place, content
 
 
 def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
@@ -163,7 +181,7 @@ def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
         'number of the line.'
       )
     if form in wanted:
-      found[form][int(number)] = name, _prepare(parse(content, place))
+      found[form][int(number)] = name, _prepare(iam_xml.parse(content, place))
   for form, lines in found.items():
     if not lines:
       raise ValueError(f'{path} has no file {form}-01.xml, nor any of its form')
@@ -171,55 +189,6 @@ def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
     form: [line for _, line in sorted(lines.items())]
     for form, lines in found.items()
   }
-
-
-def parse(content: bytes, path: str) -> list[np.ndarray]:
-  """The strokes in a line's XML file: readings [n, 3] of x, y and seconds.
-
-  Raises:
-    ValueError: the file is not as it must be; `path` and the place are named.
-  """
-  try:
-    root = ElementTree.fromstring(content)
-  except (ElementTree.ParseError, LookupError, ValueError) as error:
-    # The last two are of an encoding that there is not, or is not read.
-    raise ValueError(f'{path} is not well-formed XML: {error}.') from error
-  sets = root.findall('StrokeSet')
-  if root.tag != 'WhiteboardCaptureSession' or len(sets) != 1:
-    raise ValueError(
-      f'{path}: expected a WhiteboardCaptureSession with one StrokeSet, found '
-      f'{root.tag} with {len(sets)}.'
-    )
-  found = [_stroke(stroke, k, path) for k, stroke in enumerate(sets[0], 1)]
-  if sum(map(len, found)) < 2:
-    raise ValueError(f'{path} has fewer than two points.')
-  return found
-
-
-def _stroke(stroke: ElementTree.Element, k: int, path: str) -> np.ndarray:
-  """The readings of a stroke, the k-th of its file."""
-  if stroke.tag != 'Stroke' or not len(stroke):
-    raise ValueError(
-      f'{path}: expected stroke {k} to be a Stroke with points, found '
-      f'{stroke.tag} with {len(stroke)}.'
-    )
-  readings: list[tuple[float, float, float]] = []
-  try:
-    for point in stroke:
-      if point.tag != 'Point':
-        raise ValueError(f'it is a {point.tag}')
-      x, y, time = (point.attrib[key] for key in ('x', 'y', 'time'))
-      readings.append((float(x), float(y), float(time)))
-  except (KeyError, ValueError) as error:
-    said = f'it has no {error}' if isinstance(error, KeyError) else error
-    raise ValueError(
-      f'{path}: point {len(readings) + 1} of stroke {k} must be a Point with '
-      f'the numbers x, y and time; {said}.'
-    ) from error
-  array = np.array(readings)
-  if not np.isfinite(array).all():
-    raise ValueError(f'{path}: stroke {k} has a number that is not finite.')
-  return array
 
 
 def _prepare(line: list[np.ndarray]) -> np.ndarray:
@@ -290,6 +259,7 @@ _SOURCE = prepared.Source(
   name='hyper_iam',
   version='1.1.0',
   read=_read,
+  raw=_raw,
   description='Handwritten lines as pen offsets, split as by Graves (2013).',
   homepage=(
     'https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database'

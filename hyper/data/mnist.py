@@ -7,6 +7,7 @@ training images are the validation part, the other 55,000 remain for training.
 """
 
 import gzip
+import io
 import math
 import os
 import zlib
@@ -37,6 +38,7 @@ FILES = {
     'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2',
   ),
 }
+LARGEST_FILE = 2**26  # bytes, packed or not
 VALIDATION_SIZE = 5_000
 
 
@@ -59,7 +61,8 @@ def _read(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
   for name in FILES:
     path = _find(folders, name) or _download(folders, name)
     with open(path, 'rb') as file:
-      arrays.append(_decode(file.read(), name, path))
+      content = raw_files.read(file, LARGEST_FILE, path)
+    arrays.append(_decode(content, name, path))
   return _split(*arrays)
 
 
@@ -90,7 +93,8 @@ def _decode(content: bytes, name: str, path: str) -> np.ndarray:
   """Unzips, parses and verifies the content of the idx file `name`."""
   try:
     if content.startswith(b'\x1f\x8b'):
-      content = gzip.decompress(content)
+      packed = gzip.GzipFile(fileobj=io.BytesIO(content))
+      content = raw_files.read(packed, FILES[name][0], path)
   except (OSError, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged gzip file: {error}') from error
   array = _parse_idx(content, path)

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hyper.data import prepared, raw_files
+from hyper.data import fingerprints, prepared, raw_files
 
 FIELDS = ('source', 'target')
 Pair = tuple[str, str]
@@ -172,7 +172,7 @@ def _lines(path: str) -> Iterator[bytes]:
   # Lines end at b'\n' alone; text has other signs that Python would split at.
   try:
     with gzip.open(path) if path.endswith('.gz') else open(path, 'rb') as file:
-      yield from file
+      yield from raw_files.lines(file, path)
   except (gzip.BadGzipFile, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is damaged: {error}') from error
 
@@ -180,6 +180,5 @@ def _lines(path: str) -> Iterator[bytes]:
 def _fingerprint(paths: list[str]) -> str:
   digest = hashlib.sha256()
   for path in paths:
-    with open(path, 'rb') as file:
-      digest.update(hashlib.file_digest(file, 'sha256').digest())
+    digest.update(fingerprints.of_file(path))
   return digest.hexdigest()[:12]

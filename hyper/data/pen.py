@@ -12,7 +12,6 @@ With seconds, missing readings are interpolated as in IAM-OnDB.
 """
 
 import csv
-import hashlib
 import itertools
 import json
 import math
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from hyper.data import prepared, strokes
+from hyper.data import fingerprints, prepared, strokes
 
 FOLDER = 'pen'
 KINDS = ('.json', '.csv')
@@ -48,25 +47,39 @@ def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """
   strokes.check_split(split, 'your own handwriting')
   folder = os.path.join(os.path.expanduser(data_dir), FOLDER)
-  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-  paths = [os.path.join(folder, n) for n in names if n.endswith(KINDS)]
-  if not paths:
-    raise FileNotFoundError(
-      f'There is no handwriting of your own: {folder} has no '
-      f'{" or ".join(KINDS)} file. hyper/data/README.md says what goes into '
-      "one. Or run the same config with ':embedded', which needs no data."
-    )
-  digest = hashlib.sha256()
-  for path in paths:
-    with open(path, 'rb') as file:
-      digest.update(os.path.basename(path).encode() + b'\0' + file.read())
+  paths = _find(folder)
   source = prepared.Source(
-    name=f'hyper_pen_{digest.hexdigest()[:12]}',
+    name=f'hyper_pen_{fingerprints.of_files(paths, folder)}',
     version='1.0.0',
     read=lambda _: _split(paths),
     description="Handwritten lines as pen offsets, of the user's own pen.",
   )
   return prepared.load(source, data_dir, split)
+
+
+def _find(folder: str) -> list[str]:
+  """Returns the files of handwriting in a folder; hidden ones are no such."""
+  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  names = [
+    name
+    for name in names
+    if name.lower().endswith(KINDS)
+    and not name.startswith('.')
+    and os.path.isfile(os.path.join(folder, name))
+  ]
+  if not names:
+    raise FileNotFoundError(
+      f'There is no handwriting of your own: {folder} has no '
+      f'{" or ".join(KINDS)} file. hyper/data/README.md says what goes into '
+      "one. Or run the same config with ':embedded', which needs no data."
+    )
+  for name in names:
+    if not name.isprintable():  # a line is called by its file's name
+      raise ValueError(
+        f'{folder} has a file with the name {name!r}; rename it to one without '
+        'tabs, line ends and other signs that cannot be printed.'
+      )
+  return [os.path.join(folder, name) for name in names]
 
 
 def _split(paths: list[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -95,7 +108,8 @@ def read(path: str) -> list[strokes.Line]:
   """
   with open(path, encoding='utf-8-sig', newline='') as file:
     try:
-      lines = _of_csv(file) if path.endswith('.csv') else _of_json(file)
+      is_csv = path.lower().endswith('.csv')
+      lines = _of_csv(file) if is_csv else _of_json(file)
       found = [_line(line, n) for n, line in enumerate(lines, 1)]
     except (ValueError, UnicodeDecodeError, csv.Error) as error:
       raise ValueError(f'{path}: {error}') from error

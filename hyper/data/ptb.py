@@ -13,6 +13,7 @@ from hyper.data import prepared, raw_files
 
 FOLDERS = ('ptb', 'simple-examples/data', 'ptb/simple-examples/data', '')
 ARCHIVE = 'simple-examples.tgz'
+LARGEST_FILE, LARGEST_ARCHIVE = 2**24, 2**30  # bytes, unpacked
 # Split: its name in the files; number and SHA-256 of its symbols.
 FILES = {
   'train': (
@@ -85,7 +86,7 @@ def _symbols(split: str, path: str) -> np.ndarray:
   else:
     name = os.path.basename(path)
     with open(path, 'rb') as file:
-      content = file.read()
+      content = raw_files.read(file, LARGEST_FILE, path)
   if name.startswith('ptb.char.'):  # every symbol is followed by a blank
     text = content.replace(b' ', b'').replace(b'\r', b'')
   else:
@@ -98,7 +99,7 @@ def _symbols(split: str, path: str) -> np.ndarray:
 
 def _member(path: str, names: tuple[str, ...]) -> tuple[str, bytes]:
   """Returns name and content of the first of `names` in a tar archive."""
-  with raw_files.unpacking(path) as files:
+  with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       name = os.path.basename(place)
       if name in names:

@@ -1,8 +1,10 @@
 """Files as their owners publish them: found, fetched, checked, kept whole."""
 
 import contextlib
+import gzip
 import hashlib
 import http.client
+import io
 import os
 import queue
 import tarfile
@@ -11,7 +13,10 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, Any
+
+LONGEST_LINE = 2**20  # bytes
+File = IO[bytes] | io.BufferedIOBase
 
 
 def find(folders: Iterable[str], names: Iterable[str]) -> str | None:
@@ -51,26 +56,82 @@ def verify(content: bytes, size: int, sha256: str, name: str) -> None:
     )
 
 
+def read(file: File, most: int, name: str) -> bytes:
+  """Returns the rest of `file`; ValueError where it is above `most` bytes."""
+  content = file.read(most + 1)
+  if len(content) > most:
+    raise _too_large(name, most)
+  return content
+
+
+def lines(file: File, name: str) -> Iterator[bytes]:
+  """Yields the lines of `file`; ValueError where one is above a megabyte."""
+  while line := file.readline(LONGEST_LINE + 1):
+    if len(line) > LONGEST_LINE:
+      raise ValueError(
+        f'{name} has a line of more than {LONGEST_LINE:,} bytes, which is no '
+        'line of a text.'
+      )
+    yield line
+
+
 @contextlib.contextmanager
 def unpacking(
-  path: str, file: IO[bytes] | None = None
+  path: str, most: int, file: IO[bytes] | None = None
 ) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-  """The paths and files in a tar archive, one after the other.
+  """Gives the paths and files in a tar archive, one after the other.
 
   Args:
-    path: of the archive.
+    path: of the archive, plain or packed by gzip.
+    most: the most bytes that it may unpack to.
     file: its content, where it is not on the disk.
 
   Raises:
-    ValueError: the archive is damaged, noticed at once or while the block
-      reads from it.
+    ValueError: the archive is damaged or too large, noticed at once or while
+      the block reads from it.
   """
   try:
-    with tarfile.open(path, fileobj=file) as archive:
+    with contextlib.ExitStack() as stack:
+      packed = file or stack.enter_context(open(path, 'rb'))
+      plain = _unzipped(packed)
+      bounded: Any = _Bounded(plain, most, path)
+      archive = stack.enter_context(tarfile.open(fileobj=bounded, mode='r:'))
       found = ((x.name, archive.extractfile(x)) for x in archive)
       yield ((name, content) for name, content in found if content)
   except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
     raise ValueError(f'{path} is a damaged archive: {error}') from error
+
+
+def _unzipped(file: IO[bytes]) -> File:
+  is_gzip = file.read(2) == b'\x1f\x8b'
+  file.seek(0)
+  return gzip.GzipFile(fileobj=file) if is_gzip else file
+
+
+class _Bounded:
+  """A file that nobody can read beyond `most` bytes, nor go there."""
+
+  def __init__(self, file: File, most: int, name: str):
+    self._file, self._most, self._name = file, most, name
+    self.tell = file.tell
+
+  def read(self, size: int = -1) -> bytes:
+    left = self._most - self.tell()
+    if 0 <= size <= left:
+      return self._file.read(size)
+    return read(self._file, left, self._name)
+
+  def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+    if whence == os.SEEK_SET and place > self._most:
+      raise _too_large(self._name, self._most)
+    return self._file.seek(place, whence)
+
+
+def _too_large(name: str, most: int) -> ValueError:
+  return ValueError(
+    f'{name} has, unpacked, more than the {most:,} bytes that are expected; it '
+    'is no such data set.'
+  )
 
 
 def fetch(url: str, seconds: float = 10.0) -> bytes:

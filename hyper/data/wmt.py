@@ -52,6 +52,7 @@ ARCHIVES = {
     ),
   ),
 }
+LARGEST_ARCHIVE = 2**36  # bytes, unpacked; lines are read one by one
 SEGMENT = re.compile(rb'<seg[^>]*>(.*)</seg>', re.IGNORECASE)
 
 
@@ -68,11 +69,7 @@ def load(data_dir: str, split: str) -> Pairs:
 
 
 def _read(data_dir: str) -> dict[str, Iterator[dict[str, bytes]]]:
-  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
-  names = {archive for parts in ARCHIVES.values() for archive, _ in parts}
-  found = {name: raw_files.find(folders, [name]) for name in names}
-  paths = {name: path for name, path in found.items() if path}
-  absent = sorted(names - paths.keys())
+  paths, absent, folders = _find(data_dir)
   if absent:
     raise raw_files.missing(
       "WMT'14 English-French",
@@ -85,6 +82,20 @@ def _read(data_dir: str) -> dict[str, Iterator[dict[str, bytes]]]:
     split: _split([(paths[archive], members) for archive, members in parts])
     for split, parts in ARCHIVES.items()
   }
+
+
+def _find(data_dir: str) -> tuple[dict[str, str], list[str], list[str]]:
+  """Returns the archives found, those that are not, and where was searched."""
+  folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
+  names = {archive for parts in ARCHIVES.values() for archive, _ in parts}
+  found = {name: raw_files.find(folders, [name]) for name in names}
+  paths = {name: path for name, path in found.items() if path}
+  return paths, sorted(names - paths.keys()), folders
+
+
+def _raw(data_dir: str) -> list[str]:
+  paths, absent, _ = _find(data_dir)
+  return [] if absent else sorted(paths.values())
 
 
 def _split(
@@ -104,7 +115,7 @@ def _split(
 @contextlib.contextmanager
 def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
   """The lines of a file of an archive, which is in any folder of it."""
-  with raw_files.unpacking(path) as files:
+  with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       if os.path.basename(place) == name:
         yield _lines(file, name)
@@ -114,10 +125,9 @@ def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
 
 def _lines(file: IO[bytes], name: str) -> Iterable[bytes]:
   if name.endswith('.gz'):
-    return gzip.GzipFile(fileobj=file)
-  if name.endswith('.sgm'):
-    return _segments(file)
-  return file
+    return raw_files.lines(gzip.GzipFile(fileobj=file), name)
+  lines = raw_files.lines(file, name)
+  return _segments(lines) if name.endswith('.sgm') else lines
 
 
 def _segments(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -131,6 +141,7 @@ _SOURCE = prepared.RecordSource(
   name='hyper_wmt14_en_fr',
   version='1.0.0',
   read=_read,
+  raw=_raw,
   fields=FIELDS,
   description="Sentence pairs of WMT'14, English and French.",
   homepage='https://www.statmt.org/wmt14/translation-task.html',

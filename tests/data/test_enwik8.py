@@ -76,6 +76,31 @@ def test_a_prefix_may_be_all_there_is(tmp_path):
     load(tmp_path)
 
 
+@pytest.mark.parametrize('length', [PREFIX, 1600])
+def test_another_text_of_the_same_length_is_refused(tmp_path, length):
+  path = tmp_path / f'enwik8.first{length}'
+  path.write_bytes(CONTENT[:length])
+  load(tmp_path, length)
+  path.write_bytes(CONTENT[1 : length + 1])
+  with pytest.raises(ValueError, match=f'first{length} has other content'):
+    load(tmp_path, length)
+
+
+@pytest.mark.parametrize('name', ['enwik8.zip', 'enwik8.gz', 'enwik8'])
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, name):
+  content = bytes(len(CONTENT) + 1)
+  if name.endswith('.zip'):
+    with zipfile.ZipFile(tmp_path / name, 'w') as archive:
+      archive.writestr('enwik8', content)
+  else:
+    is_gzip = name.endswith('.gz')
+    (tmp_path / name).write_bytes(
+      gzip.compress(content) if is_gzip else content
+    )
+  with pytest.raises(ValueError, match=f'{name} has, unpacked, more than the'):
+    load(tmp_path)
+
+
 def test_a_damaged_file_is_refused(tmp_path):
   (tmp_path / 'enwik8').write_bytes(CONTENT[:-1] + b'x')
   with pytest.raises(ValueError, match=r'enwik8 is not the expected data'):

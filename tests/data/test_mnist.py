@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -185,3 +186,15 @@ def test_real_files(real_data_dir):
     found[f'{part}-labels-idx1-ubyte'] = make_idx(label.astype(np.uint8))
   for name, content in found.items():
     raw_files.verify(content, *mnist.FILES[name], name)
+
+
+def test_a_small_file_that_unpacks_to_a_gigabyte_is_refused(tmp_path, tiny):
+  write(tmp_path / 'mnist', tiny[0])
+  path = tmp_path / 'mnist' / f'{NAMES[0]}.gz'
+  block = gzip.compress(bytes(2**24))
+  path.write_bytes(block * 64)  # a gigabyte
+  tracemalloc.start()
+  with pytest.raises(ValueError, match=f'{path} has, unpacked, more than'):
+    mnist.load(str(tmp_path), 'train')
+  assert tracemalloc.get_traced_memory()[1] < 2**27
+  tracemalloc.stop()

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from hyper.data import parallel_text, prepared
+from hyper.data import array_records, parallel_text, prepared
 
 ENGLISH = ['One man.', '', 'Two | men\u2028and a dog\x85', ' three ']
 FRENCH = ['Un homme.', 'Rien', 'Deux hommes et un chien', 'trois']
@@ -60,8 +60,8 @@ def test_forms_of_the_same_text(form, tmp_path):
 
 
 def test_order_over_several_files_and_chunks(tmp_path, monkeypatch):
-  monkeypatch.setattr(prepared, 'FILE_RECORDS', 7)
-  monkeypatch.setattr(prepared, 'CHUNK_RECORDS', 5)
+  monkeypatch.setattr(array_records, 'FILE_RECORDS', 7)
+  monkeypatch.setattr(array_records, 'CHUNK_RECORDS', 5)
   numbers = [str(k) for k in range(50)]
   write(tmp_path, lines(numbers), lines(reversed(numbers)))
   pairs = load(tmp_path)

@@ -88,6 +88,26 @@ def test_other_files_are_never_answered_from_the_old_copy(tmp_path):
   assert len(os.listdir(tmp_path / 'prepared')) == 2
 
 
+def test_stray_files_are_passed_over(tmp_path):
+  write_json(tmp_path / 'pen' / 'A.JSON', make_lines(10))
+  for name in ('._A.json', '.DS_Store', '.hidden.csv', 'notes.txt'):
+    (tmp_path / 'pen' / name).write_bytes(b'\0\1')
+  (tmp_path / 'pen' / 'folder.json').mkdir()
+  assert len(pen.load(str(tmp_path), 'train')['length']) == 9
+  write_csv(tmp_path / 'pen' / 'B.Csv', make_lines(10), False)
+  assert len(pen.load(str(tmp_path), 'train')['length']) == 18
+
+
+@pytest.mark.parametrize('name', ['a\tb.json', 'a\nb.csv', 'a\udcff.json'])
+def test_a_name_that_no_line_can_have_is_named(tmp_path, name):
+  write_json(tmp_path / 'pen' / 'good.json', make_lines(10))
+  write_json(tmp_path / 'pen' / name, make_lines(10))
+  with pytest.raises(ValueError, match='rename it') as error:
+    pen.load(str(tmp_path), 'train')
+  assert repr(name) in str(error.value)
+  assert not (tmp_path / 'prepared').exists()
+
+
 def test_errors_of_the_folder(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'pen has no .json or .csv'):
     pen.load(str(tmp_path), 'train')

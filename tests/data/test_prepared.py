@@ -1,7 +1,10 @@
 """Preparing and reading back: exact, once, quiet, and plain about failures."""
 
+import dataclasses
+import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from hyper.data import prepared
+from hyper.data import array_records, prepared
 
 
 def make_source(splits, name='hyper_test'):
@@ -37,7 +40,7 @@ def make_splits(n=1000):
 
 
 def test_order_is_exact_over_many_records(tmp_path, monkeypatch):
-  monkeypatch.setattr(prepared, 'RECORD_BYTES', 100)
+  monkeypatch.setattr(array_records, 'RECORD_BYTES', 100)
   splits = make_splits(2345)  # 24 records: '10' sorts before '2' as a string
   source, _ = make_source(splits)
   for split in prepared.SPLITS:
@@ -46,7 +49,7 @@ def test_order_is_exact_over_many_records(tmp_path, monkeypatch):
 
 
 def test_kinds_shapes_and_unequal_lengths_survive(tmp_path, monkeypatch):
-  monkeypatch.setattr(prepared, 'RECORD_BYTES', 64)
+  monkeypatch.setattr(array_records, 'RECORD_BYTES', 64)
   arrays = {
     'image': make_text(7 * 2 * 3).reshape(7, 2, 3),
     'label': np.arange(-3, 4, dtype=np.int32),
@@ -84,7 +87,7 @@ def test_a_failed_reading_leaves_no_copy(tmp_path):
   def read(data_dir):
     raise ValueError('bad raw file')
 
-  source = prepared.Source('hyper_test', '1.0.0', read, 'A test.')
+  source = dataclasses.replace(make_source({})[0], read=read)
   for _ in range(2):
     with pytest.raises(ValueError, match='bad raw file'):
       prepared.load(source, str(tmp_path), 'train')
@@ -98,20 +101,20 @@ def test_another_process_may_be_faster(tmp_path):
     prepared.load(fast, data_dir, 'train')
     return splits
 
-  slow = prepared.Source(fast.name, fast.version, read, 'A test.')
+  slow = dataclasses.replace(fast, read=read)
   loaded = prepared.load(slow, str(tmp_path), 'test')
   np.testing.assert_array_equal(loaded['text'], splits['test']['text'])
 
 
 def test_losing_the_rename_to_another_process(tmp_path, monkeypatch):
   source, _ = make_source(make_splits())
-  prepare = prepared._prepare
+  prepare = array_records.write_arrays
 
   def prepare_twice(*args):
     prepare(*args)
     raise FileExistsError('renamed by another process')
 
-  monkeypatch.setattr(prepared, '_prepare', prepare_twice)
+  monkeypatch.setattr(array_records, 'write_arrays', prepare_twice)
   assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 1000
 
 
@@ -144,6 +147,84 @@ def test_a_damaged_copy_is_an_error_and_is_kept(tmp_path):
     prepared.load(source, str(tmp_path), 'train')
   assert path.read_bytes() == content
   assert len(prepared.load(source, str(tmp_path), 'test')['text']) == 50_000
+
+
+@pytest.fixture
+def raw(tmp_path):
+  """A source of one raw file, its prepared copy, and that file."""
+  path = tmp_path / 'raw.txt'
+  path.write_bytes(b'a' * 900)
+
+  def read(data_dir):
+    return dict.fromkeys(
+      prepared.SPLITS, {'text': np.frombuffer(path.read_bytes(), 'u1')}
+    )
+
+  source = dataclasses.replace(
+    make_source({})[0],
+    read=read,
+    raw=lambda data_dir: [str(path)] if path.exists() else [],
+  )
+  prepared.load(source, str(tmp_path), 'train')
+  return source, tmp_path / 'prepared/hyper_test/1.0.0', path
+
+
+def test_other_content_than_was_prepared_is_refused(raw, tmp_path):
+  source, folder, path = raw
+  for content in (b'b' * 900, b'a' * 901):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'{path} has other .*{folder}'):
+      prepared.load(source, str(tmp_path), 'train')
+  shutil.rmtree(folder)
+  text = prepared.load(source, str(tmp_path), 'train')['text']
+  assert len(text) == 901
+
+
+def test_the_same_content_is_hashed_once_where_its_time_differs(
+  raw, tmp_path, monkeypatch
+):
+  source, _, path = raw
+  calls, hash_file = [], prepared.fingerprints.of_file
+  monkeypatch.setattr(
+    prepared.fingerprints,
+    'of_file',
+    lambda path: calls.append(path) or hash_file(path),
+  )
+  prepared.load(source, str(tmp_path), 'test')
+  assert not calls
+  os.utime(path, (1, 1))
+  for _ in range(2):
+    prepared.load(source, str(tmp_path), 'test')
+  assert calls == [str(path)]
+
+
+def test_a_copy_needs_its_raw_files_no_more(raw, tmp_path):
+  source, _, path = raw
+  path.unlink()
+  assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 900
+
+
+def test_a_copy_of_earlier_versions_notes_its_raw_files(raw, tmp_path):
+  source, folder, path = raw
+  (folder / prepared.ORIGIN).unlink()
+  prepared.load(source, str(tmp_path), 'train')
+  path.write_bytes(b'b' * 900)
+  with pytest.raises(ValueError, match='has other content'):
+    prepared.load(source, str(tmp_path), 'train')
+
+
+@pytest.mark.parametrize('key', ['pythonClassName', 'type'])
+def test_a_copy_imports_nothing(key, tmp_path, monkeypatch):
+  source, _ = make_source(make_splits())
+  prepared.load(source, str(tmp_path), 'train')
+  path = tmp_path / 'prepared/hyper_test/1.0.0/features.json'
+  features = json.loads(path.read_text())
+  features['featuresDict']['features']['text'] = {key: 'evil_module.Tensor'}
+  path.write_text(json.dumps(features))
+  (tmp_path / 'evil_module.py').write_text('raise SystemExit')
+  monkeypatch.syspath_prepend(str(tmp_path))
+  with pytest.raises(ValueError, match="names 'evil_module.Tensor'"):
+    prepared.load(source, str(tmp_path), 'train')
 
 
 def test_one_log_line_and_nothing_else(tmp_path, capfd, monkeypatch):

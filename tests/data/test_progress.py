@@ -8,7 +8,7 @@ from hyper.data import progress
 def test_a_line_every_few_seconds(monkeypatch, caplog):
   clock = itertools.count(step=2)
   monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
-  with caplog.at_level('INFO'):
+  with caplog.at_level('INFO', logger='absl'):
     items = list(progress.logged('abcdefg', 'Reading', 7))
     assert items == list('abcdefg')
     assert list(progress.logged([[1] * 5] * 3, 'Sorting', size=len))

@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from hyper.data import prepared, ptb
+from hyper.data import array_records, prepared, ptb
 
 # As in Mikolov's files: a blank at both ends of every line.
 WORDS = {
@@ -99,7 +99,7 @@ def test_line_ends_of_another_system_do_no_harm(tmp_path):
 
 
 def test_order_over_several_records(tmp_path, monkeypatch):
-  monkeypatch.setattr(prepared, 'RECORD_BYTES', 100)
+  monkeypatch.setattr(array_records, 'RECORD_BYTES', 100)
   write(tmp_path, make_files('word'))
   assert load_all(tmp_path) == TEXT
 

@@ -162,8 +162,8 @@ def make_archive(path, link=''):
       archive.addfile(member)
 
 
-def read_archive(path, file=None):
-  with raw_files.unpacking(str(path), file) as files:
+def read_archive(path, file=None, most=10**6):
+  with raw_files.unpacking(str(path), most, file) as files:
     return {name: len(file.read()) for name, file in files}
 
 
@@ -186,3 +186,31 @@ def test_a_damaged_archive_is_named(tmp_path):
   make_archive(path, link='nowhere')
   with pytest.raises(ValueError, match=r'x\.tgz is a damaged archive'):
     read_archive(path)
+
+
+@pytest.mark.parametrize('kind', ['large file', 'large name', 'many files'])
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, kind):
+  path = tmp_path / 'x.tgz'
+  with tarfile.open(path, 'w:gz', format=tarfile.PAX_FORMAT) as archive:
+    for k in range(20 if kind == 'many files' else 1):
+      member = tarfile.TarInfo(f'{k}')
+      if kind == 'large name':
+        member.pax_headers = {'comment': 'x' * 200_000}
+      member.size = {'large file': 200_000, 'many files': 9_000}.get(kind, 0)
+      archive.addfile(member, io.BytesIO(bytes(member.size)))
+  assert path.stat().st_size < 5_000
+  with pytest.raises(ValueError, match=r'x\.tgz has, unpacked, more than the'):
+    read_archive(path, most=100_000)
+  assert read_archive(path, most=300_000)
+
+
+def test_lines_end_at_line_ends_and_some_time():
+  file = io.BytesIO(b'a\nb\r\n\x85c\n\nd')
+  found = list(raw_files.lines(file, 'it'))
+  assert found == [b'a\n', b'b\r\n', b'\x85c\n', b'\n', b'd']
+  longest = raw_files.LONGEST_LINE
+  endless = io.BytesIO(b'x' * (longest - 1) + b'\n' + b'y' * (longest + 1))
+  lines = raw_files.lines(endless, 'it')
+  assert len(next(lines)) == longest
+  with pytest.raises(ValueError, match='it has a line of more than 1,048,576'):
+    next(lines)

@@ -1,0 +1,241 @@
+"""Array records on the disk, by tensorflow-datasets and without TensorFlow."""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import json
+import logging as python_logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from absl import logging
+
+from hyper.data import progress
+
+# A record is this long: tfds is slow on many small ones.
+RECORD_BYTES = 2**20
+# Of records that come one by one: how many a file holds, or one write.
+FILE_RECORDS, CHUNK_RECORDS = 2**20, 10_000
+# What may stand in features.json, from which tfds imports classes.
+CLASSES = {
+  f'tensorflow_datasets.core.features.{name}'
+  for name in (
+    'features_dict.FeaturesDict',
+    'tensor_feature.Tensor',
+    'text_feature.Text',
+  )
+}
+
+Arrays = dict[str, np.ndarray]
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Described:
+  """A data set as tfds notes it beside the records.
+
+  Attributes:
+    name: folder of the prepared copy, in snake case.
+    version: 'major.minor.patch'.
+    description: one sentence.
+    homepage: address of the data or its paper.
+    citation: the paper to cite.
+  """
+
+  name: str
+  version: str
+  description: str
+  homepage: str = ''
+  citation: str = ''
+
+
+def write_arrays(
+  source: Described, splits: Mapping[str, Arrays], root: str
+) -> None:
+  """Writes the arrays of every split below `root`, whole or not at all."""
+  with _quiet_tfds() as tfds, tempfile.TemporaryDirectory() as downloads:
+    features = _features(tfds, next(iter(splits.values())))
+    records = {split: _records(arrays) for split, arrays in splits.items()}
+    builder = _make_builder(tfds, source, features, records, root)
+    builder.download_and_prepare(download_dir=downloads)
+
+
+def write_records(
+  source: Described,
+  splits: Mapping[str, Iterator[dict[str, bytes]]],
+  fields: Iterable[str],
+  root: str,
+) -> None:
+  """Writes records as they come, elsewhere, then renames the folder.
+
+  The builder's own way of writing, that of `write_arrays`, holds a split in
+  memory, and needs TensorFlow for one of more than a gigabyte.
+  """
+  os.makedirs(root, exist_ok=True)
+  elsewhere = tempfile.mkdtemp(prefix='incomplete.', dir=root)
+  try:
+    with _quiet_tfds() as tfds:
+      features = {field: tfds.features.Text() for field in fields}
+      builder = _make_builder(
+        tfds, source, tfds.features.FeaturesDict(features), {}, elsewhere
+      )
+      os.makedirs(builder.info.data_dir)
+      writer = tfds.core.SequentialWriter(
+        builder.info, FILE_RECORDS, file_format='array_record'
+      )
+      writer.initialize_splits(list(splits))
+      for split, records in splits.items():
+        action = f'Preparing {split} of {source.name}'
+        for chunk in progress.logged(_chunks(records), action, size=len):
+          writer.add_examples({split: chunk})
+      writer.close_all()
+      os.makedirs(os.path.join(root, source.name), exist_ok=True)
+      os.rename(
+        builder.info.data_dir, os.path.join(root, source.name, source.version)
+      )
+  finally:
+    shutil.rmtree(elsewhere, ignore_errors=True)
+
+
+def _chunks(records: Iterator[T]) -> Iterator[list[T]]:
+  while chunk := list(itertools.islice(records, CHUNK_RECORDS)):
+    yield chunk
+
+
+def read_arrays(folder: str, split: str) -> Arrays:
+  """Returns the arrays of a split of the copy in `folder`.
+
+  Raises:
+    ValueError: the copy is damaged.
+  """
+  with _opened(folder) as builder:
+    records = builder.as_data_source(split)
+    records = records.__getitems__(range(len(records)))
+  return {
+    key: np.concatenate([record[key] for record in records])
+    for key in sorted(builder.info.features)  # else in the order of a hash
+  }
+
+
+def open_records(folder: str, split: str) -> Sequence[dict[str, bytes]]:
+  """Returns the records of a split in `folder`, which are read when asked for.
+
+  `__getitems__` takes a list of numbers.
+
+  Raises:
+    ValueError: the copy is damaged.
+  """
+  with _opened(folder) as builder:
+    return builder.as_data_source(split)
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[Any]:
+  """Gives the builder of a copy that is ours; names the copy in errors."""
+  with _quiet_tfds() as tfds:
+    try:
+      _check_features(os.path.join(folder, 'features.json'))
+      yield tfds.builder_from_directory(folder)
+    except Exception as error:  # array_record and protobuf raise all sorts
+      raise ValueError(
+        f'cannot read the prepared copy in {folder} ({error}). If it is '
+        'damaged, delete that folder to have it prepared again.'
+      ) from error
+
+
+def _check_features(path: str) -> None:
+  """Raises a ValueError where a file names a class that we do not write."""
+
+  def check(fields: dict[str, Any]) -> dict[str, Any]:
+    named = {
+      fields[key] for key in ('pythonClassName', 'type') if key in fields
+    }
+    if foreign := named - CLASSES:
+      raise ValueError(f'{path} names {foreign.pop()!r}')
+    return fields
+
+  with open(path, encoding='utf-8') as file:
+    json.load(file, object_hook=check)
+
+
+def _make_builder(
+  tfds: Any,
+  source: Described,
+  features: Any,
+  records: Mapping[str, Iterator],
+  root: str,
+) -> Any:
+  """Returns a tfds builder that writes `records`, numbered, of each split."""
+
+  class Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self):
+      """Does nothing: no network, no temporary folder left behind."""
+
+  class Builder(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+  ):
+    name = source.name
+    VERSION = tfds.core.Version(source.version)
+
+    def _info(self):
+      return Info(
+        builder=self,
+        description=source.description,
+        homepage=source.homepage,
+        citation=source.citation,
+        features=features,
+        disable_shuffling=True,  # tfds would scramble a text
+      )
+
+    def _split_generators(self, dl_manager):
+      return records
+
+    def _generate_examples(self):
+      raise NotImplementedError('the generators come from _split_generators')
+
+  return Builder(data_dir=root, file_format='array_record')
+
+
+def _features(tfds: Any, arrays: Arrays) -> Any:
+  """Returns the tfds features: raw bytes, any number along axis 0."""
+  return tfds.features.FeaturesDict(
+    {
+      key: tfds.features.Tensor(
+        shape=(None, *array.shape[1:]), dtype=array.dtype, encoding='bytes'
+      )
+      for key, array in arrays.items()
+    }
+  )
+
+
+def _records(arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
+  """Cuts every array into the same number of pieces, in order."""
+  size = sum(array.nbytes for array in arrays.values())
+  number = max(1, -(-size // RECORD_BYTES))
+  pieces = [np.array_split(array, number) for array in arrays.values()]
+  for index, piece in enumerate(zip(*pieces, strict=True)):
+    yield index, dict(zip(arrays, piece, strict=True))
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[Any]:
+  """Imports tfds; keeps its bars, prints and log lines off the console."""
+  import tensorflow_datasets as tfds  # slow, and most modules do without
+
+  def is_news(record: python_logging.LogRecord) -> bool:
+    is_ours = 'tensorflow_datasets' not in record.pathname
+    return is_ours or record.levelno >= python_logging.ERROR
+
+  tfds.disable_progress_bar()
+  logger = logging.get_absl_logger()
+  logger.addFilter(is_news)
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield tfds
+  finally:
+    logger.removeFilter(is_news)
