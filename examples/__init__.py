@@ -1,0 +1,1 @@
+"""Short programs that use hyper, each run by the tests."""

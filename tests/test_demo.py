@@ -1,0 +1,32 @@
+"""The last word of `make demo`."""
+
+import json
+import pathlib
+
+from configs import ptb_lstm
+from examples import demo
+from hyper import configuration
+from hyper.tasks import make_task
+
+
+def test_it_compares_and_names_files_and_commands(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.chdir(tmp_path)
+  folder = pathlib.Path('runs')
+  for name, bpc in (('lstm', 3.0), ('hyperlstm', 2.5)):
+    workdir = folder / name
+    workdir.mkdir(parents=True)
+    config = ptb_lstm.get_config('embedded')
+    make_task(config, 'data', str(workdir))  # keeps the vocabulary
+    configuration.save(config, str(workdir))
+    (workdir / 'test.json').write_text(json.dumps({'bpc': bpc}))
+  demo.main(folder)
+  printed = capsys.readouterr().out
+  lines = printed.splitlines()
+  scores = [float(line.split()[0]) for line in lines[2:5]]
+  assert scores[:2] == [2.5, 3.0] and 4 < scores[2] < 6
+  assert 'LSTM of the same size' in lines[3]
+  assert '  runs/curves.png' in lines
+  assert sum('python' in line for line in lines) == len(demo.NEXT) == 3
+  assert '--workdir=runs/pen' in lines[-1]
