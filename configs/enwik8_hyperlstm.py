@@ -4,8 +4,9 @@
 
 The layer-norm HyperLSTM with 1800 units, a hyper LSTM of 256 and embeddings of
 size 64. Variants: `:no_layer_norm`, `:2048` (units, with a hyper LSTM of 512,
-more dropout and longer windows) and `:embedded`, small and without data.
-Differs from enwik8_lstm.py, which says how to use a prefix, in the cell alone.
+more dropout and longer windows), `:embedded`, small and without data, and
+`:text`, as small, on text of your own. Differs from enwik8_lstm.py, which says
+how to use a prefix, in the cell alone.
 
 Paper: 1.353 bpc on test, `:no_layer_norm` 1.391, `:2048` 1.340. Measured so
 far: no variant at this size. Of 256 units, hyper 64, N_z 4, on a prefix of 4 MB
@@ -15,12 +16,17 @@ after 2,000 steps of 128 x 100 symbols: 2.045 bpc (29 minutes on one CPU core).
 from ml_collections import ConfigDict
 
 from configs import enwik8_lstm
-from configs.ptb_lstm import EMBEDDED
+from configs.ptb_lstm import EMBEDDED, TEXT
 from configs.shared import HYPERLSTM, NO_LAYER_NORM, Fields, configure, grid
 
 CELL = HYPERLSTM | {'units': 1800, 'hyper_units': 256, 'embedding_size': 64}
 RECIPE = enwik8_lstm.RECIPE | {
   'model': enwik8_lstm.RECIPE['model'] | {'cell': CELL}
+}
+SMALL = {
+  'model.cell.units': 192,
+  'model.cell.hyper_units': 48,
+  'model.cell.embedding_size': 16,
 }
 VARIANTS = {
   '': {},
@@ -32,12 +38,8 @@ VARIANTS = {
     'model.cell.dropout_rate': 0.15,
     'model.cell.hyper_dropout_rate': 0.15,
   },
-  'embedded': EMBEDDED
-  | {
-    'model.cell.units': 192,
-    'model.cell.hyper_units': 48,
-    'model.cell.embedding_size': 16,
-  },
+  'embedded': EMBEDDED | SMALL,
+  'text': TEXT | SMALL,
 }
 
 

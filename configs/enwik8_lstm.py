@@ -3,8 +3,9 @@
   python train.py --config=configs/enwik8_lstm.py --workdir=runs/enwik8_lstm
 
 Variants: `:2000` (units), `:layer_norm` (with recurrent dropout, which the
-plain LSTMs of Table 4 lack) and `:embedded`, small and without data. Differs
-from ptb_lstm.py in the fields below.
+plain LSTMs of Table 4 lack), `:embedded`, small and without data, and `:text`,
+as small, on text of your own. Differs from ptb_lstm.py, which says how to give
+a text, in the fields below.
 
 A prefix of the file, with its own split, serves for short runs:
 `--config.data.prefix_bytes=4154064`.
@@ -20,7 +21,7 @@ global norm, and that the state goes on from window to window.
 from ml_collections import ConfigDict
 
 from configs import ptb_lstm
-from configs.ptb_lstm import EMBEDDED
+from configs.ptb_lstm import EMBEDDED, SMALL, TEXT
 from configs.shared import LSTM, Fields, configure, grid, scaled
 
 RECIPE = ptb_lstm.RECIPE | {
@@ -41,7 +42,8 @@ VARIANTS = {
   '': {},
   '2000': {'model.cell.units': 2000},
   'layer_norm': {'model.cell.layer_norm': True, 'model.cell.dropout_rate': 0.1},
-  'embedded': EMBEDDED | {'model.cell.units': 256},
+  'embedded': EMBEDDED | SMALL,
+  'text': TEXT | SMALL,
 }
 
 

@@ -4,8 +4,9 @@
 
 The layer-norm HyperLSTM with 1000 units, a hyper LSTM of 128 and embeddings of
 size 4. Variants: `:no_layer_norm`, `:large_embedding` (16, more dropout),
-`:two_layer` (of the large embedding, still more dropout), and `:embedded`,
-small and without data. Differs from ptb_lstm.py in the cell alone.
+`:two_layer` (of the large embedding, still more dropout), `:embedded`, small
+and without data, and `:text`, as small, on text of your own. Differs from
+ptb_lstm.py, which says how to give a text, in the cell alone.
 
 Paper: 1.250 bpc on test, `:no_layer_norm` 1.265, `:large_embedding` 1.233.
 Measured so far: no variant at this size. Of 256 units, hyper 64, after 2,000
@@ -16,12 +17,13 @@ steps: 1.681 and 1.680 bpc (two seeds, 28 minutes on one CPU core),
 from ml_collections import ConfigDict
 
 from configs import ptb_lstm
-from configs.ptb_lstm import DROPOUT, EMBEDDED
+from configs.ptb_lstm import DROPOUT, EMBEDDED, TEXT
 from configs.shared import HYPERLSTM, NO_LAYER_NORM, Fields, configure, grid
 
 RECIPE = ptb_lstm.RECIPE | {
   'model': ptb_lstm.RECIPE['model'] | {'cell': HYPERLSTM}
 }
+SMALL = {'model.cell.units': 192, 'model.cell.hyper_units': 48}
 VARIANTS = {
   '': {},
   'no_layer_norm': NO_LAYER_NORM,
@@ -34,8 +36,8 @@ VARIANTS = {
     'model.cell.embedding_size': 16,
     **dict.fromkeys(DROPOUT, 0.2),
   },
-  'embedded': EMBEDDED
-  | {'model.cell.units': 192, 'model.cell.hyper_units': 48},
+  'embedded': EMBEDDED | SMALL,
+  'text': TEXT | SMALL,
 }
 
 

@@ -287,7 +287,12 @@ def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
 
 
 _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
-  'char_lm': {'data': {'prefix_bytes': 0}},
+  'char_lm': {
+    'data': {
+      **{'prefix_bytes': 0, 'files': (), 'split': (0.9, 0.05, 0.05)},
+      'symbols': 'bytes',
+    },
+  },
   'classify': {
     'data': {'mean': (0.0,), 'deviation': (1.0,), 'flip': False},
     'l2_rate': 0.0,

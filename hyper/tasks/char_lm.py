@@ -21,6 +21,7 @@ from hyper.data import (
   embedded,
   enwik8,
   fingerprints,
+  own_text,
   ptb,
   run_files,
   vocabulary,
@@ -37,11 +38,17 @@ SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'ptb': ptb.load,
   'enwik8': enwik8.load,
+  'text': own_text.load,
   'embedded': embedded.load_text,
 }
 NUMBERS: tuple[str, ...] = ()
 # The fields of config.data that only one source reads.
-FIELDS = {'ptb': (), 'enwik8': ('prefix_bytes',), 'embedded': ()}
+FIELDS: dict[str, tuple[str, ...]] = {
+  'ptb': (),
+  'enwik8': ('prefix_bytes',),
+  'text': ('files', 'split', 'symbols'),
+  'embedded': (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +64,7 @@ class TextData:
     eval_warmup_steps: symbols read, and not scored, before each stream.
     prefix_bytes: of enwik8, the length of the prefix that is used, with a split
       of its own; 0 is the whole file.
+    files, split, symbols: of text of one's own, see `own_text.load`.
   """
 
   source: str
@@ -65,9 +73,14 @@ class TextData:
   eval_streams: int
   eval_warmup_steps: int
   prefix_bytes: int = 0
+  files: tuple[str, ...] = ()
+  split: tuple[float, ...] = (0.9, 0.05, 0.05)
+  symbols: str = 'bytes'
 
   def __post_init__(self) -> None:
     check_source(self, FIELDS)
+    if self.source == 'text':
+      own_text.check(self.files, self.split, self.symbols)
     check_positive(
       'config.data',
       batch_size=self.batch_size,
@@ -81,7 +94,7 @@ class TextData:
       )
 
   def load(self, data_dir: str, split: str) -> np.ndarray:
-    """Returns the bytes of a split, uint8 [n]."""
+    """Returns the symbols of a split: bytes, or code points of characters."""
     fields = {name: getattr(self, name) for name in FIELDS[self.source]}
     return TEXTS[self.source](data_dir, split, **fields)['text']
 
@@ -205,11 +218,27 @@ class CharLM:
   def describe(self) -> list[str]:
     """Sizes of the splits, and what knowing only frequencies would score."""
     sizes = [f'{split} {len(self._symbols(split)):,}' for split in SPLITS]
+    kind = self.data.symbols if self.data.source == 'text' else 'characters'
     return [
-      f'text {self.data.source}: {", ".join(sizes)} characters, '
+      f'text {self.data.source}: {", ".join(sizes)} {kind}, '
       f'{len(self.vocabulary)} symbols',
+      *self._describe_unseen(),
       f'unigram entropy {self.unigram_bpc("validation"):.3f} bpc (what the '
       'frequencies of the training text alone score on validation)',
+    ]
+
+  def _describe_unseen(self) -> list[str]:
+    seen = np.zeros(len(self.vocabulary), bool)
+    seen[self._symbols('train')] = True
+    if seen.all():
+      return []
+    places = [
+      f'{int((~seen[self._symbols(split)]).sum()):,} places of {split}'
+      for split in SPLITS[1:]
+    ]
+    return [
+      f'{int((~seen).sum())} symbols are not in the training text '
+      f'({" and ".join(places)}); they are scored, but cannot be learned'
     ]
 
   def unigram_bpc(self, split: str) -> float:

@@ -46,6 +46,9 @@ def text_data(source, **fields):
     ('enwik9', {}, "'enwik9'; allowed: ptb, enwik8"),
     ('enwik8:4154064', {}, "'enwik8:4154064'; allowed"),
     ('ptb', {'prefix_bytes': 9}, "'ptb' does not read; set it to 0"),
+    ('ptb', {'symbols': 'characters'}, "'ptb' does not read; .* 'text'"),
+    ('text', {}, r'files is \(\); give the name of one text file'),
+    ('text', {'files': ('a',), 'split': (0.9, 0.1)}, 'split is .* shares'),
   ],
 )
 def test_a_source_and_its_fields_are_checked(source, fields, message):
@@ -74,6 +77,35 @@ def test_a_task_on_a_prefix_of_enwik8(tmp_path, monkeypatch):
   assert 'train 3,600, validation 200, test 200' in task.describe()[0]
   batch = next(task.batches('test', 0, 0))
   assert batch['mask'].sum() > 0
+
+
+@pytest.mark.parametrize('symbols', ['bytes', 'characters'])
+def test_a_task_on_text_of_ones_own(tmp_path, symbols):
+  parts = ['été ' * 500, 'Été, ' * 100, 'ètè ' * 100]
+  for name, text in zip('abc', parts, strict=True):
+    (tmp_path / name).write_text(text, encoding='utf-8')
+  config = config_of('ptb_hyperlstm', 'text').unlock()
+  config.data.files, config.data.symbols = ('a', 'b', 'c'), symbols
+  config.data.batch_size = 4
+  task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
+  # As bytes: of É and of è the second ones, and the comma.
+  sizes, unseen, *_ = task.describe()
+  count = 2000 if symbols == 'characters' else 3000
+  assert f'text text: train {count:,}, ' in sizes and f' {symbols}, ' in sizes
+  assert unseen.startswith('3 symbols are not in the training text (200 places')
+  assert '200 places of test' in unseen
+  again = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
+  for split in ('train', 'validation', 'test'):
+    batch = next(task.batches(split, 0, 0))
+    assert batch['mask'].any()
+    assert again.fingerprint(split) == task.fingerprint(split)
+  numbers = task.encode('té', 'it')
+  assert task.vocabulary.to_bytes(numbers).decode() == 'té'
+  old = task.fingerprint('test')
+  (tmp_path / 'c').write_text('ètè ' * 99 + 'été ', encoding='utf-8')
+  changed = CharLM(config, str(tmp_path), str(tmp_path / 'run2'))
+  assert changed.fingerprint('test') != old
+  assert changed.fingerprint('train') == task.fingerprint('train')
 
 
 @pytest.mark.parametrize('source, read', [('ptb', 'a_b'), ('embedded', 'a b')])
