@@ -2,14 +2,18 @@
 
 import fnmatch
 import importlib
+import importlib.util
 import pathlib
 import re
+import types
 import urllib.parse
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+
+from hyper.runs import loop, metrics
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = {
@@ -138,3 +142,31 @@ def test_a_hypernetwork_runs_and_its_baked_form_agrees():
   assert names['tiles'] == 2 + 8
   assert names['y_each'].shape == y.shape
   assert abs(names['y_each'] - y).max() > 0.1
+
+
+def load_python(page: str, name: str, folder) -> types.ModuleType:
+  """The module that a page shows after `name`."""
+  (block,) = re.findall(
+    rf'^`{name}`:\n\n```python\n(.*?)^```$', PAGES[page], re.M | re.S
+  )
+  path = folder / pathlib.Path(name).name
+  path.write_text(block, encoding='utf-8')
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.mark.slow
+def test_the_task_of_the_page_is_trained(tmp_path):
+  page = 'docs/adding_a_task.md'
+  task = load_python(page, 'hyper/tasks/copying.py', tmp_path)
+  recipe = load_python(page, 'configs/copying_hyperlstm.py', tmp_path)
+  config = recipe.get_config().unlock()
+  config.update_from_flattened_dict(
+    {'model.cell.units': 8, 'train_steps': 3, 'eval_every_steps': 3}
+  )
+  workdir = str(tmp_path / 'run')
+  assert loop.train(task.Copying, config.lock(), workdir, '') == 0
+  (scores,) = metrics.read(workdir)
+  assert scores['split'] == 'validation' and 0 < scores['error'] <= 100
