@@ -6,10 +6,13 @@ unknown.
 """
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from hyper import configuration, paper
+from hyper import paper
 
 # Fields that leave a score what it is, but for chance.
 IRRELEVANT = (
@@ -33,13 +36,30 @@ def load(name: str) -> ConfigDict | None:
   return module.get_config(variant)
 
 
-def changes(recipe: ConfigDict, config: ConfigDict) -> list[str]:
-  """Returns `path: old -> new` for each field that may change the score."""
-  return [
-    line
-    for line in configuration.difference(recipe, config)
-    if line.partition(':')[0] not in IRRELEVANT
-  ]
+def changes(
+  recipe: ConfigDict, config: ConfigDict
+) -> dict[str, tuple[Any, Any]]:
+  """Returns `(old, new)` for each field that may change the score.
+
+  A field that one of the two lacks counts as None.
+  """
+  before, after = (flatten_dict(x.to_dict(), sep='.') for x in (recipe, config))
+  return {
+    field: (before.get(field), after.get(field))
+    for field in sorted(before | after)
+    if field not in IRRELEVANT and before.get(field) != after.get(field)
+  }
+
+
+def in_words(changed: Mapping[str, tuple[Any, Any]]) -> str:
+  """Returns changes on one line.
+
+  >>> in_words({'model.layers': (1, 2)})
+  'model.layers 1 -> 2'
+  """
+  return ', '.join(
+    f'{field} {old} -> {new}' for field, (old, new) in changed.items()
+  )
 
 
 def describe(config: ConfigDict) -> str:
@@ -55,4 +75,4 @@ def describe(config: ConfigDict) -> str:
   changed = changes(recipe, config)
   if not changed:
     return line
-  return f'{line}; not of this config, which differs in {", ".join(changed)}'
+  return f'{line}; not of this config, which differs in {in_words(changed)}'

@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
-COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export')
+COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export', 'hyper.compare')
 TILES = (
   *('hyper.main_network', 'hyper.grids', 'hyper.embeddings', 'hyper.tiles'),
 )
@@ -39,7 +39,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.decode': ('hyper.losses',),
   'hyper.configuration': (),
   'hyper.paper': (),
-  'hyper.recipes': ('hyper.paper', *CONFIGURATION),
+  'hyper.recipes': ('hyper.paper',),
   'hyper.weights': (),
   'hyper.runs': ('hyper.runs', 'hyper.recipes', *CONFIGURATION),
   'hyper.trained': ('hyper.tasks', 'hyper.runs', *CONFIGURATION),

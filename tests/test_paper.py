@@ -153,8 +153,8 @@ def test_a_changed_config_says_in_what_it_differs():
   config = get('mnist_cnn').copy_and_resolve_references()
   config.train_steps, config.optimizer.beta1 = 10, 0.8
   assert recipes.describe(config).endswith(
-    'not of this config, which differs in optimizer.beta1: 0.9 -> 0.8, '
-    'train_steps: 2750 -> 10'
+    'not of this config, which differs in optimizer.beta1 0.9 -> 0.8, '
+    'train_steps 2750 -> 10'
   )
 
 

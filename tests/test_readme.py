@@ -35,7 +35,9 @@ def test_the_generated_weights_are_those_of_the_baked_network():
 
 
 def test_figures_of_the_paper_are_those_of_its_tables():
-  rows = re.findall(r'^\|.*\| `(\w+)\.py` \| ([-\d.,]+) (\S+)', README, re.M)
+  rows = re.findall(
+    r'^\|.*\| `(\w+)\.py` \| ([-\d.,]+) ([^|]+) \|', README, re.M
+  )
   assert len(rows) == 8
   for config, printed, unit in rows:
     table, row = paper.find(config)

@@ -22,6 +22,7 @@ def start(
   main: Callable[..., int | None],
   define_flags: Callable[[], None],
   choices: Mapping[str, Collection[str]] = MappingProxyType({}),
+  operands: str = '',
 ) -> None:
   """Runs a command and exits with its status.
 
@@ -31,12 +32,16 @@ def start(
     choices: where there are any, one of them is the command's only argument,
       which `main` is called with, and each has the flags that it reads.
       Otherwise there are no arguments.
+    operands: what the arguments are, such as 'run folders', if there is at
+      least one of them; `main` is called with their list.
   """
   others = set(flags.FLAGS)
   define_flags()
   own = set(flags.FLAGS) - others
 
   def run(argv: list[str]) -> int:
+    if operands:
+      return checked(main, [required(argv[1:], operands)])
     given = arguments(argv[1:], choices)
     for choice in given:
       check_unread(choice, own - {*choices[choice]}, choices[choice])
@@ -119,7 +124,14 @@ def prepare_output(path: str, endings: Collection[str] = ()) -> None:
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
 
 
-def checked(main: Callable[..., int | None], given: list[str]) -> int:
+def required(given: list[str], operands: str) -> list[str]:
+  """Returns the arguments, paths, if there are any; otherwise exits."""
+  if not given:
+    sys.exit(f'error: give {operands} (--help explains the flags)')
+  return expanded(given)
+
+
+def checked(main: Callable[..., int | None], given: list[Any]) -> int:
   """The exit status of a command; an expected error is said in one line."""
   try:
     return main(*given) or 0

@@ -1,0 +1,1 @@
+"""Runs beside the paper and beside each other; `python -m hyper.compare`."""

@@ -1,0 +1,80 @@
+"""Holds runs against the paper and against each other.
+
+  python -m hyper.compare runs/ptb_lstm runs/ptb_hyper
+  python -m hyper.compare results --format=markdown
+  python -m hyper.compare results --paper
+  python -m hyper.compare runs --curves=curves.png --html=runs.html
+  python -m hyper.compare results --readme=README.md
+
+Folders are run folders or have run folders in them. Runs that differ in their
+seed alone are one row, with the mean and the deviation of their scores at the
+best validation score. A score on test is there once evaluate.py has run.
+"""
+
+import re
+
+from absl import flags
+
+from hyper.compare import curves, entries, finished, page, tables
+from hyper.compare.entries import Entry
+from hyper.compare.formats import FORMATS, markdown
+from hyper.runs import commands
+
+FLAGS = flags.FLAGS
+MARKED = re.compile(r'(<!-- results -->\n).*?(<!-- /results -->)', re.S)
+
+
+def main(folders: list[str]) -> None:
+  """Prints tables of the runs in the folders, and writes what is asked for."""
+  commands.prepare_output(FLAGS.curves, ('png', 'svg', 'pdf'))
+  commands.prepare_output(FLAGS.html, ('html',))
+  runs = [finished.read(workdir) for workdir in finished.find(folders)]
+  found = entries.group(runs)
+  if FLAGS.curves:
+    curves.draw(found, FLAGS.curves)
+  if FLAGS.html:
+    page.write(found, folders, FLAGS.html)
+  if FLAGS.readme:
+    update(FLAGS.readme, found)
+  grids = tables.rows_of_the_paper if FLAGS.paper else tables.compare
+  for grid in grids(found):
+    print(FORMATS[FLAGS.format](grid))
+
+
+def update(path: str, found: list[Entry]) -> None:
+  """Writes the table of eight rows between the marks in a Markdown file.
+
+  Raises:
+    ValueError: the file does not have the marks.
+  """
+  with open(path, encoding='utf-8') as file:
+    text = file.read()
+  if not MARKED.search(text):
+    raise ValueError(
+      f'{path} has no place for the table; put the lines <!-- results --> and '
+      '<!-- /results --> where it belongs.'
+    )
+  table = markdown(tables.readme(found))
+  with open(path, 'w', encoding='utf-8') as file:
+    file.write(MARKED.sub(lambda found: f'{found[1]}{table}{found[2]}', text))
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_enum('format', 'terminal', list(FORMATS), 'Of the tables.')
+  flags.DEFINE_bool(
+    'paper', False, 'Every row of the paper: its command, what is missing.'
+  )
+  flags.DEFINE_string(
+    'curves', '', 'Picture of validation over steps and over time.'
+  )
+  flags.DEFINE_string(
+    'html', '', 'Page with tables, curves and the pictures in the folders.'
+  )
+  flags.DEFINE_string(
+    'readme', '', 'Markdown file whose marked table of results is replaced.'
+  )
+
+
+if __name__ == '__main__':
+  commands.start(main, define_flags, operands='run folders')

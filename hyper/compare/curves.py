@@ -1,0 +1,55 @@
+"""Validation scores over steps and over time, as arrays."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from hyper.compare.entries import Entry
+from hyper.compare.finished import MEASURES, PAUSE, SELECTION, Run
+from hyper.compare.tables import title_of
+from hyper.drawing import progress
+from hyper.drawing.progress import Curve
+
+
+def draw(entries: Sequence[Entry], path: str) -> None:
+  """Draws the curves of all entries, a row of two panels for each data set.
+
+  Raises:
+    ValueError: no run has been evaluated.
+  """
+  panels = collect(entries)
+  if not panels:
+    raise ValueError('no run has been evaluated yet; there are no curves.')
+  progress.draw(panels, path)
+
+
+def collect(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
+  """Returns the curves of each data set, by its title."""
+  panels = {}
+  for title, group in itertools.groupby(entries, title_of):
+    curves = [curve_of(run) for entry in group for run in entry.runs]
+    if found := [curve for curve in curves if curve.steps]:
+      panels[title] = found
+  return panels
+
+
+def curve_of(run: Run) -> Curve:
+  """Returns the validation score that decides, over steps and hours."""
+  task = run.config.task
+  metric = SELECTION.get(task, MEASURES[task].metric)
+  hours = hours_of(run)
+  points = [
+    (line['step'], hours[k], line[metric])
+    for k, line in enumerate(run.lines)
+    if line['split'] == 'validation' and metric in line
+  ]
+  columns = zip(*points, strict=True) if points else ((), (), ())
+  return Curve(run.name, metric, *(list(column) for column in columns))
+
+
+def hours_of(run: Run) -> list[float]:
+  """Returns the hours of training at each line, without interruptions."""
+  times = [line['time'] for line in run.lines]
+  gaps = [max(b - a, 0.0) for a, b in itertools.pairwise(times)]
+  longest = PAUSE * run.seconds / max(len(gaps), 1)
+  kept = [gap if gap < longest else 0.0 for gap in gaps]
+  return [x / 3600 for x in itertools.accumulate(kept, initial=0.0)]

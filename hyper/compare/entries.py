@@ -1,0 +1,131 @@
+"""Runs of one config as one entry: means over seeds, beside the paper's row."""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from hyper import paper, recipes
+from hyper.compare.finished import MEASURES, Run
+from hyper.paper import Measure, Row, Table
+
+DIGITS = {'bpc': 3, 'error': 2, 'nats': 0, 'bleu': 2, 'log_perplexity': 3}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """Runs that differ in their seed alone.
+
+  Attributes:
+    runs: at least one.
+  """
+
+  runs: tuple[Run, ...]
+
+  @property
+  def first(self) -> Run:
+    """The run that stands for what all have in common."""
+    return self.runs[0]
+
+  @property
+  def name(self) -> str:
+    """The folders' names."""
+    return ', '.join(run.name for run in self.runs)
+
+  @property
+  def table_row(self) -> tuple[Table, Row] | None:
+    """The paper's row, if the entry is of the data of its table."""
+    return (
+      paper.find(self.first.row) if self.first.has_the_papers_data else None
+    )
+
+  @property
+  def is_the_papers(self) -> bool:
+    """True if the config is the row's, so that its figure applies."""
+    return self.table_row is not None and not self.first.changes
+
+  @property
+  def measure(self) -> Measure:
+    """What is shown: the paper's measure if it is known, else validation.
+
+    A split of another name, such as one of several test sets, stands in for
+    the test part where there is no such part.
+    """
+    wanted = MEASURES[self.first.config.task]
+    splits = [split for split, x in self.first.scores if x == wanted.metric]
+    others = [split for split in splits if split != 'validation']
+    if wanted.split in splits or not splits:
+      return wanted
+    return dataclasses.replace(wanted, split=(others or splits)[0])
+
+  def values(self, measure: Measure) -> list[float]:
+    """The scores of the runs that have one."""
+    key = measure.split, measure.metric
+    return [run.scores[key] for run in self.runs if key in run.scores]
+
+
+def group(runs: Sequence[Run]) -> list[Entry]:
+  """Returns an entry for each config, in the order of the paper's rows.
+
+  Entries of one row stand from the least changed to the most; those without a
+  row stand last.
+  """
+  groups: dict[str, list[Run]] = {}
+  for run in runs:
+    groups.setdefault(identity(run), []).append(run)
+  entries = [Entry(tuple(group)) for group in groups.values()]
+  order = [row.config for table in paper.TABLES for row in table.rows]
+  return sorted(
+    entries,
+    key=lambda entry: (
+      not entry.first.has_the_papers_data,
+      order.index(entry.first.row) if entry.first.row else len(order),
+      len(entry.first.changes),
+    ),
+  )
+
+
+def identity(run: Run) -> str:
+  """Returns a text that runs share if they differ in their seed alone."""
+  return run.row + recipes.in_words(recipes.changes(ConfigDict(), run.config))
+
+
+def figure(values: Sequence[float], measure: Measure) -> str:
+  """Returns the mean of values and their deviation, with the unit.
+
+  >>> figure([0.67, 0.84, 0.85], Measure('test', 'error', '% error'))
+  '0.79 ± 0.10 % error'
+  """
+  if not values:
+    return ''
+  text = rounded(statistics.mean(values), measure)
+  if len(values) > 1:
+    text += f' ± {rounded(statistics.stdev(values), measure)}'
+  return f'{text} {measure.unit}'
+
+
+def rounded(value: float, measure: Measure) -> str:
+  """Returns a value with the digits that the paper prints of the measure."""
+  return f'{value:,.{DIGITS[measure.metric]}f}'
+
+
+def printed(row: Row, table: Table, measure: Measure) -> str:
+  """Returns the paper's figure for a measure, as printed; '' if none is."""
+  for column, text in zip(table.measures, row.printed, strict=True):
+    if (column.split, column.metric) == (measure.split, measure.metric):
+      return text
+  return ''
+
+
+def difference(entry: Entry) -> str:
+  """Returns ours less the paper's; '' unless the config is the row's."""
+  values = entry.values(entry.measure)
+  if not (entry.is_the_papers and entry.table_row and values):
+    return ''
+  table, row = entry.table_row
+  text = printed(row, table, entry.measure)
+  if not text:
+    return ''
+  gap = statistics.mean(values) - paper.number(text)
+  return f'{gap:+,.{DIGITS[entry.measure.metric]}f}'

@@ -1,0 +1,232 @@
+"""What a run folder tells of its run, training or done."""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from hyper import configuration, paper, recipes
+from hyper.paper import Measure
+from hyper.runs import metrics
+
+MEASURES = {  # of a task: what the paper reports
+  'char_lm': Measure('test', 'bpc', 'bpc'),
+  'classify': Measure('test', 'error', '% error'),
+  'handwriting': Measure('validation', 'nats', 'nats'),
+  'translate': Measure('test', 'bleu', 'BLEU'),
+}
+SELECTION = {'translate': 'log_perplexity'}  # where it is not that metric
+PAUSE = 10  # a gap this many times the median one is an interruption
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run, as far as its folder knows it.
+
+  Attributes:
+    workdir: its folder.
+    config: as saved.
+    row: the config of the paper's row that the run is of, or of its file; ''
+      if there is none.
+    changes: see `recipes.changes`, from that config to the run's.
+    scores: by split and metric, at the best checkpoint.
+    parameters: how many it trains; 0 if unknown.
+    steps: how many it has taken.
+    seconds: of training, without interruptions.
+    speed: the median, of `unit` a second; 0 if unknown.
+    unit: such as 'characters'.
+    hardware: for people; '' if unknown.
+    lines: of its metrics.
+  """
+
+  workdir: str
+  config: ConfigDict
+  row: str
+  changes: dict[str, tuple[Any, Any]]
+  scores: dict[tuple[str, str], float]
+  parameters: int
+  steps: int
+  seconds: float
+  speed: float
+  unit: str
+  hardware: str
+  lines: list[dict[str, Any]]
+
+  @property
+  def name(self) -> str:
+    """The last part of the folder's path."""
+    return os.path.basename(os.path.normpath(self.workdir))
+
+  @property
+  def has_the_papers_data(self) -> bool:
+    """True if the run is of the data set of its row's table."""
+    found = paper.find(self.row)
+    return found is not None and found[0].data == self.config.data.source
+
+
+def find(folders: Sequence[str]) -> list[str]:
+  """Returns all run folders among the folders and under them.
+
+  Raises:
+    FileNotFoundError: a folder does not exist or has no run.
+  """
+  found: list[str] = []
+  for folder in folders:
+    inside = sorted(
+      root
+      for root, _, files in os.walk(folder)
+      if configuration.CONFIG_FILE in files
+    )
+    if not inside:
+      raise FileNotFoundError(
+        f'{folder} is no run folder, and there is none in it; give folders '
+        f'that have a {configuration.CONFIG_FILE}, or folders of these.'
+      )
+    found += [x for x in inside if x not in found]
+  return found
+
+
+def read(workdir: str) -> Run:
+  """Returns what a run folder knows of its run.
+
+  Raises:
+    ValueError: a file in it is damaged.
+  """
+  config = configuration.load(workdir)
+  record = read_json(os.path.join(workdir, 'run.json'))  # of results/
+  start = (read_lines(os.path.join(workdir, 'starts.jsonl')) or [{}])[-1]
+  row = row_of(config, record.get('command') or start.get('command', ''))
+  recipe = recipes.load(row) if row else None
+  changes = recipes.changes(recipe, config) if recipe else {}
+  lines = read_metrics(workdir)
+  unit, speed = speed_of(lines)
+  return Run(
+    workdir,
+    config,
+    row,
+    changes,
+    scores_of(config.task, lines)
+    | recorded_scores(record)
+    | evaluated(workdir),
+    record.get('parameters') or start.get('parameters', 0),
+    max((line['step'] for line in lines), default=0),
+    seconds_of(lines),
+    speed,
+    unit,
+    record.get('hardware') or hardware_of(start),
+    lines,
+  )
+
+
+def row_of(config: ConfigDict, command: str) -> str:
+  """Returns the config of the paper's row that a run is closest to.
+
+  Args:
+    config: of the run; its field `paper` names the row.
+    command: that started the run; decides for runs without that name, by the
+      config file that it names.
+  """
+  named = re.search(r'--config=(?:\S*/)?(\w+)\.py(:\w+)?', command)
+  names = [config.paper]
+  if named:
+    shipped = recipes.load(named[1] + (named[2] or ''))
+    names += [shipped.paper if shipped else '', named[1]]
+  return next((name for name in names if paper.find(name)), '')
+
+
+def read_metrics(workdir: str) -> list[dict[str, Any]]:
+  """Returns the lines of a run's metrics; none if it has not begun to train."""
+  try:
+    return metrics.read(workdir)
+  except FileNotFoundError:
+    return []
+
+
+def scores_of(
+  task: str, lines: Sequence[dict[str, Any]]
+) -> dict[tuple[str, str], float]:
+  """Returns the validation scores where the metric that decides was best."""
+  metric = SELECTION.get(task, MEASURES[task].metric)
+  found = [x for x in lines if x['split'] == 'validation' and metric in x]
+  if not found:
+    return {}
+  best = min(found, key=lambda line: line[metric])
+  values = {k: x for k, x in best.items() if k not in metrics.RESERVED}
+  return {('validation', name): value for name, value in values.items()}
+
+
+def recorded_scores(record: dict[str, Any]) -> dict[tuple[str, str], float]:
+  """Returns the scores that a file run.json holds."""
+  return {
+    (split, metric): value
+    for split, scores in record.get('scores_at_best_validation', {}).items()
+    for metric, value in scores.items()
+    if isinstance(value, float) and metric != 'checkpoint'
+  }
+
+
+def evaluated(workdir: str) -> dict[tuple[str, str], float]:
+  """Returns the scores that evaluate.py left in a run folder.
+
+  Of evaluations with changed fields none counts; of others the last one does.
+  """
+  scores: dict[tuple[str, str], float] = {}
+  for line in read_lines(os.path.join(workdir, 'evaluations.jsonl')):
+    if not line.get('set'):
+      values = {k: x for k, x in line.items() if isinstance(x, float)}
+      scores |= {(line['split'], name): x for name, x in values.items()}
+  return scores
+
+
+def seconds_of(lines: Sequence[dict[str, Any]]) -> float:
+  """Returns the time between the first line and the last, without pauses.
+
+  A gap of more than ten times the median one counts as the median.
+  """
+  times = [line['time'] for line in lines if line['split'] == 'train']
+  gaps = [after - before for before, after in itertools.pairwise(times)]
+  if not gaps:
+    return 0.0
+  median = statistics.median(gaps)
+  return sum(gap if gap < PAUSE * median else median for gap in gaps)
+
+
+def speed_of(lines: Sequence[dict[str, Any]]) -> tuple[str, float]:
+  """Returns what training counts, and the median of it a second."""
+  ending = '_per_second'
+  names = {x for line in lines for x in line if x.endswith(ending)}
+  if not names:
+    return '', 0.0
+  name = min(names)
+  speed = statistics.median(line[name] for line in lines if name in line)
+  return name.removesuffix(ending), speed
+
+
+def hardware_of(start: dict[str, Any]) -> str:
+  """Returns what a run computed on, such as 'cpu (cpu), 2 cores'."""
+  parts = [start.get('devices', '')]
+  if start.get('cores') and '(cpu)' in parts[0]:
+    parts.append(f'{start["cores"]} cores')
+  return ', '.join(parts)
+
+
+def read_json(path: str) -> dict[str, Any]:
+  """Returns the object in a JSON file; {} if there is no such file."""
+  if not os.path.exists(path):
+    return {}
+  with open(path, encoding='utf-8') as file:
+    return json.load(file)
+
+
+def read_lines(path: str) -> list[dict[str, Any]]:
+  """Returns the objects of a file of JSON lines; none if there is no file."""
+  if not os.path.exists(path):
+    return []
+  with open(path, encoding='utf-8') as file:
+    return [json.loads(line) for line in file if line.endswith('}\n')]

@@ -1,0 +1,237 @@
+"""Tables of entries, as plain cells: what any format shows."""
+
+import dataclasses
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hyper import paper, recipes
+from hyper.compare.entries import Entry, difference, figure, printed
+from hyper.paper import Row, Table
+
+HEADER = (
+  *('network', 'paper', 'here', 'difference', "paper's parameters"),
+  *('our parameters', 'steps', 'time', 'speed', 'hardware', 'runs'),
+)
+ROWS_HEADER = (
+  *('network', 'paper', 'measured', 'smaller or shorter', 'missing'),
+  *('parameters', 'computed', 'command'),
+)
+README_HEADER = ('experiment', 'config', 'paper', 'here', 'what ran here')
+README = (  # the rows of the README's table
+  *('mnist_cnn', 'mnist_hyper', 'cifar10_wrn', 'cifar10_hyper_wrn'),
+  *('ptb_hyperlstm', 'enwik8_hyperlstm', 'iam_hyperlstm', 'nmt_hyperlstm'),
+)
+BRIEF = {  # what to say of a field, of its new value and its old one
+  'data.source': 'other data ({})',
+  'data.prefix_bytes': 'the first {:,} bytes',
+  'model.layers': '{} of {} layers',
+  'model.cell.units': '{:,} of {:,} units',
+  'train_steps': '{:,} of {:,} steps',
+}
+SEEDS = 3  # from which on a figure has a deviation worth its name
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """A table of cells.
+
+  Attributes:
+    title: above it.
+    header: of the columns, the ones that matter first.
+    rows: their cells.
+    quoted: numbers of the rows that only quote others.
+    notes: below it, numbered from 1 as cells refer to them.
+  """
+
+  title: str
+  header: tuple[str, ...]
+  rows: tuple[tuple[str, ...], ...]
+  quoted: frozenset[int] = frozenset()
+  notes: tuple[str, ...] = ()
+
+
+def compare(entries: Sequence[Entry]) -> list[Grid]:
+  """Returns a grid for each data set, in the paper's order.
+
+  A figure of the paper stands in parentheses, with a note, beside runs of
+  another config than its own, and then there is no difference.
+  """
+  grids = []
+  for title, group in itertools.groupby(entries, title_of):
+    notes: list[str] = []
+    rows = tuple(cells(entry, notes) for entry in group)
+    grids.append(Grid(title, HEADER, rows, notes=tuple(notes)))
+  return grids
+
+
+def title_of(entry: Entry) -> str:
+  """Returns the data set, with the paper's table if it is that of one."""
+  if entry.table_row:
+    table, _ = entry.table_row
+    return f'{table.title} ({table.label} of the paper)'
+  return f'{entry.first.config.task}, {entry.first.config.data.source}'
+
+
+def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:
+  """Returns the row of an entry, and adds to the notes what it refers to."""
+  first, measure = entry.first, entry.measure
+  name, theirs, count = first.row or first.config.task, '', ''
+  mark = ''
+  if first.changes:
+    changed = recipes.in_words(first.changes)
+    notes.append(f'differs from {first.row} in {changed}')
+    mark = f' [{len(notes)}]'
+  if entry.table_row:
+    table, row = entry.table_row
+    theirs, count = printed(row, table, measure), row.count
+    name = row.name if not first.changes else first.row
+  if theirs and first.changes:
+    theirs = f'({row.name}: {theirs})'
+  return (
+    name + mark,
+    theirs,
+    here(entry),
+    difference(entry),
+    f'({count})' if count and first.changes else count,
+    f'{first.parameters:,}' if first.parameters else '',
+    f'{first.steps:,}',
+    duration(statistics.mean(run.seconds for run in entry.runs)),
+    speed(entry),
+    '; '.join(dict.fromkeys(run.hardware for run in entry.runs)),
+    entry.name,
+  )
+
+
+def here(entry: Entry) -> str:
+  """Returns what was measured, with its split if it is not the paper's."""
+  text = figure(entry.values(entry.measure), entry.measure)
+  return f'{text} ({entry.measure.split})' if text and is_odd(entry) else text
+
+
+def is_odd(entry: Entry) -> bool:
+  """True if the split shown is not the one that the paper reports."""
+  found = entry.table_row
+  return not found or entry.measure.split != found[0].measures[0].split
+
+
+def duration(seconds: float) -> str:
+  """Returns minutes, or hours where these are many; '' for nothing.
+
+  >>> duration(2654), duration(40_000)
+  ('44 min', '11.1 h')
+  """
+  if not seconds:
+    return ''
+  minutes = max(round(seconds / 60), 1)
+  return f'{minutes} min' if minutes < 120 else f'{seconds / 3600:.1f} h'
+
+
+def speed(entry: Entry) -> str:
+  """Returns the mean over the runs of what they count a second."""
+  speeds = [run.speed for run in entry.runs if run.speed]
+  if not speeds:
+    return ''
+  return f'{statistics.mean(speeds):,.0f} {entry.first.unit}/s'
+
+
+def rows_of_the_paper(entries: Sequence[Entry]) -> list[Grid]:
+  """Returns every table of the paper, with what was measured of its rows."""
+  grids = []
+  for table in paper.TABLES:
+    notes: list[str] = []
+    rows = tuple(status(table, row, entries, notes) for row in table.rows)
+    quoted = frozenset(k for k, row in enumerate(table.rows) if row.is_cited)
+    title = f'{table.label}: {table.title}'
+    grids.append(Grid(title, ROWS_HEADER, rows, quoted, tuple(notes)))
+  return grids
+
+
+def status(
+  table: Table, row: Row, entries: Sequence[Entry], notes: list[str]
+) -> tuple[str, ...]:
+  """Returns the row of a network of the paper: what is measured and missing."""
+  figures = paper.in_units(table, row)
+  if not row.config:
+    return row.name, figures, '', '', '', row.count, '', ''
+  own = [x for x in entries if x.table_row == (table, row)]
+  full = [x for x in own if not x.first.changes]
+  changed = [x for x in own if x.first.changes]
+  smaller = []
+  for entry in changed:
+    notes.append(f'{entry.name}: {recipes.in_words(entry.first.changes)}')
+    smaller.append(f'{here(entry)} [{len(notes)}]')
+  computed = f'{row.computed_count:,}'
+  return (
+    *(row.name, figures, ', '.join(here(entry) for entry in full)),
+    *(', '.join(smaller), missing(table, full)),
+    *(row.count, computed, command(row.config)),
+  )
+
+
+def command(config: str) -> str:
+  """Returns the command that trains a config."""
+  file, _, variant = config.partition(':')
+  path = f'configs/{file}.py' + (f':{variant}' if variant else '')
+  return f'python train.py --config={path} --workdir=runs/{file}' + (
+    f'_{variant}' if variant else ''
+  )
+
+
+def missing(table: Table, entries: Sequence[Entry]) -> str:
+  """Returns what the runs of a row's own config still lack."""
+  if not entries:
+    return 'a run of this config'
+  measure = table.measures[0]
+  count = max(len(entry.values(measure)) for entry in entries)
+  if not count:
+    return f'its {measure.split} score (evaluate.py)'
+  return f'{SEEDS - count} more seeds' if count < SEEDS else ''
+
+
+def readme(entries: Sequence[Entry]) -> Grid:
+  """Returns the README's table: eight rows of the paper, and ours."""
+  rows = []
+  for config in README:
+    found = paper.find(config)
+    assert found  # a test holds README against the tables
+    table, row = found
+    file = config.partition(':')[0]
+    unit = table.measures[0].unit
+    own = [entry for entry in entries if entry.first.row == config]
+    rows.append(
+      (
+        f'{table.title}, {row.name}',
+        f'`{file}.py`',
+        f'{row.printed[0]} {unit}',
+        *nearest(own),
+      )
+    )
+  return Grid('', README_HEADER, tuple(rows))
+
+
+def nearest(entries: Sequence[Entry]) -> tuple[str, str]:
+  """Returns the figure of the least changed entry, and what was run."""
+  if not entries:
+    return 'not yet', ''
+  entry = min(entries, key=lambda entry: len(entry.first.changes))
+  seeds = len(entry.values(entry.measure))
+  what = in_brief(entry.first.changes) or 'the whole recipe'
+  return here(entry), what + (f'; {seeds} seeds' if seeds > 1 else '')
+
+
+def in_brief(changes: Mapping[str, tuple[Any, Any]]) -> str:
+  """Returns the changes that matter most, and how many others there are.
+
+  >>> in_brief({'l2_rate': (0.0, 0.1), 'train_steps': (40_000, 2_000)})
+  '2,000 of 40,000 steps, 1 other change'
+  """
+  parts = [
+    text.format(*reversed(changes[field]))
+    for field, text in BRIEF.items()
+    if field in changes
+  ]
+  if others := len(set(changes) - set(BRIEF)):
+    parts.append(f'{others} other change' + 's' * (others > 1))
+  return ', '.join(parts)

@@ -1,0 +1,46 @@
+"""Learning curves over steps and over time, side by side."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """A score while a network is trained.
+
+  Attributes:
+    name: of the run.
+    metric: of the score.
+    steps: at which it was taken, ascending.
+    hours: of training before that.
+    values: of the score.
+  """
+
+  name: str
+  metric: str
+  steps: list[int]
+  hours: list[float]
+  values: list[float]
+
+
+def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
+  """Draws two panels for each entry: its curves over steps and over hours.
+
+  Args:
+    panels: curves by the title of their panels.
+    path: the picture; its ending chooses the format.
+  """
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(12, 3.6 * len(panels)), layout='constrained')
+  rows = figure.subplots(len(panels), 2, squeeze=False)
+  for (left, right), (title, curves) in zip(rows, panels.items(), strict=True):
+    for axes, name in ((left, 'steps'), (right, 'hours')):
+      for curve in curves:
+        style = 'o' if len(curve.steps) == 1 else '-'
+        axes.plot(getattr(curve, name), curve.values, style, label=curve.name)
+      axes.set(xlabel=name, ylabel=f'{curves[0].metric}, validation')
+      axes.grid(alpha=0.3)
+    left.set_title(title, loc='left')
+    right.legend(fontsize=8, bbox_to_anchor=(1, 1), loc='upper left')
+  figure.savefig(path, dpi=120)

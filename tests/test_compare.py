@@ -1,0 +1,289 @@
+"""Runs beside the paper: what a folder tells, means, order, notes, formats."""
+
+import base64
+import csv
+import importlib
+import io
+import json
+import pathlib
+import re
+
+import pytest
+
+from hyper import configuration, paper
+from hyper.compare import __main__ as command
+from hyper.compare import curves, entries, finished, formats, page, tables
+from hyper.compare.tables import Grid
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope='module')
+def results():
+  """The entries of the folder results/."""
+  return group(str(ROOT / 'results'))
+
+
+def group(*folders):
+  return entries.group([finished.read(x) for x in finished.find(folders)])
+
+
+def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
+  """Writes a run of a shipped config that has taken four steps.
+
+  Args:
+    folder: of the run folder.
+    name: of the shipped config.
+    fields: of the config to change.
+    test: the scores of evaluations, in their order.
+    paces: the seconds before each step.
+    **record: further entries of the start.
+  """
+  file, _, variant = name.partition(':')
+  config = importlib.import_module(f'configs.{file}').get_config(variant)
+  config = config.copy_and_resolve_references()
+  config.update_from_flattened_dict(fields or {})
+  configuration.save(config, str(folder))
+  metric = finished.MEASURES[config.task].metric
+  time, lines = 0, []
+  for step, pace in enumerate(paces, 1):
+    time += pace
+    line = {'step': step, 'time': time}
+    lines += [
+      line | {'split': 'train', metric: 9.0, 'images_per_second': 10.0 * step},
+      line | {'split': 'validation', metric: 1 + abs(3 - step)},
+    ]
+  write_lines(folder / 'metrics.jsonl', lines)
+  write_lines(folder / 'starts.jsonl', [{'devices': 'TPU v5e (tpu)'} | record])
+  scores = [{'split': 'test', metric: x} for x in test or ()]
+  write_lines(folder / 'evaluations.jsonl', scores)
+
+
+def write_lines(path, lines):
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+
+
+def column(grid, name):
+  return [row[grid.header.index(name)] for row in grid.rows]
+
+
+def test_a_run_of_the_papers_config_is_held_against_its_figure(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', test=[5.0, 0.9], parameters=21_210)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert grid.title == 'MNIST (Table 7 of the paper)'
+  assert dict(zip(grid.header, *grid.rows, strict=True)) == {
+    'network': 'Convnet',
+    'paper': '0.72',
+    'here': '0.90 % error',
+    'difference': '+0.18',
+    "paper's parameters": '12,544',
+    'our parameters': '21,210',
+    'steps': '4',
+    'time': '3 min',
+    'speed': '25 images/s',
+    'hardware': 'TPU v5e (tpu)',
+    'runs': tmp_path.name,
+  }
+  assert not grid.notes
+
+
+def test_runs_of_other_seeds_are_one_row(tmp_path):
+  for seed, error in enumerate((0.67, 0.84, 0.85)):
+    make_run(tmp_path / f's{seed}', 'mnist_cnn', {'seed': seed}, [error])
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'here') == ['0.79 ± 0.10 % error']
+  assert column(grid, 'difference') == ['+0.07']
+  assert column(grid, 'runs') == ['s0, s1, s2']
+
+
+def test_a_changed_run_is_no_match_for_the_figure(tmp_path):
+  make_run(tmp_path, 'ptb_hyperlstm', {'model.cell.units': 256}, [1.6])
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'network') == ['ptb_hyperlstm [1]']
+  assert column(grid, 'paper') == ['(LN HyperLSTM 1000: 1.250)']
+  assert column(grid, 'difference') == ['']
+  assert column(grid, "paper's parameters") == ['(4.92M)']
+  assert grid.notes == (
+    'differs from ptb_hyperlstm in model.cell.units 1000 -> 256',
+  )
+
+
+def test_a_run_on_other_data_has_no_figure_at_all(tmp_path):
+  make_run(tmp_path, 'ptb_hyperlstm', {'data.source': 'embedded'}, [1.6])
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert grid.title == 'char_lm, embedded'
+  assert column(grid, 'paper') == ['']
+
+
+def test_without_a_test_score_it_is_validation_beside_validation(tmp_path):
+  make_run(tmp_path, 'ptb_lstm')
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'here') == ['1.000 bpc (validation)']  # the best step's
+  assert column(grid, 'paper') == ['1.347']
+  assert column(grid, 'difference') == ['-0.347']
+
+
+def test_evaluations_of_changed_configs_do_not_count(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', test=[0.9])
+  with (tmp_path / 'evaluations.jsonl').open('a') as file:
+    file.write('{"split": "test", "error": 7.0, "set": ["l2_rate=1"]}\n')
+  assert finished.read(str(tmp_path)).scores['test', 'error'] == 0.9
+
+
+def test_baselines_stand_beside_hypernetworks_in_the_papers_order(tmp_path):
+  names = ('ptb_hyperlstm', 'mnist_hyper', 'ptb_lstm:layer_norm', 'ptb_lstm')
+  for name in names:
+    make_run(tmp_path / name.replace(':', '_'), name)
+  first, second = tables.compare(group(str(tmp_path)))
+  assert column(first, 'network') == ['Hyper Convnet']
+  assert column(second, 'network') == [
+    *('LSTM 1000', 'LN LSTM 1000', 'LN HyperLSTM 1000')
+  ]
+
+
+def test_time_leaves_interruptions_out(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', paces=(60, 60, 90, 9_000, 60))
+  run = finished.read(str(tmp_path))
+  assert run.seconds == 60 + 90 + 75 + 60  # 75 is the median
+  assert curves.curve_of(run).hours[-1] < 0.1
+
+
+def test_an_earlier_run_is_known_by_its_command(tmp_path):
+  config = 'configs/cifar10_wrn.py:40_1'
+  make_run(
+    tmp_path,
+    'cifar10_wrn',
+    {'paper': 'test error 6.73 % (Table 2, WRN 40-1)'},
+    command=f'python train.py --config={config} --workdir=x',
+  )
+  assert finished.read(str(tmp_path)).row == 'cifar10_wrn'
+
+
+def test_a_run_that_has_not_begun_is_shown(tmp_path):
+  make_run(tmp_path, 'mnist_cnn')
+  (tmp_path / 'metrics.jsonl').unlink()
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'here') == [''] and column(grid, 'steps') == ['0']
+  with pytest.raises(ValueError, match='there are no curves'):
+    curves.draw(group(str(tmp_path)), str(tmp_path / 'x.png'))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='is no run folder'):
+    finished.find([str(tmp_path)])
+
+
+def test_every_row_of_the_paper_is_listed_with_what_is_missing(results):
+  grids = tables.rows_of_the_paper(results)
+  assert sum(len(grid.rows) for grid in grids) == 66
+  for table, grid in zip(paper.TABLES, grids, strict=True):
+    for k, (row, cells) in enumerate(zip(table.rows, grid.rows, strict=True)):
+      assert (k in grid.quoted) == row.is_cited
+      assert bool(cells[-1]) == bool(row.config)  # the command
+  mnist, *_ = grids
+  assert column(mnist, 'measured') == [
+    *('0.79 ± 0.10 % error', '1.06 ± 0.10 % error')
+  ]
+  assert column(mnist, 'missing') == ['', '']
+  ptb = dict(zip(column(grids[3], 'network'), grids[3].rows, strict=True))
+  assert ptb['LN HyperLSTM 1000'][2:5] == (
+    *('', '1.681 ± 0.001 bpc [4]', 'a run of this config'),
+  )
+
+
+def test_the_least_missing_is_said(tmp_path):
+  make_run(tmp_path / 'a', 'mnist_cnn')
+  make_run(tmp_path / 'b', 'mnist_hyper', test=[1.0])
+  mnist, *_ = tables.rows_of_the_paper(group(str(tmp_path)))
+  assert column(mnist, 'missing') == [
+    *('its test score (evaluate.py)', '2 more seeds')
+  ]
+
+
+def test_the_table_of_the_readme_is_that_of_the_results(results):
+  text = (ROOT / 'README.md').read_text(encoding='utf-8')
+  (shown,) = re.findall('<!-- results -->\n(.*)<!-- /results -->', text, re.S)
+  assert shown == formats.markdown(tables.readme(results)), (
+    'run python -m hyper.compare results --readme=README.md'
+  )
+
+
+def test_the_table_is_written_between_the_marks_alone(tmp_path, results):
+  path = tmp_path / 'x.md'
+  path.write_text('a\n<!-- results -->\nold\n<!-- /results -->\nb\n')
+  command.update(str(path), results)
+  assert re.fullmatch(
+    r'a\n<!-- results -->\n\|[^<]*<!-- /results -->\nb\n', path.read_text()
+  )
+  path.write_text('no marks')
+  with pytest.raises(ValueError, match='has no place for the table'):
+    command.update(str(path), results)
+  assert path.read_text() == 'no marks'
+
+
+GRID = Grid(
+  'A & B',
+  ('network', 'here'),
+  (('x_1 [1]', '0.5 ± 0.1 %'), ('y|z', '')),
+  frozenset({1}),
+  ('differs from <x>',),
+)
+
+
+def test_markdown():
+  assert formats.markdown(GRID) == (
+    '## A & B\n\n| network | here |\n| --- | --- |\n'
+    '| x_1 [1] | 0.5 ± 0.1 % |\n| *y\\|z* |  |\n\n- [1] differs from <x>\n'
+  )
+
+
+def test_csv_reads_back():
+  head, *rows = csv.reader(io.StringIO(formats.comma_separated(GRID)))
+  assert head == ['data', 'network', 'here', 'notes']
+  assert rows == [
+    ['A & B', 'x_1 [1]', '0.5 ± 0.1 %', 'differs from <x>'],
+    ['A & B', 'y|z', '', ''],
+  ]
+
+
+def test_latex_is_escaped():
+  text = formats.latex(GRID)
+  assert '\\caption{A \\& B}' in text
+  assert 'x\\_1 {[}1{]} & 0.5 $\\pm$ 0.1 \\% \\\\' in text
+  assert text.count('\\begin') == text.count('\\end') == 2
+
+
+@pytest.mark.parametrize('width, shown', [(200, 6), (20, 4), (55, 5)])
+def test_a_terminal_shows_the_columns_that_fit(width, shown, monkeypatch):
+  monkeypatch.setenv('COLUMNS', str(width))
+  header = tuple(f'column{k}' for k in range(6))
+  text = formats.terminal(Grid('', header, (('abc [1]',) * 6,)))
+  left_out = f'column{shown}' if shown < 6 else ''
+  assert ('wider terminals' in text) == bool(left_out)
+  folded = ''.join(text.partition('wider terminals')[0].split())
+  assert left_out == '' or left_out not in folded
+
+
+def test_the_page_needs_nothing_else(tmp_path):
+  make_run(tmp_path / 'runs', 'mnist_cnn')
+  (tmp_path / 'runs' / 'kernels.png').write_bytes(b'picture')
+  (tmp_path / 'runs' / 'text.txt').write_text('<sample>')
+  (tmp_path / 'runs' / 'weight_change.html').write_text('<p title="x">')
+  path = tmp_path / 'runs' / 'page.html'
+  for _ in range(2):  # the page is no picture of its own
+    folders = [str(tmp_path / 'runs')]
+    page.write(group(*folders), folders, str(path))
+  text = path.read_text(encoding='utf-8')
+  assert not re.findall(r'(?:src|href|url)\W{1,2}\s*(?!data:|doc)\S*//', text)
+  assert base64.b64encode(b'picture').decode() in text
+  assert '&lt;sample&gt;' in text and 'title=&quot;x&quot;' in text
+  assert text.count('<figure>') == 3
+  (data,) = re.findall('id="data">(.*)</script>', text)
+  (panel,) = json.loads(data)
+  assert [x[2] for x in panel['curves'][0]['points']] == [3, 2, 1, 2]
+
+
+def test_all_curves_are_one_picture(tmp_path, results):
+  curves.draw(results[:4], str(tmp_path / 'x.svg'))
+  text = (tmp_path / 'x.svg').read_text(encoding='utf-8')
+  assert text.count('<!-- hours -->') == 2  # MNIST and its perceptrons
