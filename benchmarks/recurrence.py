@@ -160,24 +160,18 @@ def scan(cell: Any, size: Size) -> measure.Contender:
 def recurrence(cell: Any, size: Size) -> measure.Contender:
   """A cell under our recurrence."""
   inputs = inputs_of(size, is_one_hot=False)
-  model, carry = Recurrence(cell), cell.zeros((size.batch,))
-  start = cell.zeros((1,))
-  variables = model.init(jax.random.key(1), start, inputs[:1, :1])
+  model = Recurrence(cell)
+  variables = model.init(jax.random.key(1), inputs[:1, :1])
   weights = jax.random.normal(
     jax.random.key(2), (size.batch, size.steps, size.units)
   )
-
-  def apply(variables, inputs):
-    return model.apply(variables, carry, inputs)[1]
-
-  return measure.compiled(gradient(apply), variables, inputs, weights)
+  return measure.compiled(gradient(model.apply), variables, inputs, weights)
 
 
 def floor(cell: Any, size: Size) -> measure.Contender:
   """A cell's matrix products alone."""
   inputs = inputs_of(size, is_one_hot=False)
-  model, start = Recurrence(cell), cell.zeros((1,))
-  variables = model.init(jax.random.key(1), start, inputs[:1, :1])
+  variables = Recurrence(cell).init(jax.random.key(1), inputs[:1, :1])
   matrices, _ = cell.pack(variables['params']['cell'])
   if size.is_symbols:
     matrices = {k: w for k, w in matrices.items() if k != 'x'}

@@ -22,7 +22,6 @@ import numpy as np
 from absl import flags
 
 from hyper import trained
-from hyper.cells import HyperLSTMCell
 from hyper.data import pen
 from hyper.decode import sample_symbols
 from hyper.drawing import handwriting as figures
@@ -95,7 +94,8 @@ def strokes(
   """Draws lines that a trained model writes, and how it came to the first.
 
   Three pictures, each as SVG and PNG: the lines; the densities from which the
-  first was drawn; and, of a HyperLSTM, its weight changes (figure 7).
+  first was drawn; and, of a cell that scales its weights, their changes
+  (figure 7).
 
   Args:
     workdir: the run folder.
@@ -135,7 +135,7 @@ def strokes(
   paths += figures.draw_density(
     mixture, task.normalisation, lines[0], f'{path}_density'
   )
-  if isinstance(task.model.cells[-1], HyperLSTMCell):
+  if task.model.cells[-1].scaled_gates:
     rows = weight_change.of_top_layer(task.model, state.params, carries)
     paths += figures.draw_weight_change(
       lines[0], rows[1:], f'{path}_weight_change'

@@ -1,12 +1,7 @@
-"""Running a cell over time, with a gradient of our own.
+"""A cell over time, called as Flax's `nn.RNN` and mostly faster in training.
 
-A plain `lax.scan` lets autodiff build every weight's gradient inside the loop,
-one small product a step. Here the backward scan emits only the cotangents of
-the products; the gradient of each matrix is one large product behind it, that
-of a matrix on symbols a scatter. Products of dense inputs are likewise taken
-for all steps at once, before the scan. Values are those of the plain scan, and
-so are gradients where there is no `derivative_limit`. There are no forward-mode
-derivatives.
+Products of dense inputs are taken for all steps at once, before the scan, and
+gradients of weights after it (`hyper.cells.unroll`).
 
 Shapes: b batch, t time, n units, v input size.
 """
@@ -20,21 +15,34 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hyper.cells import Product, make_multiply
+from hyper.cells.cell import Cell, check_carry, make_multiply
+from hyper.cells.dropout import draw_masks
+from hyper.cells.unroll import Step, unroll
 
-Step = Callable[..., tuple[Any, Array]]
+NEW_CALL = (
+  'Recurrence is called as nn.RNN is: recurrence(inputs, initial_carry=carry, '
+  'return_carry=True) -> (carry, outputs); the carry came first once.'
+)
 
 
 class Recurrence(nn.Module):
-  """A cell over a window of time.
+  """A cell over a window of time, the twin of Flax's `nn.RNN`.
+
+  Fields and arguments of `nn.RNN` mean here what they mean there, but for one
+  documented difference: outputs from the end of a sequence on (`seq_lengths`)
+  are zeros. Parameters, values and gradients are those of `nn.RNN`.
 
   Attributes:
     cell: one of `hyper.cells`.
-    remat_steps: 0 keeps what the gradient needs of every step. Otherwise only
-      the carry at every so many steps is kept, and what lies between is
-      computed again, which costs a third more time: the memory of a long
-      window is then that of so many steps. Divides the window. Only training
-      does so.
+    time_major: inputs and outputs are [t, b, ...] instead of [b, t, ...].
+    return_carry: return (carry, outputs) instead of the outputs.
+    reverse: run from the last step to the first, each sequence within its
+      length; outputs are in the order of running.
+    keep_order: with `reverse`, return the outputs in the order of the inputs.
+    remat_steps: in training, the carry is kept every `remat_steps` steps and
+      the steps between are computed again, which costs about a third more time
+      and saves most of the memory of a long window. Must divide the window; 0
+      keeps everything.
     derivative_limit: 0, or the largest absolute value that the derivative of
       the loss with respect to a large product may have at each step on its way
       back, as Graves (arXiv 1308.0850, section 2.1) clips the derivatives of
@@ -42,10 +50,24 @@ class Recurrence(nn.Module):
       cell amplifies what it is given, as one with layer norm may.
 
   Raises:
-    ValueError: `remat_steps` or `derivative_limit` is negative.
+    ValueError: `remat_steps` or `derivative_limit` is negative, or the cell is
+      not one of `hyper.cells`.
+
+  >>> import jax, jax.numpy as jnp
+  >>> from hyper.cells import LSTMCell
+  >>> x = jnp.ones((2, 7, 3))  # [batch, time, input]
+  >>> recurrence = Recurrence(LSTMCell(units=5), return_carry=True)
+  >>> variables = recurrence.init(jax.random.key(0), x)
+  >>> (c, h), y = recurrence.apply(variables, x)
+  >>> y.shape
+  (2, 7, 5)
   """
 
-  cell: nn.RNNCellBase
+  cell: Cell
+  time_major: bool = False
+  return_carry: bool = False
+  reverse: bool = False
+  keep_order: bool = False
   remat_steps: int = 0
   derivative_limit: float = 0.0
 
@@ -53,55 +75,113 @@ class Recurrence(nn.Module):
     for name in ('remat_steps', 'derivative_limit'):
       if getattr(self, name) < 0:
         raise ValueError(f'{name} is {getattr(self, name)}; it cannot be < 0.')
+    if not isinstance(self.cell, Cell):
+      raise ValueError(
+        f'Recurrence got a {type(self.cell).__name__}; it runs cells of '
+        'hyper.cells (subclasses of its Cell). Others run under nn.RNN.'
+      )
     super().__post_init__()
 
   def __call__(
     self,
-    carry: Any,
-    inputs: Shaped[Array, 'b t *v'],
-    scale: Float[Array, 'b t'] | None = None,
+    inputs: Any,
+    *old: Any,
+    initial_carry: Any = None,
+    init_key: Array | None = None,
+    seq_lengths: Shaped[Array, '...'] | None = None,
+    return_carry: bool | None = None,
+    time_major: bool | None = None,
+    reverse: bool | None = None,
+    keep_order: bool | None = None,
     train: bool = False,
-    lengths: Int[Array, ' b'] | None = None,
-    reset: Bool[Array, 'b t'] | None = None,
-  ) -> tuple[Any, Float[Array, 'b t n']]:
+    scale: Shaped[Array, '...'] | None = None,
+    reset: Shaped[Array, '...'] | None = None,
+  ) -> Any:
     """Runs the window from a carry to the carry after it.
 
     Args:
-      carry: the cell's carry, see its `zeros`.
       inputs: vectors [b, t, v], or symbols [b, t] standing for their one-hot
         vectors.
-      scale: a factor for each symbol's one-hot vector (input dropout), which
-        gets no gradient.
+      initial_carry: the cell's carry before the window; its zeros by default.
+      init_key: for Flax's signature; our cells start from zeros without it.
+      seq_lengths: int [b], where each sequence ends; from there on its outputs
+        are zeros, and its carry stays as it is. By default all fill the window.
+      return_carry: overrides the field, as do the next three.
+      time_major: see the field; also of `scale` and `reset`.
+      reverse: see the field.
+      keep_order: see the field.
       train: whether the cell's recurrent dropout is on, with a new mask for
         every example and step from the 'dropout' random stream; so it is too
-        where the cell itself says `train`.
-      lengths: where each sequence ends; from there on its outputs are zeros,
-        and its carry stays as it is. None means that all fill the window.
-      reset: where a sequence starts anew, from the zero carry; behind its end
-        it has none.
+        where the cell itself has `train`.
+      scale: [b, t], a factor for each symbol's one-hot vector (input dropout),
+        which gets no gradient.
+      reset: bool, where a sequence starts again from the zero carry: [b] before
+        the window, or [b, t] before each step. After its end it has no effect.
+
+    Returns:
+      The outputs [b, t, n] or, with `return_carry`, (carry, outputs).
 
     Raises:
       ValueError: `remat_steps` does not divide the window, there is a `scale`
-        for vectors, or inputs or carry are of another shape.
+        for vectors, or inputs or carry have another shape, type or structure.
     """
-    cell = self.cell
-    train = train or cell.train
-    is_symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
-    check_shapes(inputs.shape, 2 if is_symbols else 3, carry)
-    if scale is not None and not is_symbols:
-      raise ValueError('scale is for symbols; multiply vectors by it yourself.')
-    matrices, small = cell.pack(cell.weights(cell.width(inputs)))
-    masks = cell.no_masks
-    if train and cell.has_dropout:
-      key = self.make_rng('dropout')
-      masks = cell.draw_masks(key, (inputs.shape[1], inputs.shape[0]))
-    xs = jnp.swapaxes(inputs, 0, 1)
-    scale = None if scale is None else jnp.swapaxes(scale, 0, 1)
-    if not is_symbols:
+    del init_key
+    if old:
+      raise ValueError(NEW_CALL)
+    check_inputs(inputs, scale)
+    is_major, is_backward = (
+      given(time_major, self.time_major),
+      given(reverse, self.reverse),
+    )
+
+    def turn(x: Array) -> Array:
+      return flip(x, seq_lengths, is_major) if is_backward else x
+
+    def move(x: Array) -> Array:
+      return x if is_major else jnp.swapaxes(x, 0, 1)
+
+    begun = None  # the streams that start again before the window
+    if reset is not None and reset.ndim == 1:
+      begun, reset = reset, None
+    xs, scale, starts = jax.tree.map(
+      lambda x: move(turn(x)), (inputs, scale, reset)
+    )
+    carry = self._start(initial_carry, begun, xs.shape[1:2])
+    carry, outputs = self._run(carry, xs, scale, starts, seq_lengths, train)
+    outputs = move(outputs)
+    if is_backward and given(keep_order, self.keep_order):
+      outputs = turn(outputs)
+    is_pair = given(return_carry, self.return_carry)
+    return (carry, outputs) if is_pair else outputs
+
+  def _start(
+    self, carry: Any, begun: Bool[Array, ' b'] | None, batch: tuple[Any, ...]
+  ) -> Any:
+    """The carry before the window: zeros where none is given or `begun`."""
+    zeros = self.cell.zeros(batch)
+    if carry is None:
+      return zeros
+    check_carry(self.cell, carry, batch)
+    return carry if begun is None else choose(begun, zeros, carry)
+
+  def _run(
+    self,
+    carry: Any,
+    xs: Shaped[Array, 't b *v'],
+    scale: Float[Array, 't b'] | None,
+    starts: Bool[Array, 't b'] | None,
+    lengths: Int[Array, ' b'] | None,
+    train: bool,
+  ) -> tuple[Any, Float[Array, 't b n']]:
+    """The carry after the window, and the outputs, with time in front."""
+    cell, train = self.cell, train or self.cell.train
+    matrices, small = cell.pack(cell.weights(cell.width(xs)))
+    rng = (lambda: self.make_rng('dropout')) if train else None
+    step, controls = cell.step, draw_masks(cell.masks, xs.shape[:2], rng)
+    if lengths is not None or starts is not None:
+      step, controls = with_ends(cell, controls, xs.shape[:2], lengths, starts)
+    if not is_symbols(xs):
       xs = make_multiply(matrices, cell.dtype)('x', xs)
-    step = cell.step
-    if lengths is not None or reset is not None:
-      step, masks = with_ends(cell, masks, inputs.shape[:2], lengths, reset)
     run = functools.partial(
       unroll,
       *(step, matrices, small),
@@ -109,51 +189,77 @@ class Recurrence(nn.Module):
       derivative_limit=self.derivative_limit,
     )
     segment_steps = self.remat_steps if train else 0
-    carry, outputs = in_segments(run, segment_steps, carry, (xs, scale, masks))
-    return carry, jnp.swapaxes(outputs, 0, 1)
+    return in_segments(run, segment_steps, carry, (xs, scale, controls))
 
 
-def check_shapes(inputs: tuple[int, ...], axes: int, carry: Any) -> None:
-  """Raises a ValueError where inputs or carry are not those of one window."""
-  if len(inputs) != axes:
+def given(value: Any, default: Any) -> Any:
+  """Returns `default` where an argument was not given."""
+  return default if value is None else value
+
+
+def is_symbols(inputs: Array) -> bool:
+  """True if `inputs` are integers, each standing for its one-hot vector."""
+  return jnp.issubdtype(inputs.dtype, jnp.integer)
+
+
+def check_inputs(inputs: Any, scale: Array | None) -> None:
+  """Raises a ValueError where inputs are not those of one window."""
+  if not hasattr(inputs, 'ndim'):
+    raise ValueError(f'inputs are a {type(inputs).__name__}. {NEW_CALL}')
+  if inputs.ndim != (2 if is_symbols(inputs) else 3):
     raise ValueError(
-      f'inputs have the shape {inputs}; it is [batch, time, size] of vectors, '
-      '[batch, time] of symbols.'
+      f'inputs have the shape {inputs.shape}; it is [batch, time, size] of '
+      'vectors, [batch, time] of symbols (with time_major, time comes first).'
     )
-  for x in jax.tree.leaves(carry):
-    if x.ndim != 2 or len(x) != inputs[0]:
-      raise ValueError(
-        f'the carry has an array of shape {x.shape}; it is [{inputs[0]}, '
-        'units], see the zeros of the cell.'
-      )
+  if scale is not None and not is_symbols(inputs):
+    raise ValueError('scale is for symbols; multiply vectors by it yourself.')
+
+
+def flip(
+  x: Shaped[Array, '...'], lengths: Int[Array, ' b'] | None, time_major: bool
+) -> Shaped[Array, '...']:
+  """Reverses time, each sequence within its length; padding stays at the end.
+
+  Args:
+    x: [t, b, ...] if `time_major`, else [b, t, ...].
+    lengths: None means that all sequences fill the window.
+    time_major: see x.
+  """
+  axis = 0 if time_major else 1
+  if lengths is None:
+    return jnp.flip(x, axis)
+  steps = jnp.expand_dims(jnp.arange(x.shape[axis]), 1 - axis)
+  places = (jnp.expand_dims(lengths, axis) - 1 - steps) % x.shape[axis]
+  places = places.reshape(*places.shape, *(1,) * (x.ndim - 2))
+  return jnp.take_along_axis(x, places, axis)
 
 
 def with_ends(
-  cell: Any,
+  cell: Cell,
   masks: Any,
-  shape: tuple[int, ...],
+  shape: tuple[Any, ...],
   lengths: Int[Array, ' b'] | None,
-  reset: Bool[Array, 'b t'] | None,
+  starts: Bool[Array, 't b'] | None,
 ) -> tuple[Step, Any]:
-  """A cell's step and masks, for sequences that end or start anew in [b, t]."""
-  is_live, starts = jnp.ones(shape[::-1], bool), jnp.zeros(shape[::-1], bool)
+  """A cell's step and controls where sequences end or start again in [t, b]."""
+  is_live, is_start = jnp.ones(shape, bool), jnp.zeros(shape, bool)
   if lengths is not None:
-    is_live = jnp.arange(shape[1])[:, None] < lengths[None]
-  if reset is not None:
-    starts = reset.T & is_live
+    is_live = jnp.arange(shape[0])[:, None] < lengths[None]
+  if starts is not None:
+    is_start = starts & is_live
 
   def step(product, small, carry, x, controls):
-    is_live, starts, masks = controls
-    carry = choose(starts, jax.tree.map(jnp.zeros_like, carry), carry)
+    is_live, is_start, masks = controls
+    carry = choose(is_start, jax.tree.map(jnp.zeros_like, carry), carry)
     after, output = cell.step(product, small, carry, x, masks)
     output = choose(is_live, output, jnp.zeros_like(output))
     return choose(is_live, after, carry), output
 
-  return step, (is_live, starts, masks)
+  return step, (is_live, is_start, masks)
 
 
 def choose(is_first: Bool[Array, ' b'], first: Any, second: Any) -> Any:
-  """Of two trees of [b, k], the rows of the first where it is said so."""
+  """Selects rows of `first` where `is_first`, else of `second`, in leaves."""
   return jax.tree.map(
     lambda x, y: jnp.where(is_first[:, None], x, y), first, second
   )
@@ -162,14 +268,14 @@ def choose(is_first: Bool[Array, ' b'], first: Any, second: Any) -> Any:
 def in_segments(
   run: Callable[..., Any], steps: int, carry: Any, inputs: Any
 ) -> tuple[Any, Float[Array, 't b n']]:
-  """Runs over time at once or, to save memory, in segments of so many steps.
+  """Runs over time at once or, to save memory, `steps` at a time.
 
   The gradient runs each segment again from the carry before it, which is all
   that is kept of it.
   """
   if not steps:
     return run(carry, inputs)
-  time = len(jax.tree.leaves(inputs)[0])
+  time = jax.tree.leaves(inputs)[0].shape[0]
   if time % steps:
     raise ValueError(
       f'remat_steps is {steps}, which does not divide the window of {time} '
@@ -180,171 +286,3 @@ def in_segments(
   )
   carry, outputs = jax.lax.scan(jax.checkpoint(run), carry, segments)
   return carry, outputs.reshape(time, *outputs.shape[2:])
-
-
-def unroll(
-  step: Step,
-  matrices: dict[str, Array],
-  small: dict[str, Array],
-  carry: Any,
-  inputs: tuple[Array, Array | None, Any],
-  dtype: Any = jnp.float32,
-  derivative_limit: float = 0.0,
-) -> tuple[Any, Float[Array, 't b n']]:
-  """Runs `step` over time, with the gradients of matrices behind the loop.
-
-  Args:
-    step: `step(product, small, carry, x, masks) -> (carry, output)`, the pure
-      function of a cell.
-    matrices: the weights by the names that `step` asks products for.
-    small: the other weights; their gradients are summed in the backward scan.
-    carry: the state before the first step.
-    inputs: with time in front, the inputs (products with `matrices['x']`, or
-      symbols), the symbols' factors or None, and the dropout masks. There is
-      no gradient for factors and masks.
-    dtype: the precision of the products.
-    derivative_limit: see `Recurrence`.
-
-  Returns:
-    The carry after the last step, and the outputs of all steps.
-  """
-  is_symbols = jnp.issubdtype(inputs[0].dtype, jnp.integer)
-
-  def input_product(matrices, x, scale):
-    if not is_symbols:
-      return x
-    value = make_multiply(matrices, dtype)('x', x)
-    return value if scale is None else value * scale[:, None]
-
-  @jax.custom_vjp
-  def run(matrices, small, carry, inputs):
-    return forward(matrices, small, carry, inputs)[0]
-
-  def forward(matrices, small, carry, inputs):
-    multiply = make_multiply(matrices, dtype)
-
-    def body(carry, now):
-      x, scale, masks = now
-      product, values = recorded(multiply)
-      x = input_product(matrices, x, scale)
-      after, output = step(product, small, carry, x, masks)
-      return after, (output, (carry, values))
-
-    last, (outputs, saved) = jax.lax.scan(body, carry, inputs)
-    return (last, outputs), (matrices, small, inputs, saved)
-
-  def backward(residuals, cotangents):
-    matrices, small, inputs, saved = residuals
-    d_last, d_outputs = cotangents
-    names = []  # of the products, in the order in which the step asks
-
-    def body(gradient, now):
-      d_carry, d_small = gradient
-      (x, scale, masks), (carry, values), d_output = now
-
-      def replay(small, carry, x, taps):
-        product, asked, lefts = replayed(
-          matrices, values, taps, dtype, derivative_limit
-        )
-        result = step(product, small, carry, x, masks)
-        names[:] = asked
-        return result, lefts
-
-      x = input_product(matrices, x, scale)
-      taps = [jnp.zeros_like(value) for value in values]
-      _, pull, lefts = jax.vjp(replay, small, carry, x, taps, has_aux=True)
-      now_small, d_carry, d_x, d_values = pull((d_carry, d_output))
-      d_x = limited(d_x, derivative_limit)
-      d_small = jax.tree.map(jnp.add, d_small, now_small)
-      return (d_carry, d_small), (d_x, lefts, d_values)
-
-    start = (d_last, jax.tree.map(jnp.zeros_like, small))
-    (d_carry, d_small), (d_x, lefts, d_values) = jax.lax.scan(
-      body, start, (inputs, saved, d_outputs), reverse=True
-    )
-    d_matrices = {name: jnp.zeros_like(w) for name, w in matrices.items()}
-    for name, left, d_value in zip(names, lefts, d_values, strict=True):
-      d_w = over_all_steps(left, d_value, dtype)
-      d_matrices[name] += d_w.astype(matrices[name].dtype)
-    if is_symbols:
-      x, scale, _ = inputs
-      d_x = d_x if scale is None else d_x * scale[..., None]
-      d_matrices['x'] = d_matrices['x'].at[x].add(d_x)
-      return d_matrices, d_small, d_carry, None
-    return d_matrices, d_small, d_carry, (d_x, None, None)
-
-  run.defvjp(forward, backward)
-  return run(matrices, small, carry, inputs)
-
-
-def recorded(multiply: Product) -> tuple[Product, list[Array]]:
-  """A product that notes its values, and the list it notes them in."""
-  values: list[Array] = []
-
-  def product(name: str, left: Array) -> Array:
-    values.append(multiply(name, left))
-    return values[-1]
-
-  return product, values
-
-
-def replayed(
-  matrices: dict[str, Array],
-  values: list[Array],
-  taps: list[Array],
-  dtype: Any,
-  derivative_limit: float,
-) -> tuple[Product, list[str], list[Array]]:
-  """A product that returns the values noted before instead of multiplying.
-
-  Its derivative clips the cotangent, if it is to, and sends it, times the
-  weight transposed, to the left factor, and as it is to the tap (a zero): so a
-  vjp with respect to the taps gives the cotangents of all products. Names and
-  left factors are noted.
-  """
-  names: list[str] = []
-  lefts: list[Array] = []
-
-  @jax.custom_vjp
-  def multiply(weight, left, value, tap):
-    return value
-
-  def pull(residuals, d_value):
-    weight, left = residuals
-    d_value = limited(d_value, derivative_limit)
-    d_left = jax.lax.dot_general(
-      d_value.astype(dtype),
-      weight.astype(dtype),
-      (((1,), (1,)), ((), ())),
-      preferred_element_type=jnp.float32,
-    )
-    return None, d_left.astype(left.dtype), None, d_value
-
-  multiply.defvjp(
-    lambda weight, left, value, tap: (value, (weight, left)), pull
-  )
-
-  def product(name: str, left: Array) -> Array:
-    k = len(names)
-    names.append(name)
-    lefts.append(left)
-    return multiply(matrices[name], left, values[k], taps[k])
-
-  return product, names, lefts
-
-
-def limited(x: Array, limit: float) -> Array:
-  """Clipped to plus and minus the limit, if there is one."""
-  return jnp.clip(x, -limit, limit) if limit else x
-
-
-def over_all_steps(
-  lefts: Float[Array, 't b k'], d_values: Float[Array, 't b l'], dtype: Any
-) -> Float[Array, 'k l']:
-  """The gradient of a weight: one product over all steps and examples."""
-  return jax.lax.dot_general(
-    lefts.astype(dtype),
-    d_values.astype(dtype),
-    (((0, 1), (0, 1)), ((), ())),
-    preferred_element_type=jnp.float32,
-  )

@@ -1,44 +1,68 @@
 """The parameters of a cell as the reference names them, and random ones.
 
-The package packs the gates i, g, f, o side by side in the last axis, and its
-matrices are [inputs, outputs]; the reference has one W [outputs, inputs] for
-each gate. `reference_weights` turns the one into the other.
+The package packs the gates side by side in the last axis, and its matrices are
+[inputs, outputs]; the reference has one W [outputs, inputs] for each gate.
+`lstm_weights` and its like turn the one into the other.
 """
 
 import jax
 import numpy as np
 import reference
 
-from hyper.cells import HyperRNNCell, LSTMCell, RNNCell
+
+def gate_matrices(w, gates=reference.GATES):
+  """[inputs, gates k] -> a [k, inputs] for each gate."""
+  return gate_stack(np.stack(np.split(w, len(gates), -1)), gates)
 
 
-def gate_matrices(w):
-  """[inputs, 4 k] -> a [k, inputs] for each gate."""
-  return gate_stack(np.stack(np.split(w, 4, -1)))
+def gate_stack(w, gates=reference.GATES):
+  """[gates, inputs, k] -> a [k, inputs] for each gate."""
+  return {y: w[k].T for k, y in enumerate(gates)}
 
 
-def gate_stack(w):
-  """[4, inputs, k] -> a [k, inputs] for each gate."""
-  return {y: w[k].T for k, y in enumerate(reference.GATES)}
+def gate_vectors(x, gates=reference.GATES):
+  """[gates k] or [gates, k] -> a [k] for each gate."""
+  return dict(zip(gates, x.reshape(len(gates), -1), strict=True))
 
 
-def gate_vectors(x):
-  """[4 k] or [4, k] -> a [k] for each gate."""
-  return dict(zip(reference.GATES, x.reshape(4, -1), strict=True))
-
-
-def lstm_weights(params, prefix=''):
+def gated_weights(params, prefix='', gates=reference.GATES):
+  """The matrices, vectors of gates, and other vectors of a cell."""
   weights = {
-    'W_h': gate_matrices(params[prefix + 'w_h']),
-    'W_x': gate_matrices(params[prefix + 'w_x']),
+    'W_h': gate_matrices(params[prefix + 'w_h'], gates),
+    'W_x': gate_matrices(params[prefix + 'w_x'], gates),
   }
   for name in ('b', 'gamma', 'beta'):
     if prefix + name in params:
-      weights[name] = gate_vectors(params[prefix + name])
-  for name in ('gamma_c', 'beta_c'):
+      weights[name] = gate_vectors(params[prefix + name], gates)
+  for name in ('gamma_c', 'beta_c', 'b_h'):
     if prefix + name in params:
       weights[name] = params[prefix + name]
   return weights
+
+
+def scaled_weights(params, gates=reference.GATES):
+  """Those of a main cell, its hyper cell, embeddings and scalings."""
+  weights = gated_weights(params, '', gates)
+  weights['hyper'] = gated_weights(params, 'hyper_', gates)
+  weights['b_0'] = weights.pop('b')
+  for name in ('hh', 'hx', 'hb'):
+    weights['W_' + name] = gate_matrices(params['w_' + name], gates)
+  for name in ('hz', 'xz', 'bz'):
+    weights['W_' + name] = gate_stack(params['w_' + name], gates)
+  for name in ('b_hh', 'b_hx'):
+    weights[name] = gate_vectors(params[name], gates)
+  return weights
+
+
+lstm_weights, hyperlstm_weights = gated_weights, scaled_weights
+
+
+def gru_weights(params):
+  return gated_weights(params, '', reference.GRU_GATES)
+
+
+def hypergru_weights(params):
+  return scaled_weights(params, reference.GRU_GATES)
 
 
 def rnn_weights(params, prefix=''):
@@ -67,22 +91,3 @@ def draw_like(shapes):
     ),
     shapes,
   )
-
-
-def reference_weights(cell, params):
-  if isinstance(cell, RNNCell):
-    return rnn_weights(params)
-  if isinstance(cell, HyperRNNCell):
-    return hyperrnn_weights(params)
-  weights = lstm_weights(params)
-  if isinstance(cell, LSTMCell):
-    return weights
-  weights['hyper'] = lstm_weights(params, 'hyper_')
-  weights['b_0'] = weights.pop('b')
-  for name in ('hh', 'hx', 'hb'):
-    weights['W_' + name] = gate_matrices(params['w_' + name])
-  for name in ('hz', 'xz', 'bz'):
-    weights['W_' + name] = gate_stack(params['w_' + name])
-  for name in ('b_hh', 'b_hx'):
-    weights[name] = gate_vectors(params[name])
-  return weights

@@ -529,3 +529,92 @@ def mixture_density_nats(pi_hat, mu_hat, sigma_hat, rho_hat, e_hat, x):
     bernoulli = e[place] if x[place][2] == 1 else 1 - e[place]
     nats[place] = -np.log(density) - np.log(bernoulli)
   return nats
+
+
+# The GRU, and the HyperGRU, which the paper does not have.
+
+GRU_GATES = ('r', 'u', 'g')
+
+
+def gru_step(weights, carry, x, *, mask=None, keep_probability=1.0):
+  """A GRU whose reset gate acts after the product (as Flax's GRUCell).
+
+    r, u = sigmoid(LN(W_h h_{t-1} + W_x x_t + b))
+    g = tanh(LN(W_x x_t + b_x + r (W_h h_{t-1} + b_h)))
+    h_t = u h_{t-1} + (1 - u) Dropout(g)
+
+  carry: h [b, n]. For each gate y: weights['W_h'][y] [n, n], weights['W_x'][y]
+  [n, N_x]; weights['b_h'] [n]; for each gate weights['b'][y] [n] (of g it is
+  b_x) or, with layer norm, weights['gamma'][y], weights['beta'][y] [n]. mask
+  [b, n] holds 0 and 1.
+  """
+  weights, h, x = to_float64((weights, carry, x))
+  h_terms, x_terms = {}, {}
+  for y in GRU_GATES:
+    h_terms[y] = linear(weights['W_h'][y], h)
+    x_terms[y] = linear(weights['W_x'][y], x)
+    if 'b' in weights:
+      x_terms[y] = x_terms[y] + weights['b'][y]
+  h = _next_h(weights, h_terms, x_terms, h, mask, keep_probability)
+  return h, h
+
+
+def _next_h(weights, h_terms, x_terms, h, mask, keep_probability):
+  """The gates of a GRU, and its new h."""
+
+  def norm(y, pre):
+    if 'gamma' not in weights:
+      return pre
+    return _norm(pre, weights['gamma'][y], weights['beta'][y])
+
+  r = sigmoid(norm('r', h_terms['r'] + x_terms['r']))
+  u = sigmoid(norm('u', h_terms['u'] + x_terms['u']))
+  g = np.tanh(norm('g', x_terms['g'] + r * (h_terms['g'] + weights['b_h'])))
+  if mask is not None:
+    g = g * to_float64(mask) / keep_probability
+  return u * h + (1 - u) * g
+
+
+def hypergru_step(
+  weights,
+  carry,
+  x,
+  *,
+  new_hyper_state=True,
+  mask=None,
+  keep_probability=1.0,
+  hyper_mask=None,
+  hyper_keep_probability=1.0,
+):
+  """A GRU whose rows of W_h and W_x are scaled as in equations 11 and 12.
+
+    r, u = sigmoid(LN(d_h (W_h h_{t-1}) + d_x (W_x x_t) + b))
+    g = tanh(LN(d_x (W_x x_t) + b_x + r (d_h (W_h h_{t-1}) + b_h)))
+
+  with b, and b_x of g, W_bz z_b + b_0. carry: (h [b, n], h_hyper [b, n_hat]).
+  weights['hyper']: as for `gru_step`, with n_hat units and n + N_x inputs. For
+  each gate y, as weights[name][y]: W_h [n, n]; W_x [n, N_x]; W_hh, W_hx, W_hb
+  [N_z, n_hat]; b_hh, b_hx [N_z]; W_hz, W_xz, W_bz [n, N_z]; b_0 [n]; with layer
+  norm also gamma and beta [n]. weights['b_h'] [n].
+  """
+  weights, (h, h_hyper), x = to_float64((weights, carry, x))
+  h_hyper_new, _ = gru_step(
+    weights['hyper'],
+    h_hyper,
+    _hyper_input(h, x),
+    mask=hyper_mask,
+    keep_probability=hyper_keep_probability,
+  )
+  source = h_hyper_new if new_hyper_state else h_hyper
+  h_terms, x_terms = {}, {}
+  for y in GRU_GATES:
+    z_h = linear(weights['W_hh'][y], source) + weights['b_hh'][y]
+    z_x = linear(weights['W_hx'][y], source) + weights['b_hx'][y]
+    z_b = linear(weights['W_hb'][y], source)
+    d_h = linear(weights['W_hz'][y], z_h)
+    d_x = linear(weights['W_xz'][y], z_x)
+    b = linear(weights['W_bz'][y], z_b) + weights['b_0'][y]
+    h_terms[y] = d_h * linear(weights['W_h'][y], h)
+    x_terms[y] = d_x * linear(weights['W_x'][y], x) + b
+  h = _next_h(weights, h_terms, x_terms, h, mask, keep_probability)
+  return (h, h_hyper_new), h

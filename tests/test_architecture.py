@@ -25,7 +25,7 @@ CONFIGURATION = ('hyper.configuration',)
 # Module, or package with all in it: what of hyper it may import.
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
-  'hyper.cells': (),
+  'hyper.cells': ('hyper.cells',),
   'hyper.main_network': (),
   'hyper.grids': ('hyper.main_network',),
   'hyper.embeddings': ('hyper.main_network', 'hyper.grids'),
@@ -35,7 +35,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.coordinates': ('hyper.hypernetwork', 'hyper.main_network'),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
-  'hyper.models': ('hyper.cells', 'hyper.recurrence'),
+  'hyper.models': ('hyper.models', 'hyper.cells', 'hyper.recurrence'),
   'hyper.decode': ('hyper.losses',),
   'hyper.configuration': (),
   'hyper.paper': (),

@@ -268,7 +268,7 @@ def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run, monkeypatch):
   own = {'prompt': 'the ', 'length': 5, 'temperature': 1.0, 'seed': 3}
   values = types.SimpleNamespace(text='', checkpoint='best', **own)
   monkeypatch.setattr(command, 'FLAGS', values)
-  task, _, text, carries = command.read(hyper_run, HyperLSTMCell)
+  task, _, text, carries = command.read(hyper_run)
   drawn = ''.join(generate.text(hyper_run, *own.values()))
   assert task.vocabulary.to_bytes(text).decode() == f'the {drawn}'
   assert all(len(x) == len(text) + 1 for x in jax.tree.leaves(carries))
@@ -277,7 +277,7 @@ def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run, monkeypatch):
 @pytest.mark.parametrize(
   'arguments, line',
   [
-    (['weight_change'], 'is a run of LSTMCell; the figure is one of HyperLSTM'),
+    (['weight_change'], 'is a run of LSTMCell, whose weights do not change'),
     (['weight_change', '--workdir=b'], 'weight_change is of one run'),
     (
       ['saturation', '--text=a', '--prompt=b'],

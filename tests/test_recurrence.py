@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from hyper.cells import CELLS, LSTMCell, make_multiply
-from hyper.recurrence import Recurrence, unroll
+from hyper.cells import CELLS, LSTMCell, draw_masks, make_multiply
+from hyper.cells.unroll import unroll
+from hyper.recurrence import Recurrence
 
 BATCH, TIME, INPUTS, UNITS = 3, 4, 6, 7
 # Compiling takes longer than running here.
@@ -20,26 +21,19 @@ SMALL = {'hyper_units': 8, 'embedding_size': 2}
 
 
 def make(name, **options):
-  if name.startswith('hyper'):
-    options = SMALL | options
+  """A small cell, with those of the options that it has."""
+  fields = CELLS[name].__dataclass_fields__
+  options = {k: x for k, x in (SMALL | options).items() if k in fields}
   return CELLS[name](UNITS, INPUTS, **options)
 
 
+NORM = {'layer_norm': True}
 OFF = {'layer_norm': False, 'hyper_layer_norm': False}
-LAYER_NORM = {
-  'rnn': {},
-  'hyperrnn': {},
-  'lstm': {'layer_norm': True},
-  'hyperlstm': {},
-}
-VARIANTS = {
-  'rnn': make('rnn'),
-  'hyperrnn-scaled': make('hyperrnn', form='scaled'),
+EACH = pytest.mark.parametrize('name', list(CELLS))
+VARIANTS = {name: make(name, **NORM) for name in CELLS} | {
   'hyperrnn-full': make('hyperrnn', form='full', hyper_state='old'),
-  'lstm': make('lstm'),
-  'lstm-ln': make('lstm', layer_norm=True),
+  'lstm-plain': make('lstm'),
   'hyperlstm-old': make('hyperlstm', hyper_state='old', **OFF),
-  'hyperlstm-ln': make('hyperlstm'),
 }
 
 
@@ -70,6 +64,11 @@ def random_carry(cell, batch=BATCH):
   )
 
 
+def undrawn(cell):
+  """What a step is given as masks where there is no dropout."""
+  return draw_masks(cell.masks, (), None)
+
+
 def weighted(tree):
   """A scalar on which every element of every leaf has its own influence."""
   return sum(
@@ -78,8 +77,12 @@ def weighted(tree):
   )
 
 
+def run_ours(cell, *arguments, **options):
+  return Recurrence(cell, return_carry=True).apply(*arguments, **options)
+
+
 def by_recurrence(cell, variables, carry, inputs):
-  return Recurrence(cell).apply(variables, carry, inputs)
+  return run_ours(cell, variables, inputs, initial_carry=carry)
 
 
 def by_flax(cell, variables, carry, inputs):
@@ -127,14 +130,15 @@ def test_values_and_gradients_are_those_of_a_plain_scan(variant):
     assert np.abs(gradient).max() > 1e-4
 
 
-@pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
+DROPOUT = {'dropout_rate': 0.3, 'hyper_dropout_rate': 0.4}
+DROPPING = [name for name in CELLS if make(name).masks is not None]
+
+
+@pytest.mark.parametrize('name', DROPPING)
 def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
-  rates = {'dropout_rate': 0.3}
-  if name == 'hyperlstm':
-    rates['hyper_dropout_rate'] = 0.4
-  cell = make(name, layer_norm=True, **rates)
+  cell = make(name, **NORM, **DROPOUT)
   params = randomised(cell)['params']['cell']
-  masks = cell.draw_masks(jax.random.key(0), (TIME, BATCH))
+  masks = draw_masks(cell.masks, (TIME, BATCH), lambda: jax.random.key(0))
 
   def ours(packed, carry, x):
     return unroll(cell.step, *packed, carry, (x, None, masks))
@@ -164,10 +168,10 @@ def test_a_symbol_with_a_factor_is_a_scaled_one_hot_vector():
   one_hot = np.eye(INPUTS, dtype='f')[symbols] * scale[..., None]
 
   def from_symbols(variables, carry):
-    return Recurrence(cell).apply(variables, carry, symbols, scale)
+    return run_ours(cell, variables, symbols, initial_carry=carry, scale=scale)
 
   def from_vectors(variables, carry):
-    return Recurrence(cell).apply(variables, carry, one_hot)
+    return by_recurrence(cell, variables, carry, one_hot)
 
   arguments = randomised(cell), random_carry(cell)
   assert_trees_close(
@@ -192,7 +196,7 @@ def test_symbols_without_factors_are_one_hot_vectors():
 
 
 def test_gradients_pass_through_a_stack_of_two():
-  lower, upper = VARIANTS['lstm-ln'], VARIANTS['lstm']
+  lower, upper = VARIANTS['lstm'], VARIANTS['lstm-plain']
 
   def stack(run, variables, carries, inputs):
     after, x = run(lower, variables[0], carries[0], inputs)
@@ -210,9 +214,9 @@ def test_gradients_pass_through_a_stack_of_two():
   assert_trees_close(ours, theirs)
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@EACH
 def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
-  cell = make(name, **LAYER_NORM[name])
+  cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)
 
   @fast_jit
@@ -227,9 +231,9 @@ def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
   np.testing.assert_array_equal(influence > 0, wanted > 0)
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@EACH
 def test_two_windows_with_the_carry_are_one_long_window(name):
-  cell = make(name, **LAYER_NORM[name])
+  cell = make(name, **NORM)
   variables, inputs = randomised(cell), random(1, BATCH, 2 * TIME, INPUTS)
 
   @fast_jit
@@ -245,21 +249,24 @@ def test_two_windows_with_the_carry_are_one_long_window(name):
   assert np.abs(forgetful - second).max() > 1e-3
 
 
-@pytest.mark.parametrize('name', list(CELLS))
-def test_sequences_that_end_and_start_anew(name):
-  cell = make(name, **LAYER_NORM[name])
+@EACH
+def test_sequences_that_end_and_start_again(name):
+  cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)
   inputs, lengths = random(1, BATCH, TIME, INPUTS), jnp.array([TIME, 1, 3])
   reset = np.zeros((BATCH, TIME), bool)
-  reset[0, 2] = reset[2, 0] = reset[1, 2] = True  # the last behind its end
+  reset[0, 2] = reset[2, 0] = reset[1, 2] = True  # the last after its end
 
   def ours(variables, carry, inputs):
-    return Recurrence(cell).apply(
-      variables, carry, inputs, lengths=lengths, reset=reset
+    return run_ours(
+      *(cell, variables, inputs),
+      initial_carry=carry,
+      seq_lengths=lengths,
+      reset=reset,
     )
 
   def one_by_one(variables, carry, inputs):
-    """Each example alone, cut where it ends or starts anew."""
+    """Each example alone, cut where it ends or starts again."""
     carries, rows = [], []
     for k, pieces in enumerate(([(0, 2), (2, 4)], [(0, 1)], [(0, 3)])):
       state = jax.tree.map(lambda x, k=k: x[k : k + 1], carry)
@@ -286,15 +293,17 @@ def test_sequences_that_end_and_start_anew(name):
 
 @pytest.mark.parametrize('is_symbols', [False, True])
 def test_segments_change_nothing_but_memory(is_symbols):
-  cell = VARIANTS['hyperlstm-ln']
+  cell = VARIANTS['hyperlstm']
   inputs = random(1, BATCH, TIME, INPUTS)
   if is_symbols:
     inputs = inputs.argmax(-1)
 
   def run(remat_steps):
     def apply(variables, carry):
-      recurrence = Recurrence(cell, remat_steps)
-      return recurrence.apply(variables, carry, inputs, train=True)
+      recurrence = Recurrence(cell, return_carry=True, remat_steps=remat_steps)
+      return recurrence.apply(
+        variables, inputs, initial_carry=carry, train=True
+      )
 
     return value_and_gradients(apply, randomised(cell), random_carry(cell))
 
@@ -307,12 +316,9 @@ def test_segments_need_less_memory():
 
   def temporary_bytes(remat_steps):
     def loss(variables):
-      recurrence = Recurrence(cell, remat_steps)
+      recurrence = Recurrence(cell, remat_steps=remat_steps)
       inputs = jnp.zeros((16, 256), int)
-      _, outputs = recurrence.apply(
-        variables, cell.zeros((16,)), inputs, train=True
-      )
-      return outputs.sum()
+      return recurrence.apply(variables, inputs, train=True).sum()
 
     compiled = fast_jit(jax.grad(loss)).lower(variables).compile()
     return compiled.memory_analysis().temp_size_in_bytes
@@ -321,12 +327,8 @@ def test_segments_need_less_memory():
 
 
 def test_segments_that_do_not_fit_are_refused():
-  recurrence = Recurrence(VARIANTS['lstm'], 3)
-  arguments = (
-    randomised(VARIANTS['lstm']),
-    random_carry(VARIANTS['lstm']),
-    random(1, BATCH, TIME, INPUTS),
-  )
+  recurrence = Recurrence(VARIANTS['lstm'], remat_steps=3)
+  arguments = randomised(VARIANTS['lstm']), random(1, BATCH, TIME, INPUTS)
   with pytest.raises(ValueError, match='3, which does not divide .* 4 steps'):
     recurrence.apply(*arguments, train=True)
   recurrence.apply(*arguments)  # as evaluation and generation do
@@ -342,10 +344,9 @@ def test_negative_numbers_are_refused(fields):
 
 def test_vectors_are_given_no_factors():
   cell = VARIANTS['lstm']
-  arguments = randomised(cell), random_carry(cell)
-  inputs = random(1, BATCH, TIME, INPUTS)
+  arguments = randomised(cell), random(1, BATCH, TIME, INPUTS)
   with pytest.raises(ValueError, match='scale is for symbols'):
-    Recurrence(cell).apply(*arguments, inputs, jnp.ones((BATCH, TIME)))
+    Recurrence(cell).apply(*arguments, scale=jnp.ones((BATCH, TIME)))
 
 
 @pytest.mark.parametrize(
@@ -353,27 +354,23 @@ def test_vectors_are_given_no_factors():
   [
     (3, (3, 2, 4, 5), r'inputs have the shape \(3, 2, 4, 5\)'),
     (4, (4, 5), r'inputs have the shape \(4, 5\)'),
-    (2, (3, 4, 5), r'shape \(2, 5\); it is \[3, units\]'),
+    (2, (3, 4, 5), r'carry \(float32\[2,5\], .* its own is \(float32\[3,5\]'),
   ],
 )
 def test_other_shapes_are_refused(batch, shape, message):
   cell = LSTMCell(5)
   with pytest.raises(ValueError, match=message):
     Recurrence(cell).init(
-      jax.random.key(0), cell.zeros((batch,)), jnp.zeros(shape)
+      jax.random.key(0), jnp.zeros(shape), initial_carry=cell.zeros((batch,))
     )
 
 
 def test_a_cell_that_trains_does_so_here_too():
   cell = make('lstm', dropout_rate=0.5)
-  arguments = random_carry(cell), random(1, BATCH, TIME, INPUTS)
+  arguments = randomised(cell), random(1, BATCH, TIME, INPUTS)
   rngs = {'dropout': jax.random.key(0)}
-  wanted = Recurrence(cell).apply(
-    randomised(cell), *arguments, train=True, rngs=rngs
-  )
-  found = Recurrence(cell.clone(train=True)).apply(
-    randomised(cell), *arguments, rngs=rngs
-  )
+  wanted = run_ours(cell, *arguments, train=True, rngs=rngs)
+  found = run_ours(cell.clone(train=True), *arguments, rngs=rngs)
   assert_trees_close(found, wanted, 0)
 
 
@@ -388,14 +385,14 @@ clipped.defvjp(
 LIMIT = 0.3
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@EACH
 def test_limited_derivatives_are_those_of_clipped_products(name):
-  cell = make(name, **LAYER_NORM[name])
+  cell = make(name, **NORM)
   params = randomised(cell)['params']['cell']
 
   def ours(packed, carry, x):
     return unroll(
-      *(cell.step, *packed, carry, (x, None, cell.no_masks)),
+      *(cell.step, *packed, carry, (x, None, undrawn(cell))),
       derivative_limit=LIMIT,
     )
 
@@ -407,7 +404,7 @@ def test_limited_derivatives_are_those_of_clipped_products(name):
       return clipped(multiply(name, left))
 
     def body(carry, x):
-      return cell.step(product, small, carry, clipped(x), cell.no_masks)
+      return cell.step(product, small, carry, clipped(x), undrawn(cell))
 
     return jax.lax.scan(body, carry, x)
 
@@ -417,7 +414,7 @@ def test_limited_derivatives_are_those_of_clipped_products(name):
   assert_trees_close(limited, value_and_gradients(plain, *arguments))
   free = value_and_gradients(
     lambda packed, carry, x: unroll(
-      cell.step, *packed, carry, (x, None, cell.no_masks)
+      cell.step, *packed, carry, (x, None, undrawn(cell))
     ),
     *arguments,
   )
@@ -427,14 +424,14 @@ def test_limited_derivatives_are_those_of_clipped_products(name):
 def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
   cell = LSTMCell(8, layer_norm=True)
   inputs = 1e-3 * random(1, 2, 900, 3)
-  variables = Recurrence(cell).init(jax.random.key(0), cell.zeros((2,)), inputs)
+  variables = Recurrence(cell).init(jax.random.key(0), inputs)
   variables['params']['cell']['gamma'] *= 4  # amplifies what it is given
 
   @functools.partial(fast_jit, static_argnums=0)
   def largest(limit):
     def loss(variables):
       run = Recurrence(cell, derivative_limit=limit)
-      return run.apply(variables, cell.zeros((2,)), inputs)[1].sum()
+      return run.apply(variables, inputs).sum()
 
     gradients = jax.tree.leaves(jax.grad(loss)(variables))
     return jnp.array([jnp.abs(x).max() for x in gradients]).max()
@@ -443,9 +440,9 @@ def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
   assert largest(1.0) < 1e6
 
 
-@pytest.mark.parametrize('name', list(CELLS))
+@EACH
 def test_double_precision_elsewhere_does_no_harm(name):
-  cell = make(name, **LAYER_NORM[name])
+  cell = make(name, **NORM)
   arguments = (
     randomised(cell),
     random_carry(cell),
@@ -466,7 +463,7 @@ def test_double_precision_elsewhere_does_no_harm(name):
 
 
 def test_bfloat16_is_close_and_keeps_float32_state():
-  cell = VARIANTS['hyperlstm-ln']
+  cell = VARIANTS['hyperlstm']
   arguments = (
     randomised(cell),
     random_carry(cell),
@@ -480,3 +477,196 @@ def test_bfloat16_is_close_and_keeps_float32_state():
     assert x.dtype == jnp.float32
     error = np.linalg.norm(x - y) / np.linalg.norm(y)
     assert 0 < error < 0.06
+
+
+# Called as nn.RNN is.
+
+LENGTHS = np.array([TIME, 2, 1])
+CALLS = [
+  {},
+  {'time_major': True},
+  {'reverse': True},
+  {'reverse': True, 'keep_order': True},
+  {'seq_lengths': LENGTHS},
+  {'seq_lengths': LENGTHS, 'reverse': True},
+  {
+    'seq_lengths': LENGTHS,
+    'reverse': True,
+    'keep_order': True,
+    'time_major': True,
+  },
+]
+
+
+@pytest.mark.parametrize('call', CALLS, ids=lambda call: ' '.join(call))
+@pytest.mark.parametrize('as_field', [False, True])
+def test_arguments_mean_what_they_mean_for_flax(call, as_field):
+  cell = VARIANTS['lstm-plain']
+  variables, carry = randomised(cell), random_carry(cell)
+  inputs = random(1, BATCH, TIME, INPUTS)
+  if call.get('time_major'):
+    inputs = np.swapaxes(inputs, 0, 1)
+  fields = {k: x for k, x in call.items() if as_field and k != 'seq_lengths'}
+  given = {k: x for k, x in call.items() if k not in fields}
+  (ours, found), (theirs, wanted) = (
+    fast_jit(
+      functools.partial(kind(cell, return_carry=True, **fields).apply, **given)
+    )(variables, inputs, initial_carry=carry)
+    for kind in (Recurrence, nn.RNN)
+  )
+  if 'seq_lengths' in call:  # where the outputs of nn.RNN are of no use
+    is_live = np.arange(TIME)[None] < LENGTHS[:, None]
+    is_live = is_live.T if call.get('time_major') else is_live
+    wanted = np.where(is_live[..., None], wanted, 0)
+  assert_trees_close((ours, found), (theirs, wanted))
+
+
+def test_without_a_carry_it_starts_from_zeros_and_returns_outputs_alone():
+  cell = VARIANTS['hyperlstm']
+  variables, inputs = randomised(cell), random(1, BATCH, TIME, INPUTS)
+  outputs = Recurrence(cell).apply(variables, inputs)
+  _, wanted = by_recurrence(cell, variables, cell.zeros((BATCH,)), inputs)
+  np.testing.assert_array_equal(outputs, wanted)
+
+
+def test_it_runs_both_ways_and_in_stacks_with_flax():
+  cells = VARIANTS['lstm'], VARIANTS['hyperlstm']
+  inputs = random(1, BATCH, TIME, INPUTS)
+
+  def outputs(kinds, variables=None):
+    both = nn.Bidirectional(*(k(c) for k, c in zip(kinds, cells, strict=True)))
+    top = kinds[1](make('hyperrnn'))
+    stack = nn.Sequential([both, top])
+    if variables is None:
+      return jax.jit(stack.init)(jax.random.key(0), inputs)
+    return jax.jit(stack.apply)(variables, inputs)
+
+  variables = outputs([nn.RNN, nn.RNN])
+  wanted = outputs([nn.RNN, nn.RNN], variables)
+  for kinds in ([Recurrence] * 2, [Recurrence, nn.RNN], [nn.RNN, Recurrence]):
+    assert_trees_close(outputs(kinds), variables, 0)
+    assert_trees_close(outputs(kinds, variables), wanted)
+
+
+def test_a_bidirectional_layer_knows_lengths_and_carries():
+  cell = VARIANTS['lstm-plain']
+  inputs, lengths = random(1, BATCH, TIME, INPUTS), jnp.array(LENGTHS)
+  carries = random_carry(cell), random_carry(cell)
+  is_live = (np.arange(TIME)[None] < LENGTHS[:, None])[..., None]
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(kind, variables=None):
+    layer = nn.Bidirectional(kind(cell), kind(cell.clone()), return_carry=True)
+    if variables is None:
+      return layer.init(jax.random.key(0), inputs)
+    return layer.apply(
+      variables, inputs, initial_carry=carries, seq_lengths=lengths
+    )
+
+  variables = run(nn.RNN)
+  ours, found = run(Recurrence, variables)
+  theirs, wanted = run(nn.RNN, variables)
+  assert_trees_close((ours, found), (theirs, np.where(is_live, wanted, 0)))
+
+
+@EACH
+def test_the_order_of_old_is_refused_with_the_new_call(name):
+  cell = make(name)
+  inputs = jnp.ones((BATCH, TIME, INPUTS))
+  with pytest.raises(ValueError, match=r'recurrence\(inputs, initial_carry='):
+    Recurrence(cell).apply({}, cell.zeros((BATCH,)), inputs)
+
+
+def test_a_carry_alone_is_no_input():
+  cell = VARIANTS['lstm']
+  with pytest.raises(ValueError, match=r'inputs are a tuple\. Recurrence is'):
+    Recurrence(cell).apply({}, cell.zeros((BATCH,)))
+
+
+def test_a_foreign_cell_is_refused():
+  with pytest.raises(ValueError, match='got a GRUCell; .* under nn.RNN'):
+    Recurrence(nn.GRUCell(3))
+
+
+def test_streams_that_start_again_before_the_window():
+  cell = VARIANTS['hyperlstm']
+  variables, inputs = randomised(cell), random(1, BATCH, TIME, INPUTS)
+  carry, reset = random_carry(cell), np.array([True, False, True])
+  by_step = np.zeros((BATCH, TIME), bool)
+  by_step[:, 0] = reset
+  found, same = (
+    run_ours(cell, variables, inputs, initial_carry=carry, reset=jnp.array(x))
+    for x in (reset, by_step)
+  )
+  assert_trees_close(found, same)
+  kept = by_recurrence(cell, variables, carry, inputs)[1]
+  begun = by_recurrence(cell, variables, cell.zeros((BATCH,)), inputs)[1]
+  wanted = np.where(reset[:, None, None], begun, kept)
+  np.testing.assert_allclose(found[1], wanted, atol=1e-6)
+
+
+# Rates as arguments of the compiled program.
+
+
+@pytest.mark.parametrize('name', DROPPING)
+@pytest.mark.parametrize('remat_steps', [0, 2])
+def test_a_traced_rate_drops_what_the_number_drops(name, remat_steps):
+  variables = randomised(make(name, **NORM))
+  inputs = random(1, BATCH, TIME, INPUTS)
+
+  def loss(variables, rates):
+    run = Recurrence(make(name, **NORM, **rates), remat_steps=remat_steps)
+    outputs = run.apply(
+      variables, inputs, train=True, rngs={'dropout': jax.random.key(3)}
+    )
+    return weighted(outputs)
+
+  step = jax.value_and_grad(loss)
+  wanted = fast_jit(lambda variables: step(variables, DROPOUT))(variables)
+  traced = {k: jnp.float32(x) for k, x in DROPOUT.items()}
+  assert_trees_close(fast_jit(step)(variables, traced), wanted)
+  several = jax.tree.map(lambda x: jnp.stack([x, 0 * x, x]), traced)
+  found = fast_jit(jax.vmap(step, (None, 0)))(variables, several)
+  assert_trees_close(jax.tree.map(lambda x: x[0], found), wanted)
+  without = fast_jit(lambda variables: step(variables, {}))(variables)
+  assert_trees_close(jax.tree.map(lambda x: x[1], found), without)
+
+
+# Products.
+
+
+class TwiceCell(LSTMCell):
+  """Asks for the product with W_h of h and, once more, of a tenth of it."""
+
+  def step(self, product, small, carry, x, masks):
+    c, h = carry
+    y = product('h', h) + product('h', 0.1 * h)
+    return super().step(lambda name, left: y, small, (c, h), x, masks)
+
+
+class SmallCell(LSTMCell):
+  """Leaves W_h among the small weights."""
+
+  def pack(self, weights):
+    matrices, small = super().pack(weights)
+    return {'x': matrices['x']}, small | {'w_h': matrices['h']}
+
+  def step(self, product, small, carry, x, masks):
+    return super().step(
+      lambda name, left: left @ small['w_h'], small, carry, x, masks
+    )
+
+
+@pytest.mark.parametrize('kind', [TwiceCell, SmallCell])
+def test_a_cell_may_ask_twice_and_may_leave_a_matrix(kind):
+  cell = kind(UNITS)
+  arguments = (
+    randomised(cell),
+    random_carry(cell),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  ours, theirs = (
+    value_and_gradients(functools.partial(run, cell), *arguments)
+    for run in (by_recurrence, by_flax)
+  )
+  assert_trees_close(ours, theirs)

@@ -15,8 +15,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from hyper.cells import HyperLSTMCell
-
 GATES = ('i', 'g', 'f', 'o')
 COLORS = ('#e41a1c', '#4daf4a', '#377eb8', '#f0c000')  # rows of the figure
 CAPTION = (
@@ -35,25 +33,25 @@ def intensities(
   There is no step before the first, whose intensity is 0.
 
   Args:
-    cell: a HyperLSTMCell.
+    cell: one with `scaled_gates`.
     weights: its parameters.
     carries: the carries after each step, with time in front, of one stream
       (leaves [t, 1, k]).
     start: the carry before the first step (leaves [1, k]).
 
   Raises:
-    ValueError: the cell is of another kind, and has no weights that change.
+    ValueError: the cell scales no gates: its weights do not change.
   """
-  if not isinstance(cell, HyperLSTMCell):
+  if not cell.scaled_gates:
     raise ValueError(
       f'{type(cell).__name__} does not change its weights; weight changes are '
-      'those of a HyperLSTM.'
+      'those of a cell with a hypernetwork.'
     )
-  after, before = (np.asarray(x[1][1])[..., 0, :] for x in (carries, start))
-  states = after
-  if cell.hyper_state == 'old':
-    states = np.concatenate([before[None], after[:-1]])
-  d_h = np.asarray(jax.jit(cell.scalings)(weights, states))
+  after, start = jax.tree.map(lambda x: x[..., 0, :], (carries, start))
+  before = jax.tree.map(
+    lambda x, y: np.concatenate([x[None], y[:-1]]), start, after
+  )
+  d_h = np.asarray(jax.jit(cell.scalings)(weights, before, after))
   norms = weight_change_norms(d_h, np.asarray(weights['w_h']))
   return norms / np.maximum(norms.max(0), np.finfo(np.float32).tiny)
 

@@ -19,13 +19,11 @@ into the first run folder.
 
 import os
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from hyper import configuration, generate, trained
-from hyper.cells import HyperLSTMCell, LSTMCell, hidden, rows
 from hyper.decode import read_symbols
 from hyper.drawing import attention, curves, kernels, saturation, weight_change
 from hyper.figures import run_names
@@ -47,7 +45,7 @@ def draw_weight_change(path: str) -> None:
   """The weight changes of the topmost HyperLSTM of a run."""
   if len(FLAGS.workdir) > 1:
     raise ValueError('weight_change is of one run; give --workdir once.')
-  task, params, text, carries = read(FLAGS.workdir[0], HyperLSTMCell)
+  task, params, text, carries = read(FLAGS.workdir[0], needs_scalings=True)
   intensities = weight_change.of_top_layer(task.model, params, carries)
   symbols = [
     task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
@@ -61,11 +59,10 @@ def draw_saturation(path: str) -> None:
   for workdir, name in zip(
     FLAGS.workdir, run_names(FLAGS.workdir), strict=True
   ):
-    task, params, _, carries = read(workdir, LSTMCell, HyperLSTMCell)
-    c = jax.tree.leaves(carries[-1])[0]  # (c, h) of the main cell come first
+    task, params, _, carries = read(workdir)
     weights = params[f'cells_{len(task.model.cells) - 1}']
-    norm = rows(weights, 'gamma_c', 'beta_c')
-    values[name] = np.asarray(hidden(c.reshape(-1, c.shape[-1]), norm))
+    hidden = task.model.cells[-1].hidden(weights, carries[-1])
+    values[name] = np.asarray(hidden).reshape(-1, hidden.shape[-1])
   saturation.draw(values, path)
 
 
@@ -87,20 +84,22 @@ def write_examples(path: str) -> None:
   )
 
 
-def read(workdir: str, *kinds: type) -> tuple[CharLM, dict, np.ndarray, tuple]:
+def read(
+  workdir: str, needs_scalings: bool = False
+) -> tuple[CharLM, dict, np.ndarray, tuple]:
   """Task, parameters, a text in numbers, and the carries of reading it.
 
   The text is the one given, or what the run generates. The first carries are
   those after the start symbol, which is read before the text.
 
   Raises:
-    ValueError: the topmost cell is of none of these kinds.
+    ValueError: `needs_scalings`, and the topmost cell scales no weights.
   """
   task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
-  if not isinstance(task.model.cells[-1], kinds):
+  if needs_scalings and not task.model.cells[-1].scaled_gates:
     raise ValueError(
-      f'{workdir} is a run of {type(task.model.cells[-1]).__name__}; the '
-      f'figure is one of {" or ".join(kind.__name__ for kind in kinds)}.'
+      f'{workdir} is a run of {type(task.model.cells[-1]).__name__}, whose '
+      'weights do not change; give a run of a cell with a hypernetwork.'
     )
   if FLAGS.text and FLAGS.prompt:
     raise ValueError('give --text, which is read, or --prompt, not both.')

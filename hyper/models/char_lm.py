@@ -6,13 +6,13 @@ Shapes: b batch, t time, v vocabulary size, n units of the last cell.
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from hyper.cells import check_rate
-from hyper.recurrence import Recurrence, choose
+from hyper.cells import Cell, Rate, check_rate
+from hyper.models.dropout import Dropout
+from hyper.recurrence import Recurrence
 
 
 class CharacterModel(nn.Module):
@@ -34,10 +34,10 @@ class CharacterModel(nn.Module):
     ValueError: there is no such dropout rate.
   """
 
-  cells: Sequence[nn.RNNCellBase]
+  cells: Sequence[Cell]
   vocabulary_size: int
-  input_dropout_rate: float = 0.0
-  output_dropout_rate: float = 0.0
+  input_dropout_rate: Rate = 0.0
+  output_dropout_rate: Rate = 0.0
   remat_steps: int = 0
 
   def __post_init__(self) -> None:
@@ -47,38 +47,42 @@ class CharacterModel(nn.Module):
 
   def setup(self) -> None:
     """One recurrence per cell, then the softmax layer."""
-    self.layers = [Recurrence(cell, self.remat_steps) for cell in self.cells]
-    self.input_dropout = nn.Dropout(self.input_dropout_rate)
-    self.output_dropout = nn.Dropout(self.output_dropout_rate)
+    self.layers = [
+      Recurrence(cell, return_carry=True, remat_steps=self.remat_steps)
+      for cell in self.cells
+    ]
+    self.input_dropout = Dropout(self.input_dropout_rate)
+    self.output_dropout = Dropout(self.output_dropout_rate)
     self.softmax = nn.Dense(
       self.vocabulary_size, kernel_init=nn.initializers.orthogonal()
     )
 
   def __call__(
-    self, carries: Any, symbols: Int[Array, 'b t'], train: bool = False
+    self,
+    carries: Any,
+    symbols: Int[Array, 'b t'],
+    train: bool = False,
+    reset: Bool[Array, ' b'] | None = None,
   ) -> tuple[Any, Float[Array, 'b t v']]:
     """From the carries before a window to those after it, and the logits.
 
-    Logits at time t are of the symbol that follows `symbols[:, t]`. While
-    training, dropout draws from the random stream 'dropout'.
+    Logits at time t are of the symbol that follows `symbols[:, t]`. Streams
+    that `reset` marks start again from the zero carry. While training, dropout
+    draws from the random stream 'dropout'.
     """
-    kept = jnp.ones(symbols.shape)
-    scale = self.input_dropout(kept, deterministic=not train)
-    x, after = symbols, []
-    for k, (layer, carry) in enumerate(zip(self.layers, carries, strict=True)):
-      if k:
-        x, scale = self.input_dropout(x, deterministic=not train), None
-      carry, x = layer(carry, x, scale, train)
+    kept = jnp.ones(symbols.shape, jnp.float32)
+    x: Array = symbols
+    after: list[Any] = []
+    for layer, carry in zip(self.layers, carries, strict=True):
+      scale = None if after else self.input_dropout(kept, train)
+      x = self.input_dropout(x, train) if after else x
+      carry, x = layer(
+        x, initial_carry=carry, train=train, scale=scale, reset=reset
+      )
       after.append(carry)
-    x = self.output_dropout(x, deterministic=not train)
-    return tuple(after), self.softmax(x)
+    return tuple(after), self.softmax(self.output_dropout(x, train))
 
   @nn.nowrap
   def zeros(self, batch: int) -> Any:
     """The carries at the start of `batch` streams."""
     return tuple(cell.zeros((batch,)) for cell in self.cells)
-
-
-def reset_where(reset: Array, carry: Any) -> Any:
-  """The carry with zeros in the streams that start anew (`reset` [b])."""
-  return choose(reset, jax.tree.map(jnp.zeros_like, carry), carry)

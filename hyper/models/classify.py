@@ -36,13 +36,15 @@ class MnistConvnet(nn.Module):
     for name in ('conv1', 'conv2'):
       x = nn.Conv(16, (7, 7), kernel_init=self.kernel_init, name=name)(x)
       x = max_pool(jax.nn.relu(x))
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     return nn.Dense(
       10, kernel_init=nn.initializers.orthogonal(), name='softmax'
     )(x)
 
 
-def max_pool(x: Float[Array, 'b h w c']) -> Float[Array, 'b h/2 w/2 c']:
+def max_pool(
+  x: Float[Array, 'b h w c'],
+) -> Float[Array, 'b half_h half_w c']:
   """2x2 max pooling; its gradient is three times as fast as flax's on CPU.
 
   Raises:
@@ -80,7 +82,7 @@ class Perceptron(nn.Module):
   ) -> Float[Array, 'b classes']:
     """The logits of standardised images; `train` changes nothing."""
     del train
-    x = images.reshape(len(images), -1)
+    x = images.reshape(images.shape[0], -1)
     x = nn.Dense(self.hidden_units, kernel_init=HE_NORMAL, name='hidden')(x)
     return nn.Dense(10, name='softmax')(jax.nn.relu(x))
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.cells import check_rate
+from hyper.cells import Cell, Rate, check_rate
+from hyper.models.dropout import Dropout
 from hyper.recurrence import Recurrence
 
 
@@ -37,9 +38,9 @@ class HandwritingModel(nn.Module):
     ValueError: there is no such dropout rate.
   """
 
-  cells: Sequence[nn.RNNCellBase]
+  cells: Sequence[Cell]
   mixtures: int
-  output_dropout_rate: float = 0.0
+  output_dropout_rate: Rate = 0.0
   derivative_limit: float = 0.0
 
   def __post_init__(self) -> None:
@@ -49,17 +50,19 @@ class HandwritingModel(nn.Module):
   def setup(self) -> None:
     """One recurrence per cell, then the linear layer."""
     self.layers = [
-      Recurrence(cell, derivative_limit=self.derivative_limit)
+      Recurrence(
+        cell, return_carry=True, derivative_limit=self.derivative_limit
+      )
       for cell in self.cells
     ]
-    self.output_dropout = nn.Dropout(self.output_dropout_rate)
+    self.output_dropout = Dropout(self.output_dropout_rate)
     self.mixture = nn.Dense(
       6 * self.mixtures + 1, kernel_init=nn.initializers.orthogonal()
     )
 
   def __call__(
     self, carries: Any, steps: Float[Array, 'b t 3'], train: bool = False
-  ) -> tuple[Any, Float[Array, 'b t 6*m+1']]:
+  ) -> tuple[Any, Float[Array, 'b t outputs']]:
     """From the carries before the steps to those after them, and the outputs.
 
     Outputs at time t are of the step that follows `steps[:, t]`. While
@@ -67,10 +70,9 @@ class HandwritingModel(nn.Module):
     """
     x, after = steps, []
     for layer, carry in zip(self.layers, carries, strict=True):
-      carry, x = layer(carry, x, train=train)
+      carry, x = layer(x, initial_carry=carry, train=train)
       after.append(carry)
-    x = self.output_dropout(x, deterministic=not train)
-    return tuple(after), self.mixture(x)
+    return tuple(after), self.mixture(self.output_dropout(x, train))
 
   @nn.nowrap
   def zeros(self, batch: int) -> Any:

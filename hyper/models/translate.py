@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.recurrent import flip_sequences
 from jaxtyping import Array, Bool, Float, Int
 
-from hyper.cells import check_rate
-from hyper.recurrence import Recurrence
+from hyper.cells import Cell, Rate, check_rate
+from hyper.models.dropout import Dropout
+from hyper.recurrence import Recurrence, flip
 
 FIRST_RESIDUAL = 2  # the third layer from the bottom
 
@@ -80,10 +80,10 @@ class Translator(nn.Module):
     ValueError: too few layers, or no such dropout rate.
   """
 
-  encoder_cells: Sequence[nn.RNNCellBase]
-  decoder_cells: Sequence[nn.RNNCellBase]
+  encoder_cells: Sequence[Cell]
+  decoder_cells: Sequence[Cell]
   vocabulary_size: int
-  dropout_rate: float = 0.0
+  dropout_rate: Rate = 0.0
   start_limit: float = 0.04
   uniform_cells: bool = False
   remat: bool = False
@@ -103,21 +103,18 @@ class Translator(nn.Module):
   def setup(self) -> None:
     """Embeddings, layers, attention, softmax layer."""
     units, start = self.decoder_cells[0].units, uniform(self.start_limit)
-    layer = Recurrence
-    if self.remat:  # the argument `train` is a Python bool
-      layer = nn.remat(Recurrence, static_argnums=(4,))
     self.source_embedding = nn.Embed(
       self.vocabulary_size, units, embedding_init=start
     )
     self.target_embedding = nn.Embed(
       self.vocabulary_size, units, embedding_init=start
     )
-    self.encoder_layers = [layer(cell) for cell in self.encoder_cells]
-    self.decoder_layers = [layer(cell) for cell in self.decoder_cells]
+    self.encoder_layers = [Recurrence(cell) for cell in self.encoder_cells]
+    self.decoder_layers = [Recurrence(cell) for cell in self.decoder_cells]
     self.attention_query = nn.Dense(units, kernel_init=start, bias_init=start)
     self.attention_key = nn.Dense(units, use_bias=False, kernel_init=start)
     self.attention_score = self.param('attention_score', start, (units,))
-    self.dropout = nn.Dropout(self.dropout_rate)
+    self.dropout = Dropout(self.dropout_rate)
     self.softmax = nn.Dense(
       self.vocabulary_size, kernel_init=start, bias_init=start
     )
@@ -136,7 +133,7 @@ class Translator(nn.Module):
     random stream 'dropout'.
     """
     memory = self.encode(source, mask, train)
-    carries = self.zeros(len(inputs))
+    carries = self.zeros(inputs.shape[0])
     return self.decode(carries, memory, inputs, train)[1]
 
   def encode(
@@ -145,13 +142,12 @@ class Translator(nn.Module):
     """Reads the source; what lies in the padding changes nothing."""
     lengths = mask.sum(-1)
     forward, backward, *above = self.encoder_layers
-    x = self._drop(self.source_embedding(source), train)
-    flipped = self._run(backward, self._flip(x, lengths), train)
-    x = jnp.concatenate(
-      [self._run(forward, x, train), self._flip(flipped, lengths)], -1
-    )
+    x = self.dropout(self.source_embedding(source), train)
+    _, flipped = self._run(backward, None, flip(x, lengths, False), train)
+    _, y = self._run(forward, None, x, train)
+    x = jnp.concatenate([y, flip(flipped, lengths, False)], -1)
     for k, layer in enumerate(above, 1):
-      y = self._run(layer, self._drop(x, train), train)
+      _, y = self._run(layer, None, self.dropout(x, train), train)
       x = x + y if k >= FIRST_RESIDUAL else y
     return Memory(x, self.attention_key(x), mask)
 
@@ -175,21 +171,21 @@ class Translator(nn.Module):
       target piece the weights of the source pieces, which sum to 1.
     """
     bottom, *above = self.decoder_layers
-    x = self._drop(self.target_embedding(inputs), train)
+    x = self.dropout(self.target_embedding(inputs), train)
     if self.bottom_context:
       carry, (x, weights, context) = self._read_with_context(
         carries[0], memory, x, train
       )
     else:
-      carry, x = bottom(carries[0], x, None, train)
+      carry, x = self._run(bottom, carries[0], x, train)
       weights, context = self._attend(x, memory)
     after = [carry]
     for k, layer in enumerate(above, 1):
-      x_and_context = self._drop(jnp.concatenate([x, context], -1), train)
-      carry, y = layer(carries[k], x_and_context, None, train)
+      x_and_context = self.dropout(jnp.concatenate([x, context], -1), train)
+      carry, y = self._run(layer, carries[k], x_and_context, train)
       x = x + y if k >= FIRST_RESIDUAL else y
       after.append(carry)
-    return tuple(after), self.softmax(self._drop(x, train)), weights
+    return tuple(after), self.softmax(self.dropout(x, train)), weights
 
   @nn.nowrap
   def start(self, key: Array) -> Any:
@@ -206,7 +202,8 @@ class Translator(nn.Module):
     """The carries of the decoder's layers before the first piece."""
     bottom, *above = (cell.zeros((batch,)) for cell in self.decoder_cells)
     if self.bottom_context:
-      bottom = bottom, jnp.zeros((batch, self.encoder_cells[-1].units))
+      size = self.encoder_cells[-1].units
+      bottom = bottom, jnp.zeros((batch, size), jnp.float32)
     return bottom, *above
 
   def _read_with_context(
@@ -220,8 +217,9 @@ class Translator(nn.Module):
 
     def step(model: Translator, carry: Any, x: Array) -> Any:
       carry, context = carry
-      both = jnp.concatenate([x, model._drop(context, train)], -1)
-      carry, y = model.decoder_layers[0](carry, both[:, None], None, train)
+      both = jnp.concatenate([x, model.dropout(context, train)], -1)
+      bottom = model.decoder_layers[0]
+      carry, y = model._run(bottom, carry, both[:, None], train)
       read = jax.tree.map(lambda x: x[:, 0], (y, *model._attend(y, memory)))
       return (carry, read[-1]), read
 
@@ -242,17 +240,15 @@ class Translator(nn.Module):
     )
     return weights, jnp.matmul(weights, memory.values)
 
-  def _run(self, layer: Recurrence, x: Array, train: bool) -> Array:
-    """A layer's outputs, from zeros."""
-    return layer(layer.cell.zeros((len(x),)), x, None, train)[1]
+  def _run(
+    self, layer: Recurrence, carry: Any, x: Float[Array, 'b t k'], train: bool
+  ) -> tuple[Any, Float[Array, 'b t n']]:
+    """A layer's carry and outputs, from a carry or, if it is None, zeros."""
 
-  def _drop(self, x: Array, train: bool) -> Array:
-    return self.dropout(x, deterministic=not train)
+    def run(layer: Recurrence, carry: Any, x: Array) -> Any:
+      return layer(x, initial_carry=carry, return_carry=True, train=train)
 
-  @staticmethod
-  def _flip(x: Array, lengths: Array) -> Array:
-    """Reverses each sequence within its length."""
-    return flip_sequences(x, lengths, num_batch_dims=1, time_major=False)
+    return (nn.remat(run) if self.remat else run)(layer, carry, x)
 
 
 def attend(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from hyper.cells import CELLS
+from hyper.cells import CELLS, Rate
 from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import (
   batches,
@@ -29,7 +29,7 @@ from hyper.data import (
 from hyper.data.vocabulary import Vocabulary
 from hyper.decode import Apply
 from hyper.losses import cross_entropy
-from hyper.models.char_lm import CharacterModel, reset_where
+from hyper.models.char_lm import CharacterModel
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 
@@ -180,9 +180,7 @@ class CharLM:
     """Mean nats per scored symbol; the carry after the window; the sums."""
     carry, logits = self._make_model(numbers).apply(
       {'params': params},
-      reset_where(batch['reset'], model_state),
-      batch['inputs'],
-      train,
+      *(model_state, batch['inputs'], train, batch['reset']),
       rngs={'dropout': key},
     )
     nats = cross_entropy(logits, batch['targets'])
@@ -271,8 +269,8 @@ class CharLM:
 def make_model(
   cell: Any,
   layers: int,
-  input_dropout_rate: float,
-  output_dropout_rate: float,
+  input_dropout_rate: Rate,
+  output_dropout_rate: Rate,
   remat_steps: int,
   vocabulary_size: int,
 ) -> CharacterModel:

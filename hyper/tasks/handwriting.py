@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from hyper.cells import CELLS, check_rate
+from hyper.cells import CELLS, Rate, check_rate
 from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import (
   buckets,
@@ -295,7 +295,7 @@ def make_model(
   cell: Any,
   layers: int,
   mixtures: int,
-  output_dropout_rate: float,
+  output_dropout_rate: Rate,
   derivative_limit: float,
   lines: int,
 ) -> HandwritingModel:

@@ -15,7 +15,7 @@ from absl import logging
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from hyper.cells import CELLS
+from hyper.cells import CELLS, Rate
 from hyper.configuration import build, check_positive, check_source, splat
 from hyper.data import (
   embedded,
@@ -404,7 +404,7 @@ def mean_nats(
 def make_model(
   cell: Mapping[str, Any],
   layers: int,
-  dropout_rate: float,
+  dropout_rate: Rate,
   start_limit: float,
   uniform_cells: bool,
   remat: bool,

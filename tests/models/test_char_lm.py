@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from cell_weights import draw_like, reference_weights
+from cell_weights import draw_like, hyperlstm_weights
 from dropped import zero_shares
 
 from hyper.cells import HyperLSTMCell
@@ -35,11 +35,11 @@ def test_logits_equal_the_equations():
   symbols = np.array([[0, 3, 5, 1], [2, 2, 4, 0]])
   _, logits = jax.jit(model.apply)(variables, model.zeros(2), symbols)
   params, x = variables['params'], np.eye(SYMBOLS)[symbols.T]
-  for k, cell in enumerate(model.cells):
+  for k in range(len(model.cells)):
     carry = tuple(np.zeros((2, n)) for n in (UNITS, UNITS, HYPER, HYPER))
     _, x = reference.unroll(
       reference.hyperlstm_step,
-      reference_weights(cell, params[f'cells_{k}']),
+      hyperlstm_weights(params[f'cells_{k}']),
       carry,
       x,
       layer_norm=True,

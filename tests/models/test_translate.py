@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from cell_weights import draw_like, reference_weights
+from cell_weights import draw_like, hyperlstm_weights, lstm_weights
 from dropped import zero_shares
 
 from hyper.cells import CELLS
@@ -58,12 +58,10 @@ def applied(name, bottom_context=False):
 
 
 def reference_layer(name, params):
-  cell = make_cell(name)
-  weights = reference_weights(cell, params)
   if name == 'lstm':
-    return reference.lstm_step, weights, {}
+    return reference.lstm_step, lstm_weights(params), {}
   options = {'layer_norm': True, 'hyper_layer_norm': True}
-  return reference.hyperlstm_step, weights, options
+  return reference.hyperlstm_step, hyperlstm_weights(params), options
 
 
 @BOTTOM

@@ -3,6 +3,7 @@
 import importlib
 import types
 
+import jax
 import numpy as np
 import pytest
 import reference
@@ -122,3 +123,32 @@ def test_the_score_is_bits_of_each_scored_symbol():
   sums = {'nats': nats.sum(), 'count': len(nats)}
   wanted = reference.bits_per_character(-nats)
   assert CharLM.summarize(None, sums)['bpc'] == pytest.approx(wanted)
+
+
+def test_a_stream_that_starts_again_forgets_the_window_before(tmp_path):
+  config = config_of('ptb_hyperlstm', 'embedded').unlock()
+  config.update_from_flattened_dict(
+    {
+      'data.batch_size': 3,
+      'data.window_steps': 4,
+      'model.cell.units': 5,
+      'model.cell.hyper_units': 3,
+    }
+  )
+  task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
+  params, zeros = task.init(jax.random.key(0))
+  batch = next(task.batches('train', 0, 0))
+  carry = jax.tree.map(lambda x: x + 0.5, zeros)
+
+  @jax.jit
+  def after(carry, reset):
+    given = params, carry, batch | {'reset': reset}, jax.random.key(0), False
+    return task.loss(*given)[1][0]
+
+  reset = np.array([True, False, True])
+  found = after(carry, reset)
+  kept, begun = after(carry, ~reset & reset), after(zeros, ~reset & reset)
+  for x, y, z in zip(*map(jax.tree.leaves, (found, kept, begun)), strict=True):
+    np.testing.assert_allclose(x[1], y[1], atol=1e-6)
+    np.testing.assert_allclose(x[[0, 2]], z[[0, 2]], atol=1e-6)
+    assert np.abs(y - z).max() > 1e-3

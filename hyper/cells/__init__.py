@@ -1,0 +1,41 @@
+"""Recurrent cells: RNN, LSTM and GRU, and each of them with a hypernetwork.
+
+`hyper.cells.cell` says what a cell is, and what the author of one provides.
+"""
+
+from hyper.cells.cell import Cell, Product, Weights, make_multiply
+from hyper.cells.dropout import (
+  Mask,
+  Rate,
+  check_rate,
+  draw_masks,
+  drop,
+  is_off,
+)
+from hyper.cells.lstm import HyperLSTMCell, LSTMCell
+from hyper.cells.rnn import HyperRNNCell, RNNCell
+
+__all__ = [
+  'CELLS',
+  'Cell',
+  'HyperLSTMCell',
+  'HyperRNNCell',
+  'LSTMCell',
+  'Mask',
+  'Product',
+  'RNNCell',
+  'Rate',
+  'Weights',
+  'check_rate',
+  'draw_masks',
+  'drop',
+  'is_off',
+  'make_multiply',
+]
+
+CELLS = {
+  'rnn': RNNCell,
+  'hyperrnn': HyperRNNCell,
+  'lstm': LSTMCell,
+  'hyperlstm': HyperLSTMCell,
+}
