@@ -3,8 +3,9 @@
   python train.py --config=configs/cifar10_hyper_wrn.py \
     --workdir=runs/hyper_40_1
 
-Variants: `:40_1` (the default), `:40_2`, and `:embedded`, on rendered digits,
-small and without data.
+Variants: `:40_1` (the default), `:40_2`, `:embedded`, on rendered digits, small
+and without data, and `:images`, as small, on images of your own, for which
+mnist_cnn.py has the command.
 
 All 36 kernels of the three groups are made from tiles of 16 channels. Differs
 from cifar10_wrn.py in that and, as in the paper, in optimizer and schedule.
@@ -21,7 +22,7 @@ noisy (results/README.md has figures): judge a young run by its training error.
 from ml_collections import ConfigDict
 
 from configs import cifar10_wrn
-from configs.cifar10_wrn import EMBEDDED
+from configs.cifar10_wrn import EMBEDDED, IMAGES
 from configs.shared import ADAM, Fields, configure, grid
 
 RECIPE = cifar10_wrn.RECIPE | {
@@ -46,6 +47,7 @@ VARIANTS = {
   '40_1': {'paper': 'cifar10_hyper_wrn'},
   '40_2': {'model.width': 2},
   'embedded': EMBEDDED,
+  'images': IMAGES,
 }
 
 

@@ -2,7 +2,7 @@
 
   python train.py --config=configs/mnist_coordinate.py --workdir=runs/coordinate
 
-Variant: `:embedded`, on rendered digits, small and without data. Differs from
+Variants: `:embedded` and `:images`, as in mnist_cnn.py. Differs from
 mnist_mlp.py in the section `hypernetwork` alone: 801 parameters generate the
 200,704 of the hidden layer.
 

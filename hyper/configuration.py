@@ -294,7 +294,10 @@ _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
     },
   },
   'classify': {
-    'data': {'mean': (0.0,), 'deviation': (1.0,), 'flip': False},
+    'data': {
+      **{'mean': (0.0,), 'deviation': (1.0,), 'flip': False},
+      **{'path': '', 'split': (0.9, 0.05, 0.05)},
+    },
     'l2_rate': 0.0,
   },
   'translate': {

@@ -168,4 +168,4 @@ def test_every_variant_has_its_numbers():
     module = importlib.import_module(f'configs.{name}')
     variants = set(getattr(module, 'VARIANTS', {'': None}))
     tested = {x.partition(':')[2] for x in RECIPES if x.split(':')[0] == name}
-    assert variants - tested <= {'embedded', 'small', 'text'}
+    assert variants - tested <= {'embedded', 'small', 'text', 'images'}

@@ -86,7 +86,7 @@ class Run:
   def __init__(self, workdir: str, name: str, which: str):
     task, state = trained.load_classifier(workdir, which)
     self.workdir, self.name = workdir, name
-    self._image_shape = task.data.shape
+    self._image_shape = task.kind.shape
     main_params = jax.device_get(task.main_params(state.params))
     params = flatten_dict(main_params, sep='/')
     self.kernels = {k: x for k, x in params.items() if x.ndim > 1}

@@ -18,13 +18,14 @@ HE_NORMAL = nn.initializers.he_normal()
 class MnistConvnet(nn.Module):
   """The convnet of section 4.1: two 7x7 convolutions of 16 channels.
 
-  Each is followed by ReLU and 2x2 max pooling, the last by a softmax layer of
-  10 classes: 21,210 parameters, of which `conv2/kernel` has 12,544.
+  Each is followed by ReLU and 2x2 max pooling, the last by a softmax layer:
+  21,210 parameters for MNIST, of which `conv2/kernel` has 12,544.
   Initialised as in the author's notebook: kernels truncated normal of
   deviation 0.01, softmax weights orthogonal, biases zero.
   """
 
   kernel_init: Callable[..., Array] = TRUNCATED_NORMAL
+  classes: int = 10
 
   @nn.compact
   def __call__(
@@ -38,7 +39,7 @@ class MnistConvnet(nn.Module):
       x = max_pool(jax.nn.relu(x))
     x = x.reshape(x.shape[0], -1)
     return nn.Dense(
-      10, kernel_init=nn.initializers.orthogonal(), name='softmax'
+      self.classes, kernel_init=nn.initializers.orthogonal(), name='softmax'
     )(x)
 
 
@@ -57,7 +58,7 @@ def max_pool(
 
 
 class Perceptron(nn.Module):
-  """The network of appendix A.1: one hidden layer of ReLU, 10 classes.
+  """The network of appendix A.1: one hidden layer of ReLU.
 
   With 28x28 images `hidden/kernel` has 784 x 256 = 200,704 parameters; pixels
   are numbered row by row. The hidden layer starts after He et al. (2015), the
@@ -68,6 +69,7 @@ class Perceptron(nn.Module):
   """
 
   hidden_units: int = 256
+  classes: int = 10
 
   def __post_init__(self) -> None:
     if self.hidden_units < 1:
@@ -84,11 +86,11 @@ class Perceptron(nn.Module):
     del train
     x = images.reshape(images.shape[0], -1)
     x = nn.Dense(self.hidden_units, kernel_init=HE_NORMAL, name='hidden')(x)
-    return nn.Dense(10, name='softmax')(jax.nn.relu(x))
+    return nn.Dense(self.classes, name='softmax')(jax.nn.relu(x))
 
 
 class WideResNet(nn.Module):
-  """The wide residual network 40-k of section 4.2 (Table 1), of 10 classes.
+  """The wide residual network 40-k of section 4.2 (Table 1).
 
   A 3x3 convolution of 16 channels, then three groups of N blocks of two 3x3
   convolutions, of 16 k, 32 k and 64 k channels; the second and third group
@@ -109,6 +111,7 @@ class WideResNet(nn.Module):
   Attributes:
     blocks: N, the blocks in a group; the depth is 6 N + 4.
     width: k.
+    classes: to tell apart.
 
   Raises:
     ValueError: one of these is not positive.
@@ -116,6 +119,7 @@ class WideResNet(nn.Module):
 
   blocks: int = 6
   width: int = 1
+  classes: int = 10
 
   def __post_init__(self) -> None:
     for name in ('blocks', 'width'):
@@ -136,7 +140,7 @@ class WideResNet(nn.Module):
         name = f'conv{group}_{k}'
         x = ResidualBlock(channels * self.width, stride, name=name)(x, train)
     x = jax.nn.relu(norm('norm')(x)).mean((1, 2))
-    return nn.Dense(10, name='softmax')(x)
+    return nn.Dense(self.classes, name='softmax')(x)
 
 
 class ResidualBlock(nn.Module):

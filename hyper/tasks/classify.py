@@ -15,7 +15,16 @@ from ml_collections import ConfigDict
 
 from hyper.configuration import build, check_positive, check_source, splat
 from hyper.coordinates import CoordinateHyperNetwork
-from hyper.data import batches, cifar10, embedded, fingerprints, mnist
+from hyper.data import (
+  batches,
+  cifar10,
+  embedded,
+  fingerprints,
+  mnist,
+  own_images,
+  run_files,
+)
+from hyper.data.own_images import Arrays, ImageKind
 from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
@@ -23,11 +32,24 @@ from hyper.runs.numbers import NONE, Numbers, numbers_of
 from hyper.runs.task import Outcome
 from hyper.static import StaticHyperNetwork
 
-IMAGES = {
-  'mnist': (mnist.load, mnist.SHAPE),
-  'cifar10': (cifar10.load, cifar10.SHAPE),
-  'embedded': (embedded.load_digits, embedded.DIGIT_SHAPE),
+TEN = tuple('0123456789')
+IMAGES: dict[str, Callable[..., dict[str, np.ndarray]]] = {
+  'mnist': mnist.load,
+  'cifar10': cifar10.load,
+  'images': own_images.load,
+  'embedded': embedded.load_digits,
 }
+KINDS = {
+  'mnist': ImageKind(mnist.SHAPE, TEN),
+  'cifar10': ImageKind(cifar10.SHAPE, TEN),
+  'embedded': ImageKind(embedded.DIGIT_SHAPE, TEN),
+}
+# The fields of config.data that only one source reads.
+FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ()) | {
+  'images': ('path', 'split')
+}
+KIND = 'images.json'
+SPLITS = ('train', 'validation', 'test')
 NETWORKS = {
   'mnist_convnet': MnistConvnet,
   'perceptron': Perceptron,
@@ -48,11 +70,13 @@ class ImageData:
     source: the images, a name of IMAGES.
     batch_size: images in a training step.
     eval_batch_size: images evaluated at once.
-    mean: of each channel, in [0, 1]; subtracted.
-    deviation: of each channel; divided by.
+    mean: of each channel, in [0, 1]; subtracted. () takes that of the training
+      images, which is measured where the images are one's own.
+    deviation: of each channel, likewise; divided by.
     crop_padding: pixels of zeros (which is the mean) put on each side before a
       training image is cropped back to its size at random; 0 for no cropping.
     flip: whether every second training image is mirrored, at random.
+    path, split: of images of one's own, see `own_images.load`.
   """
 
   source: str
@@ -62,34 +86,54 @@ class ImageData:
   deviation: tuple[float, ...]
   crop_padding: int
   flip: bool
+  path: str = ''
+  split: tuple[float, ...] = (0.9, 0.05, 0.05)
 
   def __post_init__(self) -> None:
-    check_source(self, dict.fromkeys(IMAGES, ()))
+    check_source(self, FIELDS)
     check_positive(
       'config.data',
       batch_size=self.batch_size,
       eval_batch_size=self.eval_batch_size,
     )
-    for name in ('mean', 'deviation'):
-      if len(getattr(self, name)) != self.shape[-1]:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; {self.source} has '
-          f'{self.shape[-1]} channels, each needs one number.'
-        )
-    if min(self.deviation) <= 0:
+    if min(self.deviation, default=1) <= 0:
       raise ValueError(
         f'config.data.deviation is {self.deviation}; it must be positive.'
       )
-    if not 0 <= self.crop_padding < min(self.shape[:2]):
+
+  def kind(self, data_dir: str) -> ImageKind:
+    """Returns what a network has to know of the images."""
+    if self.source == 'images':
+      return own_images.kind_of(data_dir, self.path, self.split)
+    return KINDS[self.source]
+
+  def check(self, kind: ImageKind) -> None:
+    """Raises a ValueError unless the fields fit images of this kind."""
+    channels, pixels = kind.shape[-1], min(kind.shape[:2])
+    for name in ('mean', 'deviation'):
+      numbers = getattr(self, name) or getattr(kind, name)
+      if len(numbers) != channels:
+        raise ValueError(
+          f'config.data.{name} is {getattr(self, name)}; {self.source} has '
+          f'{channels} channels, each needs one number.'
+        )
+    if not 0 <= self.crop_padding < pixels:
       raise ValueError(
         f'config.data.crop_padding is {self.crop_padding}; it must be at least '
-        f'0 and below the {min(self.shape[:2])} pixels of an image.'
+        f'0 and below the {pixels} pixels of an image.'
       )
 
-  @property
-  def shape(self) -> tuple[int, int, int]:
-    """Height, width and channels of an image."""
-    return IMAGES[self.source][1]
+  def load(self, data_dir: str, kind: ImageKind, split: str) -> Arrays:
+    """Returns the images and labels of a split, which must be of this kind."""
+    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    arrays = IMAGES[self.source](data_dir, split, **fields)
+    shape, count = arrays['image'].shape[1:], int(arrays['label'].max()) + 1
+    if shape != kind.shape or count > len(kind.classes):
+      raise ValueError(
+        f'the {split} images of {self.source} are {shape}, of {count} classes; '
+        f'the network is for {kind.shape} and {len(kind.classes)} classes.'
+      )
+    return arrays
 
 
 class Classify:
@@ -101,6 +145,7 @@ class Classify:
   of the network, wherever they come from.
 
   Attributes:
+    kind: shape and classes of the images, which the network follows.
     main: the network, which knows of no hypernetwork.
     hypernetwork: what generates some of its parameters, or None.
 
@@ -114,9 +159,14 @@ class Classify:
   reported_split = 'test'
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
-    del workdir  # a run needs nothing besides its parameters
     self.data: ImageData = splat(ImageData, 'config.data', config.data)
-    self.main: nn.Module = build(NETWORKS, 'config.model', config.model)
+    is_own = self.data.source == 'images'
+    saved = is_own and run_files.read(workdir, KIND, ImageKind.from_text)
+    self.kind = saved or self.data.kind(data_dir)
+    self.data.check(self.kind)
+    self.main: nn.Module = build(
+      NETWORKS, 'config.model', config.model, classes=len(self.kind.classes)
+    )
     self.hypernetwork: HyperNetwork | None = build(
       HYPERNETWORKS,
       'config.hypernetwork',
@@ -127,8 +177,11 @@ class Classify:
     if self.l2_rate < 0:
       raise ValueError(f'config.l2_rate is {self.l2_rate}; it cannot be < 0.')
     self.numbers = numbers_of(config, ('l2_rate',))
-    load, _ = IMAGES[self.data.source]
-    self._arrays = functools.cache(functools.partial(load, data_dir))
+    self._arrays = functools.cache(
+      functools.partial(self.data.load, data_dir, self.kind)
+    )
+    if is_own and not saved:
+      run_files.write(workdir, KIND, self.kind.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Parameters, and the network's other collections: batch statistics."""
@@ -197,12 +250,15 @@ class Classify:
     return {'error': 100 * sums['wrong'] / count, 'nats': sums['nats'] / count}
 
   def describe(self) -> list[str]:
-    """The number of images in each split."""
+    """The number of images in each split, their shape and classes."""
     sizes = [
-      f'{split} {len(self._arrays(split)["label"]):,}'
-      for split in ('train', 'validation', 'test')
+      f'{split} {len(self._arrays(split)["label"]):,}' for split in SPLITS
     ]
-    return [f'images {self.data.source}: {", ".join(sizes)}']
+    shape = ' x '.join(map(str, self.kind.shape))
+    return [
+      f'images {self.data.source}: {", ".join(sizes)}; {shape}, '
+      f'{len(self.kind.classes)} classes'
+    ]
 
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the images and labels of a split."""
@@ -214,12 +270,17 @@ class Classify:
     return {}
 
   def _image(self) -> Float[Array, '1 h w c']:
-    return jnp.zeros((1, *self.data.shape))
+    return jnp.zeros((1, *self.kind.shape))
 
   def _standardise(
     self, images: UInt8[Array, 'b h w c']
   ) -> Float[Array, 'b h w c']:
-    mean, deviation = jnp.array([self.data.mean, self.data.deviation])
+    mean, deviation = jnp.array(
+      [
+        self.data.mean or self.kind.mean,
+        self.data.deviation or self.kind.deviation,
+      ]
+    )
     images = images.astype(jnp.float32) / 255
     return (images - mean[None, None, None]) / deviation[None, None, None]
 

@@ -10,6 +10,7 @@ import pytest
 import reference
 from flax.traverse_util import flatten_dict
 
+from hyper import configuration
 from hyper.runs import training
 from hyper.tasks.classify import (
   Classify,
@@ -190,3 +191,61 @@ def test_evaluation_neither_crops_nor_flips():
 def test_bad_fields_are_errors_that_name_them(fields, message):
   with pytest.raises(ValueError, match=message):
     make_task('cifar10_wrn', **fields)
+
+
+@pytest.mark.parametrize(
+  'name', ['mnist_hyper', 'mnist_mlp', 'cifar10_hyper_wrn']
+)
+def test_the_network_follows_images_of_ones_own(name, tmp_path):
+  rng = np.random.default_rng(0)
+  np.savez(
+    tmp_path / 'own.npz',
+    x_train=rng.integers(0, 256, (40, 8, 12, 2), dtype=np.uint8),
+    y_train=np.arange(40) % 3,
+  )
+  config = importlib.import_module(f'configs.{name}').get_config('images')
+  config = config.unlock()
+  config.data.path = 'own.npz'
+  run = tmp_path / 'run'
+  task = Classify(config, str(tmp_path), str(run))
+  assert '8 x 12 x 2, 3 classes' in task.describe()[0]
+  batch = next(task.batches('train', 0, 0))
+  batch = {key: x[:4] for key, x in batch.items()}
+  params, state = jax.eval_shape(task.init, jax.random.key(0))
+  softmax = flatten_dict(params, sep='/')
+  (kernel,) = [x for k, x in softmax.items() if k.endswith('softmax/kernel')]
+  assert kernel.shape[-1] == 3
+  jax.eval_shape(
+    lambda *args: task.loss(*args, True),
+    params,
+    state,
+    batch,
+    jax.random.key(0),
+  )
+  (run / configuration.CONFIG_FILE).touch()
+  again = Classify(config, 'elsewhere', str(run))  # without the images
+  assert again.kind == task.kind
+  np.savez(
+    tmp_path / 'own.npz',
+    x_train=np.zeros((40, 8, 12, 2), np.uint8),
+    y_train=np.arange(40) % 4,
+  )
+  changed = Classify(config, str(tmp_path), str(run))
+  with pytest.raises(ValueError, match='of 4 classes; the network is for .* 3'):
+    changed.describe()
+
+
+def test_channels_are_standardised_as_measured(tmp_path):
+  image = np.zeros((10, 2, 2, 3), np.uint8)
+  image[..., 1], image[:5, ..., 2] = 51, 255
+  np.savez(tmp_path / 'own.npz', x_train=image, y_train=np.arange(10) % 2)
+  fields = {'data.path': 'own.npz', 'data.split': (0.8, 0.1, 0.1)}
+  config = importlib.import_module('configs.mnist_mlp').get_config('images')
+  config = config.unlock()
+  config.update_from_flattened_dict(fields)
+  task = Classify(config, str(tmp_path), str(tmp_path / 'run'))
+  found = np.asarray(
+    task._standardise(jnp.asarray(task._arrays('train')['image']))
+  )
+  np.testing.assert_allclose(found.mean((0, 1, 2)), 0, atol=1e-3)
+  np.testing.assert_allclose(found.std((0, 1, 2)), (0, 0, 1), atol=1e-3)

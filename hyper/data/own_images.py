@@ -1,0 +1,281 @@
+"""Images of your own by class, as a folder of pictures or an .npz file.
+
+A folder has the folders `train`, `validation` and `test`, at least the first of
+them, and in each a folder of pictures for every class; or these alone. An .npz
+file has the arrays x_train and y_train, and if wanted those of validation and
+test. Parts that are missing are drawn from the training images.
+
+Pictures are decoded once, into a prepared copy that belongs to the names, sizes
+and times of all files; an .npz file is read at each start.
+"""
+
+import dataclasses
+import json
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from hyper.data import fingerprints, prepared, progress, raw_files
+from hyper.data.own_text import check_shares
+from hyper.data.prepared import SPLITS
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
+SEED = 1609_09106  # of the draw of missing parts
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageKind:
+  """What a network has to know of the images that it classifies.
+
+  Attributes:
+    shape: height, width and channels.
+    classes: their names, in the order of the labels.
+    mean: of each channel over the training images, in [0, 1].
+    deviation: likewise the standard deviation.
+  """
+
+  shape: tuple[int, int, int]
+  classes: tuple[str, ...]
+  mean: tuple[float, ...] = ()
+  deviation: tuple[float, ...] = ()
+
+  def to_text(self) -> str:
+    """Returns JSON that `from_text` reads."""
+    return json.dumps(dataclasses.asdict(self))
+
+  @classmethod
+  def from_text(cls, text: str) -> 'ImageKind':
+    """Returns what `to_text` wrote."""
+    fields = json.loads(text)
+    return cls(**{name: tuple(value) for name, value in fields.items()})
+
+
+def load(
+  data_dir: str, part: str, path: str, split: tuple[float, ...]
+) -> Arrays:
+  """Returns 'image', uint8 [n, h, w, c], and 'label', int32 [n].
+
+  Args:
+    data_dir: what `path` is relative to.
+    part: 'train', 'validation' or 'test'.
+    path: of a folder, or of a file whose name ends in .npz.
+    split: the shares of the three parts where validation or test is missing.
+
+  Raises:
+    FileNotFoundError: there is no such folder or file.
+    OSError: data_dir cannot be written.
+    ValueError: no such part, or a file does not fit; it is named.
+  """
+  prepared.check_split(part, SPLITS)
+  check_shares(split)
+  place = _place(data_dir, path)
+  if not os.path.isdir(place):
+    return _complete(_read_npz(place), split, place)[part]
+  pictures = _find(place)
+  paths = [path for found in pictures.values() for path, _ in found]
+  stamp = fingerprints.of_stamps(paths, place)
+  shares = '_'.join(f'{share:g}' for share in split).replace('.', '')
+  source = prepared.Source(
+    name=f'hyper_images_{stamp}_{shares}',
+    version='1.0.0',
+    read=lambda _: _complete(_decode(pictures), split, place),
+    description='Images of the user, by class.',
+  )
+  return prepared.load(source, data_dir, part)
+
+
+def kind_of(data_dir: str, path: str, split: tuple[float, ...]) -> ImageKind:
+  """Returns the kind of the images at `path`; arguments as of `load`."""
+  place = _place(data_dir, path)
+  if os.path.isdir(place):
+    images = load(data_dir, 'train', path, split)['image']
+    classes = _classes(_parts(place)['train'])
+  else:
+    parts = _complete(_read_npz(place), split, place)
+    images = parts['train']['image']
+    largest = max(int(part['label'].max()) for part in parts.values())
+    classes = [str(label) for label in range(largest + 1)]
+  height, width, channels = images.shape[1:]
+  pixels = images.reshape(-1, channels) / np.float32(255)
+  deviation = pixels.std(0).round(4)
+  return ImageKind(
+    (height, width, channels),
+    tuple(classes),
+    tuple(pixels.mean(0, dtype=np.float64).round(4).tolist()),
+    tuple(np.where(deviation > 0, deviation, 1).astype(float).tolist()),
+  )
+
+
+def _place(data_dir: str, path: str) -> str:
+  if not path:
+    raise ValueError(
+      "config.data.path is ''; give a folder of images by class, or an .npz "
+      'file.'
+    )
+  place = os.path.join(os.path.expanduser(data_dir), os.path.expanduser(path))
+  if not os.path.isdir(place) and not (
+    place.endswith('.npz') and os.path.isfile(place)
+  ):
+    raise raw_files.missing(
+      'Images of your own',
+      [place],
+      [data_dir],
+      'Give a folder of images by class, or an .npz file, as '
+      '--config.data.path, relative to --data_dir.',
+    )
+  return place
+
+
+def _parts(place: str) -> dict[str, str]:
+  """Returns the folder of each part that there is, or of all images."""
+  found = {part: os.path.join(place, part) for part in SPLITS}
+  found = {part: path for part, path in found.items() if os.path.isdir(path)}
+  if found and 'train' not in found:
+    part = next(iter(found))
+    raise ValueError(f'{place} has a folder {part}, but no folder train.')
+  return found or {'train': place}
+
+
+def _classes(folder: str) -> list[str]:
+  return sorted(
+    name
+    for name in os.listdir(folder)
+    if not name.startswith('.') and os.path.isdir(os.path.join(folder, name))
+  )
+
+
+def _find(place: str) -> dict[str, list[tuple[str, int]]]:
+  """Returns path and label of each picture, for each part that there is."""
+  parts = _parts(place)
+  classes = _classes(parts['train'])
+  found: dict[str, list[tuple[str, int]]] = {}
+  for part, folder in parts.items():
+    if others := sorted(set(_classes(folder)) - set(classes)):
+      raise ValueError(
+        f'{folder} has the class {others[0]!r}, which {parts["train"]} lacks.'
+      )
+    found[part] = [
+      (os.path.join(folder, name, picture), label)
+      for label, name in enumerate(classes)
+      if os.path.isdir(os.path.join(folder, name))
+      for picture in sorted(os.listdir(os.path.join(folder, name)))
+      if picture.lower().endswith(SUFFIXES) and not picture.startswith('.')
+    ]
+    if len(classes) < 2 or not found[part]:
+      raise ValueError(
+        f'{folder} has {len(found[part])} pictures of {len(classes)} classes; '
+        'it needs a folder of pictures for each of two classes or more. Names '
+        f'of pictures end in {", ".join(SUFFIXES)}.'
+      )
+  return found
+
+
+def _decode(pictures: dict[str, list[tuple[str, int]]]) -> dict[str, Arrays]:
+  parts, first = {}, ''
+  shape: tuple[int, ...] = ()
+  for part, found in pictures.items():
+    images = []
+    action = f'Reading the {part} images'
+    for path, _ in progress.logged(found, action, len(found)):
+      image = _pixels(path)
+      first, shape = (first, shape) if first else (path, image.shape)
+      if image.shape != shape:
+        raise ValueError(
+          f'{path} has the shape {image.shape} (height, width, channels), but '
+          f'{first} has {shape}; all images must have one.'
+        )
+      images.append(image)
+    labels = np.array([label for _, label in found], np.int32)
+    parts[part] = {'image': np.stack(images), 'label': labels}
+  return parts
+
+
+def _pixels(path: str) -> np.ndarray:
+  """Returns a picture, uint8 [h, w, c]: grey, colours, or colours and alpha."""
+  from PIL import Image  # slow, and only pictures need it
+
+  try:
+    with Image.open(path) as picture:
+      if picture.mode.startswith(('I', 'F')):
+        raise ValueError(
+          f'its mode is {picture.mode}; 8 bits a channel are read'
+        )
+      mode = {'1': 'L', 'L': 'L', 'RGBA': 'RGBA'}.get(picture.mode, 'RGB')
+      pixels = np.array(picture.convert(mode))
+  except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+    raise ValueError(f'{path} cannot be read as a picture: {e}') from e
+  return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _read_npz(path: str) -> dict[str, Arrays]:
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(f'{path} cannot be read as .npz: {error}') from error
+  parts = {part: _part(arrays, part, path) for part in SPLITS}
+  if parts['train'] is None:
+    raise ValueError(
+      f'{path} has the arrays {", ".join(arrays) or "of nothing"}; it needs '
+      'x_train and y_train, and may have those of validation and test.'
+    )
+  shape = parts['train']['image'].shape[1:]
+  for part, found in parts.items():
+    if found and found['image'].shape[1:] != shape:
+      raise ValueError(
+        f'{path}: x_{part} has images of {found["image"].shape[1:]}, but '
+        f'x_train of {shape}.'
+      )
+  return {part: found for part, found in parts.items() if found}
+
+
+def _part(arrays: Arrays, part: str, path: str) -> Any:
+  """Returns images and labels of a part, or None where it is missing."""
+  x, y = arrays.get(f'x_{part}'), arrays.get(f'y_{part}')
+  if x is None or y is None:
+    return None
+  if x.dtype != np.uint8 or x.ndim not in (3, 4):
+    raise ValueError(
+      f'{path}: x_{part} is {x.dtype} {list(x.shape)}; it must be uint8 '
+      '[n, height, width] or [n, height, width, channels].'
+    )
+  y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
+  if y.shape != x.shape[:1] or y.dtype.kind not in 'iu' or not len(y):
+    raise ValueError(
+      f'{path}: y_{part} is {y.dtype} {list(y.shape)}; it must be a whole '
+      f'number for each of the {len(x):,} images.'
+    )
+  if y.min() < 0 or y.max() > 100_000:
+    raise ValueError(
+      f'{path}: y_{part} has the label {y.min() if y.min() < 0 else y.max()}; '
+      'labels count from 0.'
+    )
+  image = x if x.ndim == 4 else x[..., None]
+  return {'image': image, 'label': y.astype(np.int32)}
+
+
+def _complete(
+  parts: dict[str, Arrays], split: tuple[float, ...], place: str
+) -> dict[str, Arrays]:
+  """Draws the parts that are missing from the training images."""
+  train, count = parts['train'], len(parts['train']['label'])
+  order, begin = np.random.RandomState(SEED).permutation(count), 0
+  for part, share in zip(SPLITS[1:], split[1:], strict=True):
+    if part not in parts:
+      end = begin + round(share * count)
+      chosen = np.sort(order[begin:end])
+      parts[part] = {name: x[chosen] for name, x in train.items()}
+      begin = end
+  rest = np.sort(order[begin:])
+  parts['train'] = {name: x[rest] for name, x in train.items()}
+  for part in SPLITS:
+    if not len(parts[part]['label']):
+      raise ValueError(
+        f'{place} has too few images: of {count} for training none are left '
+        f'for {part}.'
+      )
+  return {part: parts[part] for part in SPLITS}

@@ -1,0 +1,201 @@
+"""Images of your own: folders, arrays, missing parts, and bad files by name."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hyper.data import own_images
+from hyper.data.prepared import SPLITS
+
+SPLIT = (0.8, 0.1, 0.1)
+
+
+def pixels(count, *shape):
+  rng = np.random.default_rng(count)
+  return rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def write(folder, images, suffix='png'):
+  folder.mkdir(parents=True, exist_ok=True)
+  for k, image in enumerate(images):
+    Image.fromarray(image).save(folder / f'{k:03d}.{suffix}')
+
+
+def load(data_dir, path='own', split=SPLIT):
+  return {x: own_images.load(str(data_dir), x, path, split) for x in SPLITS}
+
+
+def rows(arrays):
+  """Label and pixels of every image, in an order of their own."""
+  pairs = zip(arrays['label'], arrays['image'], strict=True)
+  return sorted((int(label), image.tobytes()) for label, image in pairs)
+
+
+@pytest.fixture
+def parts(tmp_path):
+  """Three parts of two classes of 6 x 5 pixels, as arrays and in folders."""
+  found = {}
+  for part, count in zip(SPLITS, (6, 3, 2), strict=True):
+    for label, name in enumerate(('cat', 'dog')):
+      found[part, label] = pixels(10 * count + label, 6, 5, 3)[:count]
+      write(tmp_path / 'own' / part / name, found[part, label])
+  return found
+
+
+def test_a_folder_by_part_and_class(tmp_path, parts):
+  (tmp_path / 'own/train/cat/.000.png').write_bytes(b'no picture')
+  (tmp_path / 'own/train/cat/notes.txt').write_bytes(b'no picture')
+  (tmp_path / 'own/train/.hidden').mkdir()
+  for part, arrays in load(tmp_path).items():
+    wanted = [(k, x.tobytes()) for k in (0, 1) for x in parts[part, k]]
+    assert rows(arrays) == sorted(wanted)
+    assert arrays['image'].dtype == np.uint8
+    assert arrays['label'].dtype == np.int32
+  kind = own_images.kind_of(str(tmp_path), 'own', SPLIT)
+  assert kind.shape == (6, 5, 3) and kind.classes == ('cat', 'dog')
+  every = np.concatenate([parts['train', k] for k in (0, 1)]) / 255
+  np.testing.assert_allclose(kind.mean, every.mean((0, 1, 2)), atol=1e-4)
+  np.testing.assert_allclose(kind.deviation, every.std((0, 1, 2)), atol=1e-4)
+  assert own_images.ImageKind.from_text(kind.to_text()) == kind
+
+
+def test_a_folder_of_classes_alone_is_split(tmp_path):
+  images = pixels(50, 4, 4)
+  for k in range(5):
+    write(tmp_path / 'own' / f'{k}', images[10 * k : 10 * k + 10])
+  found = load(tmp_path)
+  assert [len(x['label']) for x in found.values()] == [40, 5, 5]
+  together = [row for arrays in found.values() for row in rows(arrays)]
+  assert sorted(together) == sorted(
+    (k // 10, images[k].tobytes()) for k in range(50)
+  )
+  again = load(tmp_path)
+  assert all(rows(found[x]) == rows(again[x]) for x in SPLITS)
+  assert len(load(tmp_path, split=(0.6, 0.2, 0.2))['test']['label']) == 10
+
+
+@pytest.mark.parametrize('change', ['other', 'more', 'fewer', 'renamed'])
+def test_a_change_is_noticed(tmp_path, parts, change):
+  before = load(tmp_path)['train']
+  folder = tmp_path / 'own/train/cat'
+  path = folder / '000.png'
+  if change == 'other':
+    Image.fromarray(255 - parts['train', 0][0]).save(path)
+  elif change == 'more':
+    Image.fromarray(parts['train', 0][0]).save(folder / '900.png')
+  elif change == 'fewer':
+    path.unlink()
+  else:
+    os.rename(path, tmp_path / 'own/train/dog/900.png')
+  assert rows(load(tmp_path)['train']) != rows(before)
+
+
+@pytest.mark.parametrize('channels', [0, 1, 3, 4])
+def test_arrays_in_a_file(tmp_path, channels):
+  shape = (7, 8, *([channels] if channels else []))
+  x, y = pixels(40, *shape), np.arange(40) % 4
+  np.savez(
+    tmp_path / 'own.npz',
+    x_train=x,
+    y_train=y[:, None],
+    x_test=x[:3],
+    y_test=y[:3],
+  )
+  found = load(tmp_path, 'own.npz')
+  assert [len(arrays['label']) for arrays in found.values()] == [36, 4, 3]
+  np.testing.assert_array_equal(
+    found['test']['image'], x[:3].reshape(3, 7, 8, -1)
+  )
+  kind = own_images.kind_of(str(tmp_path), 'own.npz', SPLIT)
+  assert kind.shape == (7, 8, channels or 1)
+  assert kind.classes == ('0', '1', '2', '3')
+  assert not (tmp_path / 'prepared').exists()
+
+
+def bad_picture(folder, kind):
+  path = folder / 'own/train/dog/777.png'
+  if kind == 'no picture':
+    path.write_bytes(b'no picture')
+  elif kind == 'cut off':
+    path.write_bytes((folder / 'own/train/dog/000.png').read_bytes()[:-40])
+  elif kind == 'size':
+    Image.fromarray(pixels(1, 6, 6, 3)[0]).save(path)
+  elif kind == 'channels':
+    Image.fromarray(pixels(1, 6, 5)[0]).save(path)
+  else:
+    Image.fromarray(np.ones((6, 5), np.uint16)).save(path)
+  return path
+
+
+@pytest.mark.parametrize(
+  'kind, message',
+  [
+    ('no picture', 'cannot be read as a picture'),
+    ('cut off', 'cannot be read as a picture'),
+    ('size', r'has the shape \(6, 6, 3\) .* has \(6, 5, 3\)'),
+    ('channels', r'has the shape \(6, 5, 1\)'),
+    ('sixteen bits', '8 bits a channel are read'),
+  ],
+)
+def test_a_picture_that_does_not_fit_is_named(tmp_path, parts, kind, message):
+  path = bad_picture(tmp_path, kind)
+  with pytest.raises(ValueError, match=message) as error:
+    load(tmp_path)
+  assert str(path) in str(error.value)
+  assert not (tmp_path / 'prepared').exists()
+
+
+def test_folders_that_do_not_fit_are_named(tmp_path, parts):
+  with pytest.raises(FileNotFoundError, match='none'):
+    load(tmp_path, 'none')
+  with pytest.raises(ValueError, match=r"config.data.path is ''"):
+    load(tmp_path, '')
+  write(tmp_path / 'own/test/bird', pixels(1, 6, 5, 3))
+  with pytest.raises(ValueError, match="own/test has the class 'bird', which"):
+    load(tmp_path)
+  write(tmp_path / 'two/validation/cat', pixels(1, 6, 5, 3))
+  with pytest.raises(
+    ValueError, match='has a folder validation, but no .*train'
+  ):
+    load(tmp_path, 'two')
+  write(tmp_path / 'one/cat', pixels(9, 6, 5, 3))
+  with pytest.raises(ValueError, match='has 9 pictures of 1 classes'):
+    load(tmp_path, 'one')
+  write(tmp_path / 'one/dog', pixels(3, 6, 5, 3)[:1])
+  with pytest.raises(ValueError, match='too few images: .* for validation'):
+    load(tmp_path, 'one', (0.98, 0.01, 0.01))
+
+
+X, Y = pixels(4, 2, 2), np.arange(4)
+
+
+@pytest.mark.parametrize(
+  'arrays, message',
+  [
+    ({'x': X}, 'has the arrays x; it needs x_train and y_train'),
+    ({'x_train': X / 255, 'y_train': Y}, 'x_train is float64 .* must be uint8'),
+    ({'x_train': X[0], 'y_train': Y[:2]}, r'x_train is uint8 \[2, 2\]'),
+    ({'x_train': X, 'y_train': Y[:3]}, 'y_train is int64 .* each of the 4'),
+    ({'x_train': X, 'y_train': Y / 2}, 'y_train is float64'),
+    ({'x_train': X, 'y_train': Y - 1}, 'has the label -1'),
+    (
+      {'x_train': X, 'y_train': Y, 'x_test': X[:, :1], 'y_test': Y},
+      'x_test has images of',
+    ),
+    ({'x_train': np.array([None]), 'y_train': Y}, 'cannot be read as .npz'),
+  ],
+)
+def test_arrays_that_do_not_fit_are_named(tmp_path, arrays, message):
+  np.savez(tmp_path / 'own.npz', **arrays)
+  with pytest.raises(ValueError, match=message) as error:
+    load(tmp_path, 'own.npz')
+  assert str(tmp_path / 'own.npz') in str(error.value)
+
+
+def test_a_damaged_file_of_arrays_is_named(tmp_path):
+  for content in (b'', b'PK no zip'):
+    (tmp_path / 'own.npz').write_bytes(content)
+    with pytest.raises(ValueError, match=r'own\.npz cannot be read as \.npz'):
+      load(tmp_path, 'own.npz')
