@@ -5,7 +5,7 @@ four. The loop, evaluation and checkpoints know a task by this Protocol alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -18,6 +18,7 @@ Sums = dict[str, Array]
 Outcome = tuple[Float[Array, ''], tuple[Any, Sums]]
 
 
+@runtime_checkable  # annotations are checked in the tests
 class Task(Protocol):
   """A config's data, model and loss.
 
