@@ -132,7 +132,11 @@ def test_every_variant_that_claims_a_row_trains_it():
       name = f'{file}:{variant}' if variant else file
       claimed.setdefault(get(name).paper, []).append(name)
   ours = claimed.pop('')
-  assert {name.partition(':')[2] for name in ours} <= {'embedded', 'small', 'text'}
+  assert {name.partition(':')[2] for name in ours} <= {
+    'embedded',
+    'small',
+    'text',
+  }
   assert set(claimed) == set(TRAINED)
   for row, (first, *aliases) in claimed.items():
     assert first == row
