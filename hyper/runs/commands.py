@@ -14,7 +14,9 @@ from typing import Any
 
 from absl import app, flags, logging
 
-EXPECTED = (ValueError, OSError, FloatingPointError)
+from hyper.runs import memory
+
+EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 PATHS = ('workdir', 'data_dir', 'output', 'input', 'prime')  # flags
 
 
@@ -134,7 +136,8 @@ def required(given: list[str], operands: str) -> list[str]:
 def checked(main: Callable[..., int | None], given: list[Any]) -> int:
   """The exit status of a command; an expected error is said in one line."""
   try:
-    return main(*given) or 0
+    with memory.explained():
+      return main(*given) or 0
   except BrokenPipeError:  # whoever reads the output has had enough
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE

@@ -56,11 +56,22 @@ def train(
     FloatingPointError: a step's loss or gradient, the state after it, or a
       score was not finite.
   """
+  check_processes()
   check_numbers(config)
   configuration.check_run(config, workdir)
   with lock.hold(workdir):
     return run(
       make_task, config, workdir, data_dir, profile, kept or KeptSteps()
+    )
+
+
+def check_processes() -> None:
+  """Raises a ValueError if there are several processes by jax.distributed."""
+  if jax.process_count() > 1:
+    raise ValueError(
+      f'jax.distributed has started {jax.process_count()} processes; a run '
+      'trains in one. Start each process with a --workdir and devices of its '
+      'own, without jax.distributed.'
     )
 
 

@@ -94,7 +94,7 @@ class TensorBoard:
     host, now = socket.gethostname(), time.time_ns()
     # The last part keeps a quick restart from overwriting the file.
     name = f'events.out.tfevents.{now // 10**9}.{host}.{now}'
-    self._file = (path / name).open('wb', buffering=0)
+    self._path = path / name
     self.add(file_version='brain.Event:2')
     if purge_step is not None:
       start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -119,9 +119,9 @@ class TensorBoard:
     record = b''.join(
       part + struct.pack('<I', self._checksum(part)) for part in (size, data)
     )
-    if self._file.write(record) != len(record):
-      raise OSError(f'{self._file.name} cannot be written whole')
+    with self._path.open('ab', buffering=0) as file:
+      if file.write(record) != len(record):
+        raise OSError(f'{self._path} cannot be written whole')
 
   def close(self) -> None:
-    """Closes the file."""
-    self._file.close()
+    """Does nothing: no file stays open between events."""

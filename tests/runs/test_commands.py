@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from hyper.runs import commands
@@ -114,3 +115,25 @@ def test_an_unexpected_error_keeps_its_traceback():
 def test_help_shows_the_flags():
   done = run('--help')
   assert '--count: How many.' in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+  'error', [MemoryError(), jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: no')]
+)
+def test_a_lack_of_memory_is_one_line_that_says_what_helps(error, capsys):
+  def main():
+    raise error
+
+  assert commands.checked(main, []) == 1
+  said = capsys.readouterr().err
+  for part in ('out of memory', 'batch_size', 'remat_steps', 'intact'):
+    assert part in said
+  assert said.count('\n') == 1
+
+
+def test_other_errors_of_a_device_are_not_called_a_lack_of_memory():
+  def main():
+    raise jax.errors.JaxRuntimeError('INTERNAL: broken')
+
+  with pytest.raises(jax.errors.JaxRuntimeError):
+    commands.checked(main, [])

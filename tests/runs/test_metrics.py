@@ -1,5 +1,6 @@
 """Metrics of interrupted runs read as if uninterrupted; observers that fail."""
 
+import errno
 import json
 import math
 import os
@@ -176,6 +177,41 @@ os.kill(os.getpid(), signal.SIGKILL)
   )
   assert status == -signal.SIGKILL
   assert [line['step'] for line in metrics.read(tmp_path)] == list(range(1, 8))
+
+
+class Disk:
+  """A file on a disk with room for `free` more bytes."""
+
+  def __init__(self, file, free):
+    self.file, self.free = file, free
+
+  def write(self, data):
+    if not self.free:
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    data = data[: self.free]
+    self.free -= len(data)
+    return self.file.write(data)
+
+  def close(self):
+    self.file.close()
+
+
+def test_lines_that_a_full_disk_refuses_are_kept_until_a_save(tmp_path, caplog):
+  with MetricsWriter(tmp_path) as writer:
+    writer.write(1, 'train', {'bpc': 1.0})
+    disk = writer._file = Disk(writer._file, 10)
+    for step in (2, 3):
+      writer.write(step, 'train', {'bpc': 1.0})
+    assert [line['step'] for line in metrics.read(tmp_path)] == [1]
+    with pytest.raises(OSError, match=r'No space left.*metrics\.jsonl'):
+      writer.flush()
+    disk.free = 10**6
+    writer.flush()
+    writer.write(4, 'train', {'bpc': 1.0})
+    disk.free = 0
+    writer.write(5, 'train', {'bpc': 1.0})
+  assert [line['step'] for line in metrics.read(tmp_path)] == [1, 2, 3, 4]
+  assert sum('No space left' in text for text in caplog.messages) == 1
 
 
 def test_tensorboard_has_the_same_and_forgets_what_is_repeated(tmp_path):

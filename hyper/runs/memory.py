@@ -1,0 +1,29 @@
+"""Running out of memory, with advice."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+ADVICE = (
+  'A smaller config.data.batch_size needs less (for text window_steps or '
+  'batch_tokens too, for scores eval_batch_size or eval_streams), as do '
+  "config.model.remat_steps or remat, which recompute, and a cell's dtype "
+  'bfloat16. Checkpoints saved before are intact.'
+)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+  """Turns a lack of memory on host or device into one line with advice.
+
+  Raises:
+    MemoryError: an array of NumPy, Python or a device could not be allocated.
+  """
+  try:
+    yield
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    reason = str(error).strip().partition('\n')[0].rstrip('.')
+    if isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' not in reason:
+      raise
+    raise MemoryError(f'out of memory: {reason}. {ADVICE}') from error

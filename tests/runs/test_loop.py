@@ -1,0 +1,378 @@
+"""The loop, on a task whose steps take no time."""
+
+import gc
+import itertools
+import math
+import os
+import signal
+import threading
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from hyper import configuration
+from hyper.runs import loop, metrics, observers, optimization
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.numbers import NONE, numbers_of
+from hyper.runs.steps import KeptSteps, Steps
+
+CONFIG = {
+  'task': 'toy',
+  'paper': '',
+  'seed': 0,
+  'data': {'batch_size': 2},
+  'size': 3,
+  'l2_rate': 0.01,
+  'optimizer': {
+    'name': 'adam',
+    'clip_norm': 1.0,
+    'beta1': 0.9,
+    'beta2': 0.999,
+    'epsilon': 1e-8,
+  },
+  'schedule': {'name': 'constant', 'learning_rate': 0.1},
+  'train_steps': 8,
+  'eval_every_steps': 4,
+  'save_every_steps': 2,
+  'log_every_steps': 1,
+}
+
+
+def config_of(**fields):
+  config = ConfigDict(CONFIG)
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+class Toy:
+  """A vector is drawn to the mean of noisy vectors."""
+
+  selection = ('distance', 'min')
+  unit = 'vectors'
+  reported_split = 'test'
+  traces = 0  # of the loss
+  at_batch = {}  # what happens while the batch of a step is drawn
+
+  def __init__(self, config, data_dir, workdir):
+    self.data = np.ones(int(config.size), np.float32)
+    self.l2_rate = config.l2_rate
+    self.numbers = numbers_of(config, ('l2_rate',))
+
+  def init(self, key):
+    w = jax.random.normal(key, self.data.shape)
+    return {'w': w}, {'sum': jnp.zeros(())}
+
+  def batches(self, split, seed, start):
+    if split != 'train':
+      return iter([{'x': self.data}] * 2)
+    return map(self._batch, itertools.count(start))
+
+  def _batch(self, step):
+    self.at_batch.get(step, lambda: None)()
+    return {'x': self.data + np.float32(step % 3)}
+
+  def loss(self, params, model_state, batch, key, train, numbers=NONE):
+    type(self).traces += 1
+    w = params['w']
+    noise = jax.random.normal(key, w.shape) if train else jnp.zeros(w.shape)
+    distance = ((w - batch['x'] - noise) ** 2).sum()
+    loss = distance
+    if self.l2_rate:
+      loss += numbers.get('l2_rate', self.l2_rate) * (w**2).sum()
+    sums = {'distance': distance, 'count': jnp.ones(())}
+    return loss, ({'sum': model_state['sum'] + w.sum()}, sums)
+
+  def eval_state(self, model_state):
+    return model_state
+
+  def summarize(self, sums):
+    return {'distance': sums['distance'] / sums['count']}
+
+  def describe(self):
+    return []
+
+  def fingerprint(self, split):
+    return f'{split}{len(self.data)}'
+
+  def report(self, state, split):
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def at_batch(monkeypatch):
+  """What happens while the batch of a step is drawn, by step."""
+  monkeypatch.setattr(Toy, 'at_batch', {})
+  return Toy.at_batch
+
+
+KEPT = KeptSteps(limit=8)
+
+
+def train(workdir, config=None, task=Toy, kept=KEPT):
+  return loop.train(task, config or config_of(), str(workdir), '', kept=kept)
+
+
+def saved(workdir):
+  return Checkpoints(workdir / 'checkpoints', Toy.selection)
+
+
+def last_state(workdir, config=None):
+  config = config or config_of()
+  like = Steps(config, task := Toy(config, '', '')).init(0)
+  del task
+  return saved(workdir).restore(like)
+
+
+def assert_same(one, two):
+  jax.tree.map(np.testing.assert_array_equal, last_state(one), last_state(two))
+
+
+def lines(workdir):
+  return [(x['step'], x['split']) for x in metrics.read(workdir)]
+
+
+def test_what_is_due_happens_in_its_order(tmp_path):
+  assert train(tmp_path) == 0
+  expected = [(step, 'train') for step in range(1, 9)]
+  expected.insert(4, (4, 'validation'))
+  assert lines(tmp_path) == [*expected, (8, 'validation')]
+  assert saved(tmp_path).steps[-2:] == [6, 8]
+  assert configuration.load(str(tmp_path)) == config_of()
+  assert train(tmp_path) == 0  # has all its steps
+  assert len(lines(tmp_path)) == 10
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('step', [0, 3, 4, 7])
+def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(
+  number, step, tmp_path, at_batch
+):
+  train(tmp_path / 'whole')
+  before = signal.getsignal(number)
+  at_batch[step] = lambda: signal.raise_signal(number)
+  status = train(tmp_path / 'parts')
+  assert signal.getsignal(number) == before
+  if step < 7:
+    assert status == 128 + number
+    assert saved(tmp_path / 'parts').steps[-1] == step + 1
+    at_batch.clear()
+    assert train(tmp_path / 'parts') == 0
+  assert_same(tmp_path / 'whole', tmp_path / 'parts')
+  assert lines(tmp_path / 'whole') == lines(tmp_path / 'parts')
+
+
+def test_a_run_trains_outside_the_main_thread(tmp_path):
+  train(tmp_path / 'main')
+  thread = threading.Thread(target=train, args=(tmp_path / 'other',))
+  thread.start()
+  thread.join()
+  assert_same(tmp_path / 'main', tmp_path / 'other')
+
+
+def test_a_longer_run_is_the_shorter_one_continued(tmp_path):
+  train(tmp_path / 'one', config_of(train_steps=3, eval_every_steps=1))
+  train(tmp_path / 'one')
+  train(tmp_path / 'two')
+  assert_same(tmp_path / 'one', tmp_path / 'two')
+  with pytest.raises(ValueError, match='has 8 steps already'):
+    train(tmp_path / 'one', config_of(train_steps=7))
+
+
+def test_a_run_ended_where_it_stopped_is_scored_there(tmp_path, at_batch):
+  at_batch[2] = lambda: signal.raise_signal(signal.SIGTERM)
+  train(tmp_path, config_of(eval_every_steps=0))
+  at_batch.clear()
+  for _ in range(2):
+    assert train(tmp_path, config_of(train_steps=3, eval_every_steps=0)) == 0
+  assert [step for step, split in lines(tmp_path) if split != 'train'] == [3]
+
+
+def test_of_equal_scores_the_earlier_one_is_kept_as_best(tmp_path):
+  train(tmp_path, config_of(**{'schedule.learning_rate': 0.0}))
+  assert saved(tmp_path).best_step == 4
+  assert saved(tmp_path).steps == [4, 6, 8]
+
+
+def test_log_every_0_steps_writes_scores_alone(tmp_path):
+  train(tmp_path, config_of(log_every_steps=0))
+  assert lines(tmp_path) == [(4, 'validation'), (8, 'validation')]
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('train_steps', 0, 'config.train_steps is 0; it must be at least 1'),
+    ('log_every_steps', -1, 'config.log_every_steps is -1'),
+    ('seed', -1, 'config.seed is -1'),
+    ('optimizer.clip_norm', -1.0, 'config.optimizer.clip_norm is -1.0'),
+    ('schedule.learning_rate', -1.0, 'has a learning rate of -1.0'),
+  ],
+)
+def test_a_start_that_fails_leaves_no_folder(field, value, message, tmp_path):
+  with pytest.raises(ValueError, match=message):
+    train(tmp_path / 'run', config_of(**{field: value}))
+  assert not (tmp_path / 'run').exists()
+
+
+def test_data_are_read_before_the_model_is_compiled(tmp_path, monkeypatch):
+  def missing(self, split):
+    raise FileNotFoundError('no data')
+
+  monkeypatch.setattr(Toy, 'fingerprint', missing)
+  monkeypatch.setattr(Toy, 'init', lambda self, key: pytest.fail('compiled'))
+  with pytest.raises(FileNotFoundError, match='no data'):
+    train(tmp_path / 'run', kept=KeptSteps())
+  assert not (tmp_path / 'run').exists()
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  with pytest.raises(ValueError, match='has started 2 processes'):
+    train(tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+  loss = Toy.loss
+
+  def broken(self, params, model_state, *rest):
+    value, after = loss(self, params, model_state, *rest)
+    return value * jnp.where(model_state['sum'] != 0, jnp.nan, 1.0), after
+
+  monkeypatch.setattr(Toy, 'loss', broken)
+  for _ in range(2):
+    with pytest.raises(FloatingPointError) as caught:
+      train(tmp_path, config_of(save_every_steps=1), kept=KeptSteps())
+    for part in ('step 2: ', 'loss nan', 'rate 0.1', 'that of step 1.'):
+      assert part in str(caught.value)
+  assert saved(tmp_path).steps == [1]
+
+
+@pytest.mark.parametrize('rate', [3e38, 1e25])
+def test_parameters_that_explode_are_not_saved(rate, tmp_path):
+  exploding = config_of(
+    eval_every_steps=0,
+    schedule={
+      'name': 'piecewise',
+      'learning_rates': (0.1, rate),
+      'until_steps': (3, 9),
+    },
+  )
+  for _ in range(2):
+    with pytest.raises(FloatingPointError, match='step 4: .* of step 2'):
+      train(tmp_path, exploding)
+  assert saved(tmp_path).steps == [2]
+
+
+def test_scores_that_are_not_finite_stop_the_run(tmp_path, monkeypatch):
+  monkeypatch.setattr(Toy, 'summarize', lambda self, sums: {'distance': np.nan})
+  config = config_of(log_every_steps=0)
+  message = 'step 4: .*validation distance nan.* of step 2'
+  with pytest.raises(FloatingPointError, match=message):
+    train(tmp_path, config)
+  assert saved(tmp_path).steps == [2]
+  assert lines(tmp_path) == []
+
+
+def test_a_new_run_that_fails_before_its_first_save_frees_the_folder(tmp_path):
+  exploding = config_of(**{'schedule.learning_rate': 3e38})
+  with pytest.raises(FloatingPointError, match='yet to be written'):
+    train(tmp_path, exploding)
+  assert not configuration.is_run(str(tmp_path))
+  assert train(tmp_path) == 0
+
+
+def test_runs_of_one_structure_share_their_compiled_steps(tmp_path):
+  kept = KeptSteps()
+
+  def traced(name, **fields):
+    before = Toy.traces
+    train(tmp_path / name, config_of(**fields), kept=kept)
+    return Toy.traces - before
+
+  assert traced('first') == 2  # the training step and that of evaluation
+  rate = {'schedule.learning_rate': 0.5, 'optimizer.clip_norm': 0.1}
+  assert traced('second', l2_rate=0.5, seed=1, train_steps=6, **rate) == 0
+  assert traced('no l2', l2_rate=0.0) == 2
+  assert traced('first again') == 2  # one structure is kept
+  assert traced('larger', size=4) == 2
+
+
+def test_a_shared_step_takes_the_numbers_of_its_own_config(tmp_path):
+  rates = {
+    'l2_rate': 0.5,
+    'schedule.learning_rate': 0.02,
+    'optimizer.clip_norm': 0.1,
+  }
+  kept = KeptSteps()
+  train(tmp_path / 'other', kept=kept)
+  train(tmp_path / 'shared', config_of(**rates), kept=kept)
+  train(tmp_path / 'alone', config_of(**rates), kept=KeptSteps())
+  assert_same(tmp_path / 'shared', tmp_path / 'alone')
+  shared, other = (
+    last_state(tmp_path / x)[1].params['w'] for x in ('shared', 'other')
+  )
+  assert (shared != other).any()
+
+
+def test_a_task_is_freed_after_its_run(tmp_path):
+  made = []
+
+  class Noted(Toy):
+    def __init__(self, *args):
+      super().__init__(*args)
+      made.append(weakref.ref(self))
+
+  kept = KeptSteps()
+  train(tmp_path, task=Noted, kept=kept)
+  gc.collect()
+  assert made[0]() is None
+
+
+def test_an_observer_that_fails_is_dropped_with_one_warning(
+  tmp_path, monkeypatch, caplog
+):
+  def fails(self, **fields):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(observers.TensorBoard, 'add', fails)
+  assert train(tmp_path / 'never') == 0
+  monkeypatch.undo()
+  write = observers.TensorBoard.write
+
+  def fails_later(self, step, split, values):
+    if step > 2:
+      raise OSError(28, 'No space left on device')
+    write(self, step, split, values)
+
+  monkeypatch.setattr(observers.TensorBoard, 'write', fails_later)
+  assert train(tmp_path / 'later') == 0
+  warnings = [x for x in caplog.messages if 'continues without' in x]
+  assert len(warnings) == 2
+  assert lines(tmp_path / 'never') == lines(tmp_path / 'later')
+  assert len(lines(tmp_path / 'later')) == 10
+
+
+def test_a_trace_is_left_in_the_run_folder(tmp_path):
+  for steps in (3, 16):
+    workdir = str(tmp_path / str(steps))
+    loop.train(Toy, config_of(train_steps=steps), workdir, '', profile=True)
+    left = [name for *_, files in os.walk(workdir) for name in files]
+    assert any(name.endswith('.xplane.pb') for name in left)
+
+
+def test_the_numbers_of_a_config(tmp_path):
+  piecewise = {
+    'name': 'piecewise',
+    'learning_rates': (1, 0.0),
+    'until_steps': (1, 2),
+  }
+  config = config_of(schedule=piecewise, **{'optimizer.clip_norm': 0})
+  found = numbers_of(config, optimization.NUMBERS)
+  assert found == {'schedule.learning_rates': (1.0, 0.0)}
+  assert all(type(x) is float for x in found['schedule.learning_rates'])
+  assert math.isclose(numbers_of(config, ['l2_rate'])['l2_rate'], 0.01)
