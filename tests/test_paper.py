@@ -136,6 +136,7 @@ def test_every_variant_that_claims_a_row_trains_it():
     'embedded',
     'small',
     'text',
+    'images',
   }
   assert set(claimed) == set(TRAINED)
   for row, (first, *aliases) in claimed.items():
