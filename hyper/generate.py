@@ -11,28 +11,22 @@ all that is needed, but for a line of the data to go on from.
 
 import codecs
 import dataclasses
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 
 from hyper import trained
 from hyper.data import pen
-from hyper.decode import sample_symbols
-from hyper.drawing import handwriting as figures
+from hyper.decode import check_finite, weight_scalings
+from hyper.drawing import handwriting as pictures
 from hyper.drawing import weight_change
-from hyper.losses import to_mixture
 from hyper.runs import commands
-from hyper.tasks.char_lm import CharLM
 from hyper.tasks.handwriting import Handwriting
 
 FLAGS = flags.FLAGS
-TEXT_FLAGS = ('prompt', 'length', 'temperature', 'seed')
 
 
 def text(
@@ -54,30 +48,8 @@ def text(
   """
   task, params = trained.load_text_model(workdir, which)
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
-  drawn = draw_numbers(task, params, prompt, length, temperature, seed)
+  drawn = task.sample(params, prompt, length, temperature, seed)
   return (decoder.decode(task.vocabulary.to_bytes([k])) for k in drawn)
-
-
-def draw_numbers(
-  task: CharLM,
-  params: Any,
-  prompt: str,
-  length: int,
-  temperature: float,
-  seed: int,
-) -> Iterator[int]:
-  """As `text`, by the numbers that the vocabulary gives to symbols."""
-  check_finite('temperature', temperature)
-  read = [task.vocabulary.start, *task.encode(prompt, 'the prompt')]
-  return sample_symbols(
-    task.reader(params), task.model.zeros(1), read, length, temperature, seed
-  )
-
-
-def check_finite(name: str, value: float) -> None:
-  """Raises a ValueError unless a number is finite and not below 0."""
-  if not 0 <= value < math.inf:
-    raise ValueError(f'{name} is {value}; it must be finite, and not below 0.')
 
 
 def strokes(
@@ -107,7 +79,8 @@ def strokes(
       first line is scaled to steps as long as in the training lines, or the
       name of a line of the run's data, such as a01-000u-01.
     data_dir: of that data.
-    output: of the pictures, without an ending; WORKDIR/strokes by default.
+    output: the pictures; an ending .svg or .png is replaced by both. By
+      default it is WORKDIR/strokes.
     which: 'best' or 'latest' checkpoint.
 
   Returns:
@@ -120,27 +93,37 @@ def strokes(
       the file of the prime are missing.
   """
   check_finite('bias', bias)
-  need = 'strokes needs handwriting'
   task, step, state = trained.load_run(
-    workdir, which, 'handwriting', need, data_dir
+    workdir, which, 'handwriting', 'strokes needs handwriting', data_dir
   )
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
   drawn = task.sample(state.params, count, length, bias, seed, first)
   lines = [np.concatenate([first, line]) for line in drawn]
-  path = output or os.path.join(workdir, 'strokes')
+  path = picture_path(output) or os.path.join(workdir, 'strokes')
   title = f'samples at step {step:,}, bias {bias:g}'
-  paths = figures.draw_page({title: lines}, path, len(first))
+  paths = pictures.draw_page({title: lines}, path, len(first))
   carries, outputs = task.read(state.params, lines[0])
-  mixture = jax.device_get(to_mixture(outputs[:-1], bias))._asdict()
-  paths += figures.draw_density(
-    mixture, task.normalisation, lines[0], f'{path}_density'
+  paths += pictures.draw_density(
+    lines[0], f'{path}_density', **task.expected(outputs[:-1], bias)
   )
-  if task.model.cells[-1].scaled_gates:
-    rows = weight_change.of_top_layer(task.model, state.params, carries)
-    paths += figures.draw_weight_change(
-      lines[0], rows[1:], f'{path}_weight_change'
+  gates = task.model.cells[-1].scaled_gates
+  if gates:
+    scaled = weight_scalings(task.model, state.params, carries)
+    rows = weight_change.intensities(*map(np.asarray, scaled))[1:]
+    paths += pictures.draw_weight_change(
+      lines[0], rows, gates, f'{path}_weight_change'
     )
   return paths
+
+
+def picture_path(output: str) -> str:
+  """Returns the path of pictures without an ending, which there are two of.
+
+  >>> picture_path('my/page.png'), picture_path('my/page.2')
+  ('my/page', 'my/page.2')
+  """
+  root, ending = os.path.splitext(output)
+  return root if ending in ('.svg', '.png') else output
 
 
 def read_prime(task: Handwriting, prime: str) -> np.ndarray:
@@ -244,7 +227,7 @@ GENERATE = {
   'translate': write_translations,
 }
 READ = {  # the flags of each
-  'text': ('workdir', 'checkpoint', *TEXT_FLAGS),
+  'text': ('workdir', *commands.SAMPLING),
   'strokes': (
     *('workdir', 'checkpoint', 'count', 'length', 'bias', 'seed'),
     *('prime', 'data_dir', 'output'),
@@ -262,7 +245,8 @@ def main(what: str) -> None:
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-  define_text_flags()
+  commands.define_sampling_flags()
+  flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_integer('count', 8, 'Lines of handwriting.', lower_bound=1)
   flags.DEFINE_float(
     'bias',
@@ -282,7 +266,7 @@ def define_flags() -> None:
     'data_dir', 'data', 'Folder of the data sets; for --prime=NAME only.'
   )
   flags.DEFINE_string(
-    'output', '', 'Pictures of handwriting, without an ending.'
+    'output', '', 'Pictures of handwriting, written as .svg and .png.'
   )
   flags.DEFINE_string(
     'input', '', 'File of sentences to translate; otherwise standard input.'
@@ -294,24 +278,6 @@ def define_flags() -> None:
     lower_bound=1,
   )
   flags.mark_flag_as_required('workdir')
-
-
-def define_text_flags() -> None:
-  """Declares how text is drawn."""
-  flags.DEFINE_string('prompt', '', 'Text to go on from.')
-  flags.DEFINE_integer(
-    'length', 500, 'Symbols, or pen steps of each line.', lower_bound=1
-  )
-  flags.DEFINE_float(
-    'temperature',
-    1.0,
-    'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
-    lower_bound=0.0,
-  )
-  flags.DEFINE_integer(
-    'seed', 0, 'Of the draws.', lower_bound=0, upper_bound=2**32 - 1
-  )
-  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 import reference
 
-from hyper.decode import beam_search, draw
+from hyper.cells import HyperLSTMCell
+from hyper.decode import beam_search, draw, sample_symbols, weight_scalings
 
 PIECES, END, START, SOURCE = 4, 2, 3, 3
 LIMITS = np.array([4, 3])
@@ -139,6 +141,44 @@ def test_the_temperature_divides_the_logits(temperature):
   assert (np.abs(shares - wanted) < 4 * deviations).all()
 
 
-def test_the_coldest_draw_is_the_most_probable():
-  logits = jnp.array([1.0, 0.0, 3.0, 0.5])
-  assert all(draw(jax.random.key(k), logits, 0.0) == 2 for k in range(9))
+@pytest.mark.parametrize('temperature', [0.0, 1e-45, 1e-40, 1e-6])
+def test_the_coldest_draw_is_the_most_probable(temperature):
+  logits = jnp.array([1.0, -jnp.inf, 3.0, 0.5])
+  found = [draw(jax.random.key(k), logits, temperature) for k in range(9)]
+  assert found == [2] * 9
+
+
+def test_a_temperature_beyond_all_numbers_is_refused_before_the_model_runs():
+  for temperature in (-1.0, float('nan'), float('inf')):
+    with pytest.raises(ValueError, match=f'temperature is {temperature}'):
+      sample_symbols(None, None, [0], 1, temperature, 0)
+
+
+@pytest.mark.parametrize('hyper_state', ['new', 'old'])
+def test_scalings_make_the_effective_weights(hyper_state):
+  n, m, e, time = 5, 3, 2, 6
+  cell = HyperLSTMCell(
+    n, hyper_units=m, embedding_size=e, hyper_state=hyper_state
+  )
+  rng = np.random.default_rng(0)
+
+  def random(*shape):
+    return jnp.asarray(rng.normal(size=shape).astype('f'))
+
+  weights = {'w_hh': random(m, 4 * e), 'b_hh': random(4 * e)}
+  weights |= {'w_hz': random(4, e, n), 'w_h': random(n, 4 * n)}
+  zeros = cell.zeros((1,))
+  start = jax.tree.map(lambda x: random(*x.shape), zeros)
+  carries = jax.tree.map(lambda x: random(time, *x.shape), zeros)
+  model = types.SimpleNamespace(cells=[cell], zeros=lambda batch: (start,))
+  d_h, w_h = weight_scalings(model, {'cells_0': weights}, (carries,))
+  states = carries[1][1][:, 0]
+  if hyper_state == 'old':
+    states = np.concatenate([start[1][1], states[:-1]])
+  np.testing.assert_array_equal(w_h, weights['w_h'])
+  for t in range(time):
+    for k in range(4):
+      part = slice(k * e, (k + 1) * e)
+      z_h = states[t] @ weights['w_hh'][:, part] + weights['b_hh'][part]
+      wanted = weights['w_hz'][k].T @ z_h
+      np.testing.assert_allclose(d_h[t, k], wanted, rtol=1e-4, atol=1e-5)

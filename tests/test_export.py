@@ -8,7 +8,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from hyper import configuration, export, trained, weights
-from hyper.drawing import kernels
+from hyper.figures import kernels
 from hyper.models.classify import WideResNet
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.steps import Steps
@@ -124,37 +124,19 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
 
 
 def test_filters_of_coordinates_are_a_grid_of_images(runs):
-  run = kernels.Run(runs['coordinate'], '', 'best')
+  run = kernels.Run(runs['coordinate'], 'a', 'best')
   assert run.generated == ['hidden/kernel']
-  picture = run.filters('hidden/kernel')
-  assert picture.shape == (16 * 29 - 1, 16 * 29 - 1)
-  kernel = run.kernels['hidden/kernel']
-  filters = kernel.reshape(28, 28, 256)
-  for unit in (0, 5, 16, 255):
-    row, column = divmod(unit, 16)
-    top, left = 29 * row, 29 * column
-    found = picture[top : top + 28, left : left + 28]
-    np.testing.assert_array_equal(found, filters[..., unit])
-  assert np.isnan(picture[28]).all() and np.isnan(picture[:, 28]).all()
+  title, filters, _ = run.panel('hidden/kernel')
+  assert title == 'a: hidden/kernel, generated'
+  assert filters.shape == (28, 28, 16, 16)
   with pytest.raises(ValueError, match='it has: hidden/kernel, softmax/kernel'):
-    run.filters('conv1/kernel')
+    run.panel('nothing')
 
 
-def test_a_layer_behind_convolutions_is_not_a_grid_of_images(runs):
-  run = kernels.Run(runs['convnet'], '', 'best')
-  found = run.filters('softmax/kernel')  # of 784 features, which are no pixels
-  np.testing.assert_array_equal(found, run.kernels['softmax/kernel'])
-  assert found.shape == (784, 10)
-
-
-def test_a_kernel_is_a_grid_of_inputs_down_and_outputs_across():
-  kernel = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-  picture = kernels.mosaic(kernel, (8, 8, 3))
-  assert picture.shape == (4 * 3 - 1, 5 * 4 - 1)
-  for i in range(4):
-    for o in range(5):
-      found = picture[3 * i : 3 * i + 2, 4 * o : 4 * o + 3]
-      np.testing.assert_array_equal(found, kernel[:, :, i, o])
+def test_features_are_no_pixels(runs):
+  run = kernels.Run(runs['convnet'], 'a', 'best')
+  _, filters, labels = run.panel('softmax/kernel')  # of 784 features
+  assert labels == ('input', 'unit') and filters.shape == (1, 1, 784, 10)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Figures: what they show is computed right, and every command draws."""
 
-import types
+import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,12 @@ from absl import flags
 import train
 from configs import ptb_hyperlstm, ptb_lstm
 from hyper import figures, generate, trained
-from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.decode import read_symbols
-from hyper.drawing import weight_change
+from hyper.drawing import curves, saturation, weight_change
 from hyper.figures import __main__ as command
+from hyper.figures import texts
 from hyper.runs import commands, metrics
-
-UNITS, HYPER_UNITS, EMBEDDING, TIME = 5, 3, 2, 6
+from hyper.tasks.char_lm import CharLM
 
 
 def make_run(module, workdir):
@@ -49,41 +49,6 @@ def plain_run(tmp_path_factory):
   return make_run(ptb_lstm, str(tmp_path_factory.mktemp('plain') / 'run'))
 
 
-def make_cell(hyper_state):
-  return HyperLSTMCell(
-    UNITS,
-    hyper_units=HYPER_UNITS,
-    embedding_size=EMBEDDING,
-    hyper_state=hyper_state,
-  )
-
-
-@pytest.fixture(scope='module')
-def weights():
-  cell, rng = make_cell('new'), np.random.default_rng(0)
-
-  def init():
-    return cell.init(jax.random.key(0), cell.zeros((1,)), jnp.zeros((1, 4)))
-
-  return jax.tree.map(
-    lambda x: rng.normal(size=x.shape).astype('f'),
-    jax.eval_shape(init)['params'],
-  )
-
-
-def random_carries(seed=1):
-  """Carries of six steps, and the one before them."""
-  rng = np.random.default_rng(seed)
-  start = jax.tree.map(
-    lambda x: rng.normal(size=x.shape).astype('f'),
-    make_cell('new').zeros((1,)),
-  )
-  after = jax.tree.map(
-    lambda x: rng.normal(size=(TIME, *x.shape)).astype('f'), start
-  )
-  return after, start
-
-
 def effective_weights(weights, h_hyper):
   """diag(d_h) W_h of each gate (eqs 11 and 12), one matrix after another."""
   effective = []
@@ -106,39 +71,6 @@ def changes(weights, states):
       for one, two in zip(matrices[:-1], matrices[1:], strict=True)
     ]
   )
-
-
-@pytest.mark.parametrize('hyper_state', ['new', 'old'])
-def test_intensities_are_those_of_the_whole_matrices(weights, hyper_state):
-  carries, start = random_carries()
-  states = carries[1][1][:, 0]
-  if hyper_state == 'old':
-    states = np.concatenate([start[1][1], states[:-1]])
-  wanted = np.concatenate([np.zeros((1, 4)), changes(weights, states)])
-  cell = make_cell(hyper_state)
-  found = weight_change.intensities(cell, weights, carries, start)
-  np.testing.assert_allclose(found, wanted / wanted.max(0), rtol=1e-4)
-
-
-def test_weights_that_do_not_change_have_no_intensity(weights):
-  carries, start = random_carries()
-  still = jax.tree.map(np.ones_like, carries)
-  found = weight_change.intensities(make_cell('new'), weights, still, start)
-  np.testing.assert_array_equal(found, 0)
-
-
-def test_other_cells_are_refused():
-  with pytest.raises(ValueError, match='LSTMCell does not change'):
-    weight_change.intensities(LSTMCell(3), {}, None, None)
-
-
-def test_the_page_shows_each_symbol_with_its_rows():
-  rows = np.array([[0, 0, 0, 0], [0.25, 0.5, 0.75, 1]])
-  page = weight_change.to_html(['<', '\n'], rows)
-  assert '<b>&lt;</b>' in page and '<b>↵</b>' in page
-  assert page.count('<span') == 2 and page.count('<i ') == 8
-  assert 'title="i 0.25 g 0.50 f 0.75 o 1.00"' in page
-  assert 'opacity:0.750' in page
 
 
 def test_reading_is_stepping(hyper_run):
@@ -207,12 +139,13 @@ def test_each_symbol_has_the_change_that_reading_it_makes(
 ):
   drawn = []
   monkeypatch.setattr(
-    command.weight_change, 'draw_text', lambda *given: drawn.append(given)
+    weight_change, 'draw_text', lambda *given: drawn.append(given)
   )
   arguments = 'weight_change', f'--workdir={hyper_run}', '--text=a text'
   assert run_command(monkeypatch, *arguments) == 0
-  ((symbols, rows, _),) = drawn
-  assert ''.join(symbols) == 'a text'
+  ((symbols, rows, gates, title, _),) = drawn
+  assert ''.join(symbols) == 'a text' and gates == ('i', 'g', 'f', 'o')
+  assert title == 'run at step 2'
   weights, carries = stepped(hyper_run, 'a text')
   wanted = changes(weights, [carry[1][1][0] for carry in carries])
   np.testing.assert_allclose(rows, wanted / wanted.max(0), rtol=1e-3)
@@ -223,7 +156,7 @@ def test_hidden_states_are_those_before_the_output_gate(
 ):
   drawn = []
   monkeypatch.setattr(
-    command.saturation, 'draw', lambda values, _: drawn.append(values)
+    saturation, 'draw', lambda values, _: drawn.append(values)
   )
   runs = hyper_run, plain_run
   arguments = [f'--workdir={run}' for run in runs]
@@ -239,24 +172,30 @@ def test_hidden_states_are_those_before_the_output_gate(
   np.testing.assert_allclose(found[plain_run], np.tanh(c), atol=1e-5)
 
 
-def test_curves_are_those_of_the_metrics(monkeypatch, hyper_run, tmp_path):
-  from matplotlib.axes import Axes
-
-  drawn, plot = {}, Axes.plot
-
-  def note(axes, x, y, style, *, label, **options):
-    assert style.endswith('o') == (len(x) == 1)  # a point alone has no line
-    drawn[label] = [*zip(x, y, strict=True)]
-    return plot(axes, x, y, style, label=label, **options)
-
-  monkeypatch.setattr(Axes, 'plot', note)
-  arguments = f'--workdir={hyper_run}', f'--output={tmp_path}/x.png'
+def test_curves_are_those_of_the_metrics_grouped_by_config(
+  monkeypatch, hyper_run, plain_run, tmp_path
+):
+  again = str(tmp_path / 'again')  # as hyper_run, but for the seed
+  shutil.copytree(hyper_run, again)
+  path = tmp_path / 'again' / 'config.json'
+  config = json.loads(path.read_text())
+  path.write_text(json.dumps(config | {'seed': config['seed'] + 1}))
+  drawn = []
+  monkeypatch.setattr(curves, 'draw', lambda *given: drawn.append(given))
+  arguments = [f'--workdir={run}' for run in (hyper_run, plain_run, again)]
   assert run_command(monkeypatch, 'curves', *arguments) == 0
+  ((groups, metric, _),) = drawn
+  assert metric == 'bpc'
+  assert [*groups] == [f'{hyper_run} (2 seeds)', plain_run]
   lines = metrics.read(hyper_run)
   for split in ('validation', 'train'):
     wanted = [(x['step'], x['bpc']) for x in lines if x['split'] == split]
-    assert drawn.pop(f'run, {split}') == wanted
-  assert not drawn
+    found = [
+      [*zip(*curve, strict=True)]
+      for curve in groups[f'{hyper_run} (2 seeds)'][split]
+    ]
+    assert found == [wanted, wanted]
+    assert len(groups[plain_run][split]) == 1
 
 
 def test_runs_are_named_by_what_parts_them():
@@ -264,14 +203,12 @@ def test_runs_are_named_by_what_parts_them():
   assert figures.run_names(['one/a/', 'two/a']) == ['one/a', 'two/a']
 
 
-def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run, monkeypatch):
-  own = {'prompt': 'the ', 'length': 5, 'temperature': 1.0, 'seed': 3}
-  values = types.SimpleNamespace(text='', checkpoint='best', **own)
-  monkeypatch.setattr(command, 'FLAGS', values)
-  task, _, text, carries = command.read(hyper_run)
-  drawn = ''.join(generate.text(hyper_run, *own.values()))
-  assert task.vocabulary.to_bytes(text).decode() == f'the {drawn}'
-  assert all(len(x) == len(text) + 1 for x in jax.tree.leaves(carries))
+def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run):
+  own = ('the ', 5, 1.0, 3)
+  task, params = trained.load_text_model(hyper_run, 'best')
+  numbers = texts.Text('', *own).of(task, params)
+  drawn = ''.join(generate.text(hyper_run, *own))
+  assert task.vocabulary.to_bytes(numbers).decode() == f'the {drawn}'
 
 
 @pytest.mark.parametrize(
@@ -300,7 +237,7 @@ def test_what_cannot_be_drawn_is_one_line(
   def never(*given):
     raise AssertionError('work before the error')
 
-  monkeypatch.setattr(generate, 'draw_numbers', never)
+  monkeypatch.setattr(CharLM, 'sample', never)
   assert run_command(monkeypatch, *arguments, f'--workdir={plain_run}') == 1
   assert line in capsys.readouterr().err
 
@@ -308,9 +245,7 @@ def test_what_cannot_be_drawn_is_one_line(
 def test_text_of_several_bytes_comes_whole(hyper_run, monkeypatch):
   task, _ = trained.load_text_model(hyper_run, 'best')
   numbers = task.encode('a – b', 'the text')
-  monkeypatch.setattr(
-    generate, 'draw_numbers', lambda *arguments: iter(numbers)
-  )
+  monkeypatch.setattr(CharLM, 'sample', lambda *_: iter(numbers))
   pieces = list(generate.text(hyper_run, '', 5, 1.0, 0))
   assert ''.join(pieces) == 'a – b' and len(pieces) == len(numbers) == 7
   assert pieces[2:5] == ['', '', '–']

@@ -21,6 +21,10 @@ def make_outputs(seed, *shape, m=M):
   return rng.normal(size=(*shape, 6 * m + 1)).astype('f')
 
 
+def mixture_of(outputs, bias):
+  return losses.to_mixture(jnp.asarray(outputs), bias)
+
+
 def make_steps(seed, *shape):
   rng = np.random.default_rng(seed)
   moves = rng.normal(size=(*shape, 2))
@@ -98,7 +102,7 @@ def test_a_padded_step_sends_no_gradient_whatever_it_holds():
   steps[1] = 1e5
 
   def masked(x):
-    nats = losses.mixture_density(x, steps)
+    nats = losses.mixture_density(x, jnp.asarray(steps))
     return jnp.where(np.array([True, False]), nats, 0.0).sum()
 
   gradient = jax.jit(jax.grad(masked))(outputs)
@@ -107,7 +111,7 @@ def test_a_padded_step_sends_no_gradient_whatever_it_holds():
 
 
 def test_parameters_stay_within_their_bounds():
-  mixture = losses.to_mixture(1e3 * make_outputs(7, 50))
+  mixture = mixture_of(1e3 * make_outputs(7, 50), 0.0)
   assert np.abs(mixture.log_sigma).max() == losses.LOG_SIGMA_BOUND
   assert np.abs(np.tanh(np.float32(mixture.rho_hat))).max() < 0.9994
   assert np.abs(mixture.rho_hat).max() == losses.RHO_HAT_BOUND
@@ -115,8 +119,7 @@ def test_parameters_stay_within_their_bounds():
 
 def test_a_bias_narrows_the_mixture_as_graves_has_it():
   outputs = 0.1 * make_outputs(8, 10)
-  plain = losses.to_mixture(outputs)
-  biased = losses.to_mixture(outputs, 2.0)
+  plain, biased = mixture_of(outputs, 0.0), mixture_of(outputs, 2.0)
   np.testing.assert_allclose(biased.log_sigma, plain.log_sigma - 2, rtol=1e-5)
   pi_hat = outputs[:, :M]
   pi = np.exp(3 * pi_hat) / np.exp(3 * pi_hat).sum(-1, keepdims=True)
@@ -125,8 +128,17 @@ def test_a_bias_narrows_the_mixture_as_graves_has_it():
     np.testing.assert_array_equal(getattr(biased, name), getattr(plain, name))
 
 
+@pytest.mark.parametrize('bias', [1e20, 1e38, 1e300])
+def test_the_largest_biases_leave_the_likeliest_component_alone(bias):
+  outputs = make_outputs(9, 20)
+  mixture = mixture_of(outputs, bias)
+  wanted = np.eye(M)[outputs[:, :M].argmax(-1)]
+  np.testing.assert_array_equal(np.exp(mixture.log_pi), wanted)
+  np.testing.assert_array_equal(mixture.log_sigma, -losses.LOG_SIGMA_BOUND)
+
+
 def test_far_from_every_mean_the_loss_still_falls_towards_it():
-  outputs = np.zeros(7, 'f')
+  outputs = jnp.zeros(7)
   places = np.float32([99.9, 100.1, 1e3, 1e6])
   steps = np.stack([places, 0 * places, 0 * places], -1)
   at_zero = float(density(outputs, np.zeros(3, 'f')))

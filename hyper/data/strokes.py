@@ -56,13 +56,6 @@ def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
   return np.column_stack([moves, is_last[1:]]).astype(np.float32)
 
 
-def to_strokes(offsets: np.ndarray) -> list[np.ndarray]:
-  """Offsets [t, 3] as strokes [n, 2] that begin at (0, 0)."""
-  places = np.concatenate([np.zeros((1, 2)), np.cumsum(offsets[:, :2], 0)])
-  ends = np.flatnonzero(offsets[:, 2] > 0.5) + 2
-  return [stroke for stroke in np.split(places, ends) if len(stroke)]
-
-
 def fill_gaps(
   stroke: np.ndarray, interval: float, shortest: float, longest: float
 ) -> np.ndarray:

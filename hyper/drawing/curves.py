@@ -1,57 +1,113 @@
-"""Learning curves of one or more runs."""
+"""Learning curves: a metric over steps, with its spread over seeds."""
 
-import matplotlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from hyper.figures import run_names
-from hyper.runs import metrics
+import numpy as np
+
+from hyper.drawing.canvas import make_figure
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+
+Curve = tuple[np.ndarray, np.ndarray]  # steps, ascending, and values
+STYLES = {'validation': '-', 'train': ':'}
+FEW = 10  # groups that matplotlib's own colours tell apart
 
 
-def draw(workdirs: list[str], metric: str, path: str) -> None:
-  """Draws a metric of training and validation over steps, as PNG or SVG.
+def draw(
+  groups: Mapping[str, Mapping[str, Sequence[Curve]]],
+  metric: str,
+  path: str,
+  references: Mapping[str, float] | None = None,
+) -> None:
+  """Draws the mean of each group of runs, and the range of its runs around it.
 
   Args:
-    workdirs: run folders, which name the curves.
-    metric: such as 'bpc'.
-    path: of the picture.
-
-  Raises:
-    FileNotFoundError: a run has no metrics.
-    ValueError: a run has no such metric.
+    groups: by name, the curves of runs that differ in their seed only, for
+      each split ('validation' is a line, 'train' a dotted one).
+    metric: the name of the values.
+    path: the picture; its ending chooses the format.
+    references: by name, values that are drawn as level lines, such as the
+      paper's.
   """
-  matplotlib.use('agg')
-  from matplotlib import pyplot
+  from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-  figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
-  for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    lines = metrics.read(workdir)
-    if metric in metrics.RESERVED:
-      raise ValueError(f'{metric} is no metric; there are: {names(lines)}.')
-    color = None
-    for split, style in (('validation', '-'), ('train', ':')):
-      points = [
-        (line['step'], line[metric])
-        for line in lines
-        if line['split'] == split and line.get(metric) is not None
-      ]
-      if not points:
-        continue
-      style += 'o' if len(points) == 1 else ''
-      (curve,) = axes.plot(
-        *zip(*points, strict=True), style, color=color, label=f'{name}, {split}'
-      )
-      color = curve.get_color()
-    if color is None:
-      raise ValueError(
-        f'{workdir} has no metric {metric!r}; it has: {names(lines)}.'
-      )
+  figure = make_figure(9.0, 4.5)
+  axes = figure.add_subplot()
+  colors = _colors(len(groups))
+  for (name, splits), color in zip(groups.items(), colors, strict=True):
+    axes.plot([], [], color=color, label=name)
+    for split, curves in splits.items():
+      for mean, low, high in spread(curves):
+        _draw_line(axes, mean, color, STYLES[split])
+        axes.fill_between(mean[0], low, high, color=color, alpha=0.2, lw=0)
+  for name, value in (references or {}).items():
+    _draw_reference(axes, f'{name} {value:g}', value)
+  for split in sorted(set(itertools.chain(*groups.values()))):
+    axes.plot([], [], STYLES[split], color='0.4', label=split)
+  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+  axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
   axes.set(xlabel='steps', ylabel=metric)
   axes.grid(alpha=0.3)
-  axes.legend()
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  legend = figure.legend(loc='outside right upper', fontsize=9)
+  for text in legend.get_texts():
+    text.set_parse_math(False)
+  figure.savefig(path)
 
 
-def names(lines: list[dict]) -> str:
-  """The metrics that lines have, for people."""
-  known = {name for line in lines for name in line}
-  return ', '.join(sorted(known.difference(metrics.RESERVED))) or 'none yet'
+def spread(
+  curves: Sequence[Curve],
+) -> list[tuple[Curve, np.ndarray, np.ndarray]]:
+  """Returns the mean curve of some runs, with their lowest and highest values.
+
+  Where runs have other steps, values between them are interpolated; the mean
+  ends where the first run does. Runs that have no step range in common stay
+  curves of their own.
+
+  >>> short = np.array([0, 2]), np.array([4.0, 2.0])
+  >>> long = np.array([0, 1, 4]), np.array([2.0, 1.0, 1.0])
+  >>> ((steps, mean), low, high), = spread([short, long])
+  >>> steps.tolist(), mean.tolist()
+  ([0, 1, 2], [3.0, 2.0, 1.5])
+  >>> low.tolist(), high.tolist()
+  ([2.0, 1.0, 1.0], [4.0, 3.0, 2.0])
+  """
+  first = max(steps[0] for steps, _ in curves)
+  last = min(steps[-1] for steps, _ in curves)
+  if first > last:
+    return [part for curve in curves for part in spread([curve])]
+  steps = np.unique(np.concatenate([steps for steps, _ in curves]))
+  steps = steps[(first <= steps) & (steps <= last)]
+  values = np.stack([np.interp(steps, *curve) for curve in curves])
+  return [((steps, values.mean(0)), values.min(0), values.max(0))]
+
+
+def _colors(count: int) -> list[Any]:
+  """Returns as many colours, matplotlib's own where these are enough."""
+  if count <= FEW:
+    return [f'C{k}' for k in range(count)]
+  from matplotlib import colormaps
+
+  return list(colormaps['turbo'](np.linspace(0, 1, count)))
+
+
+def _draw_line(axes: 'Axes', curve: Curve, color: Any, style: str) -> None:
+  """Draws a curve; a point alone, which has no line, gets a marker."""
+  marker = 'o' if len(curve[0]) == 1 else ''
+  axes.plot(*curve, style + marker, color=color)
+
+
+def _draw_reference(axes: 'Axes', label: str, value: float) -> None:
+  """Draws a level line with its label on the right."""
+  axes.axhline(value, color='0.4', linestyle='--', linewidth=1)
+  axes.annotate(
+    label,
+    (1, value),
+    xycoords=('axes fraction', 'data'),
+    xytext=(-4, 3),
+    textcoords='offset points',
+    horizontalalignment='right',
+    size=8,
+  )

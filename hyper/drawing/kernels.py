@@ -1,132 +1,124 @@
-"""Pictures of kernels, free and generated (figures 2, 8, 12 and 13)."""
+"""Kernels, free and generated, as grids of filters (figures 2, 8, 12, 13).
 
-import fnmatch
+Shapes: h, w the places of a filter; i, o input and output channels.
+"""
+
 import itertools
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-import matplotlib
 import numpy as np
-from flax.traverse_util import flatten_dict
+from jaxtyping import Float
 
-from hyper import trained
-from hyper.figures import run_names
+from hyper.drawing.canvas import make_figure
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+  from matplotlib.axis import Axis
+
+WIDTH = 6.0  # inches of a panel
+TALLEST = 2.0  # height of a panel over its width
+MOST_TICKS = 9
+BETWEEN = '#cfe0f0'  # between filters: no grey, which is a weight
 
 
-def draw(
-  workdirs: list[str], patterns: list[str], which: str, path: str
-) -> None:
-  """Draws kernels as PNG or SVG: a row for each, with a panel for each run.
+class Panel(NamedTuple):
+  """A kernel and what is written above it.
 
-  Every panel has a grey scale of its own, with zero in the middle.
+  Attributes:
+    title: such as 'runs/hyper: conv2/kernel, generated'.
+    kernel: its filters; a kernel without places has h = w = 1.
+    labels: what goes down and what goes across.
+  """
+
+  title: str
+  kernel: Float[np.ndarray, 'h w i o']
+  labels: tuple[str, str]
+
+
+def draw(rows: Sequence[Sequence[Panel]], path: str) -> None:
+  """Draws rows of panels, each with a grey scale of its own around zero.
 
   Args:
-    workdirs: folders of image classification runs.
-    patterns: shell patterns of parameter paths of the plain network; none
-      means the first of each shape that is generated in one of the runs.
-    which: checkpoint, 'best' or 'latest'.
-    path: of the picture.
-
-  Raises:
-    FileNotFoundError: no run folder, or no checkpoint in it.
-    ValueError: a run of another task, or without one of the kernels.
+    rows: of equal length; a row is a kernel, a column a run.
+    path: the picture; its ending chooses the format.
   """
-  matplotlib.use('agg')
-  from matplotlib import pyplot
-
-  names = run_names(workdirs)
-  runs = [Run(*each, which) for each in zip(workdirs, names, strict=True)]
-  chosen = choose(runs, patterns)
-  rows = [[run.filters(name) for run in runs] for name in chosen]
-  heights = [6 * max(x.shape[0] / x.shape[1] for x in line) for line in rows]
-  figure, panels = pyplot.subplots(
-    *(len(chosen), len(runs)),
-    figsize=(6 * len(runs), sum(heights) + 0.3 * len(chosen)),
-    height_ratios=heights,
-    layout='constrained',
-    squeeze=False,
+  heights = [WIDTH * max(map(_ratio, row)) for row in rows]
+  columns = len(rows[0])
+  figure = make_figure(WIDTH * columns, sum(heights) + 1.0 * len(rows))
+  grid = figure.subplots(
+    *(len(rows), columns), height_ratios=heights, squeeze=False
   )
-  for name, pictures, line in zip(chosen, rows, panels, strict=True):
-    for axes, run, picture in zip(line, runs, pictures, strict=True):
-      largest = np.nanmax(np.abs(picture)) or 1.0
-      limits = {'vmin': -largest, 'vmax': largest}
-      axes.imshow(picture, 'gray', interpolation='nearest', **limits)
-      kind = 'generated' if name in run.generated else 'free'
-      axes.set_title(f'{run.name}: {name}, {kind}')
-      axes.set_axis_off()
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  for axes, panel in zip(grid.flat, itertools.chain(*rows), strict=True):
+    _draw_panel(axes, panel)
+  figure.savefig(path)
 
 
-def choose(runs: list['Run'], patterns: list[str]) -> list[str]:
-  """The paths of the kernels to draw, in the first network's order.
+def as_filters(
+  kernel: Float[np.ndarray, '...'], image_shape: tuple[int, ...] = ()
+) -> tuple[Float[np.ndarray, 'h w i o'], tuple[str, str]]:
+  """Returns a kernel's filters [h, w, i, o], and what i and o count.
 
-  Raises:
-    ValueError: there are none, or none of one of the patterns.
-  """
-  kernels = runs[0].kernels
-  generated = {name for run in runs for name in run.generated}
-  firsts = {x.shape: k for k, x in reversed(kernels.items()) if k in generated}
-  found = [fnmatch.filter(kernels, pattern) for pattern in patterns]
-  if not patterns:
-    found = [list(firsts.values())]
-  if not all(found):
-    asked = f'kernel {patterns[found.index([])]}' if patterns else 'such kernel'
-    raise ValueError(
-      f'{runs[0].workdir} has no {asked}; name one with --kernel, of: '
-      f'{", ".join(kernels)}.'
-    )
-  chosen = set(itertools.chain(*found))
-  return [name for name in kernels if name in chosen]
-
-
-class Run:
-  """The kernels of a trained run, by their paths in the plain network."""
-
-  def __init__(self, workdir: str, name: str, which: str):
-    task, state = trained.load_classifier(workdir, which)
-    self.workdir, self.name = workdir, name
-    self._image_shape = task.kind.shape
-    main_params = jax.device_get(task.main_params(state.params))
-    params = flatten_dict(main_params, sep='/')
-    self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
-    free = state.params
-    if task.hypernetwork:
-      free = free.get('network', {})
-    names = flatten_dict(free, sep='/')
-    self.generated = [name for name in self.kernels if name not in names]
-
-  def filters(self, name: str) -> np.ndarray:
-    """The filters of a kernel as one picture; ValueError if it has none."""
-    if name not in self.kernels:
-      raise ValueError(
-        f'{self.workdir} has no kernel {name}; it has: '
-        f'{", ".join(self.kernels)}.'
-      )
-    is_perceptron = all(x.ndim == 2 for x in self.kernels.values())
-    return mosaic(
-      self.kernels[name], self._image_shape if is_perceptron else None
-    )
-
-
-def mosaic(
-  kernel: np.ndarray, image_shape: tuple[int, int, int] | None
-) -> np.ndarray:
-  """Lays the filters of a kernel out as a picture, NaN between them.
-
-  A kernel [h, w, i, o] becomes a grid of i rows and o columns; a matrix [p, u]
-  over the pixels of a grey image, where matrices read images at all, becomes a
-  grid of u filters, as square as can be; another matrix stays as it is.
+  Args:
+    kernel: [h, w, i, o], or a matrix [inputs, units].
+    image_shape: height, width and channels of the images that matrices read,
+      if they read any. A matrix over the pixels of a grey image becomes a grid
+      of one filter for each unit, as square as its number allows.
   """
   height, width, channels = image_shape or (0, 0, 0)
   if kernel.ndim == 2 and channels == 1 and len(kernel) == height * width:
     rows = math.isqrt(kernel.shape[1])
     while kernel.shape[1] % rows:
       rows -= 1
-    kernel = kernel.reshape(height, width, rows, -1)
-  if kernel.ndim != 4:
-    return kernel.reshape(-1, kernel.shape[-1])
+    filters = kernel.reshape(height, width, rows, -1)
+    return filters, ('row of units', 'unit of the row')
+  if kernel.ndim == 4:
+    return kernel, ('input channel', 'output channel')
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+  return matrix[None, None], ('input', 'unit')
+
+
+def mosaic(
+  kernel: Float[np.ndarray, 'h w i o'],
+) -> Float[np.ndarray, 'height width']:
+  """Lays filters out as a grid of i rows and o columns, NaN between them.
+
+  Filters of one row or one column touch there, since lines would hide them.
+  """
   h, w, i, o = kernel.shape
-  framed = np.full((i, h + 1, o, w + 1), np.nan, np.float32)
+  gaps = int(h > 1), int(w > 1)
+  framed = np.full((i, h + gaps[0], o, w + gaps[1]), np.nan, np.float32)
   framed[:, :h, :, :w] = kernel.transpose(2, 0, 3, 1)
-  return framed.reshape(i * (h + 1), o * (w + 1))[:-1, :-1]
+  grid = framed.reshape(i * framed.shape[1], -1)
+  return grid[: len(grid) - gaps[0], : grid.shape[1] - gaps[1]]
+
+
+def _ratio(panel: Panel) -> float:
+  """Returns the height of a panel's picture over its width, bounded."""
+  height, width = mosaic(panel.kernel).shape
+  return min(height / width, TALLEST)
+
+
+def _draw_panel(axes: 'Axes', panel: Panel) -> None:
+  picture = mosaic(panel.kernel)
+  largest = float(np.nanmax(np.abs(picture))) or 1.0
+  image = axes.imshow(picture, 'gray', interpolation='nearest')
+  image.set_clim(-largest, largest)
+  if _ratio(panel) == TALLEST:
+    axes.set_aspect('auto')
+  axes.set_facecolor(BETWEEN)
+  h, w, i, o = panel.kernel.shape
+  size = f'{h} x {w}, ' if h * w > 1 else ''
+  range_ = f'{size}black {-largest:.3g} to white {largest:.3g}'
+  axes.set_title(f'{panel.title}\n{range_}', size=9, parse_math=False)
+  _number(axes.yaxis, panel.labels[0], h, i)
+  _number(axes.xaxis, panel.labels[1], w, o)
+
+
+def _number(axis: 'Axis', label: str, size: int, count: int) -> None:
+  """Numbers channels at the centres of their filters of a size."""
+  shown = range(0, count, -(-count // MOST_TICKS))
+  pitch = size + 1 if size > 1 else 1
+  axis.set_ticks([pitch * k + (size - 1) / 2 for k in shown], map(str, shown))
+  axis.set_label_text(label)

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from hyper.drawing.canvas import make_figure
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -30,9 +32,7 @@ def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
     panels: curves by the title of their panels.
     path: the picture; its ending chooses the format.
   """
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(12, 3.6 * len(panels)), layout='constrained')
+  figure = make_figure(12.0, 3.6 * len(panels))
   rows = figure.subplots(len(panels), 2, squeeze=False)
   for (left, right), (title, curves) in zip(rows, panels.items(), strict=True):
     for axes, name in ((left, 'steps'), (right, 'hours')):
@@ -43,4 +43,4 @@ def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
       axes.grid(alpha=0.3)
     left.set_title(title, loc='left')
     right.legend(fontsize=8, bbox_to_anchor=(1, 1), loc='upper left')
-  figure.savefig(path, dpi=120)
+  figure.savefig(path)

@@ -1,44 +1,38 @@
-"""How saturated LSTMs are: histograms of their hidden states (figure 5).
-
-Those are phi(c_t) or, under layer norm, phi(LN(c_t)): what the output gate is
-multiplied with.
-"""
+"""How saturated LSTMs are: histograms of their hidden states (figure 5)."""
 
 import math
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 
+from hyper.drawing.canvas import make_figure
+
 BINS = 50
+SATURATED = 0.9
 
 
 def draw(values: Mapping[str, np.ndarray], path: str) -> None:
-  """Draws one normalised histogram for each run, on common axes.
+  """Draws a normalised histogram for each run, all on common axes.
+
+  Each title gives the share of states beyond 0.9 in absolute value.
 
   Args:
-    values: by name, the hidden states of all units and steps, in [-1, 1].
-    path: of the picture, .png or .svg.
+    values: by run, tanh(c), or tanh(LN(c)) under layer norm, of all units and
+      steps, in [-1, 1]; an array of any shape.
+    path: the picture; its ending chooses the format.
   """
-  matplotlib.use('agg')
-  from matplotlib import pyplot
-
   columns = min(len(values), 2)
   lines = math.ceil(len(values) / columns)
-  figure, grid = pyplot.subplots(
-    *(lines, columns),
-    figsize=(4.5 * columns, 3 * lines),
-    sharex=True,
-    sharey=True,
-    squeeze=False,
-    layout='constrained',
+  figure = make_figure(4.5 * columns, 3.0 * lines)
+  grid = figure.subplots(
+    *(lines, columns), sharex=True, sharey=True, squeeze=False
   )
   for axes in grid.flat[len(values) :]:
     axes.set_axis_off()
   for axes, (name, x) in zip(grid.flat, values.items(), strict=False):
     axes.hist(np.ravel(x), BINS, range=(-1, 1), density=True, color='#377eb8')
-    share = np.mean(np.abs(x) > 0.9)
-    axes.set_title(f'{name}: {share:.0%} beyond 0.9', size=10)
+    share = np.mean(np.abs(x) > SATURATED)
+    title = f'{name}: {share:.0%} beyond {SATURATED}'
+    axes.set_title(title, size=10, parse_math=False)
     axes.set(xlabel='hidden state before the output gate', ylabel='density')
-  figure.savefig(path, dpi=120)
-  pyplot.close(figure)
+  figure.savefig(path)

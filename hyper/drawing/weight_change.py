@@ -1,150 +1,205 @@
-"""How much a HyperLSTM changes its weights from step to step (figure 4).
+"""How much a hypernetwork changes a cell's weights at each step (figure 4).
 
-The effective weight of gate y at step t is diag(d_h^y(t)) W_h^y. The intensity
-of its change is the Frobenius norm of its difference to the step before, over
-the largest norm of that gate in the sample.
+The effective weight of gate y at step t is diag(d_h^y(t)) W_h^y (eq. 12). The
+intensity of its change is the Frobenius norm of its difference to the step
+before, over the largest norm of that gate in the sample.
 
 Deviation: the paper says neither which norm it takes nor what the colours are
 relative to.
+
+Shapes: t steps, k gates, n units.
 """
 
 import html
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-GATES = ('i', 'g', 'f', 'o')
-COLORS = ('#e41a1c', '#4daf4a', '#377eb8', '#f0c000')  # rows of the figure
-CAPTION = (
-  'Rows, from above: Frobenius norm of the change of diag(d_h) W_h since the '
-  'step before, for the gates i (red), g (green), f (blue), o (yellow), each '
-  'over its maximum in the sample.'
+from hyper.drawing.canvas import make_figure
+
+if TYPE_CHECKING:
+  from matplotlib.axes import Axes
+
+COLORS = (  # of the gates, in their order; i, g, f, o as in the figure
+  *('#e41a1c', '#4daf4a', '#377eb8', '#e0a800'),
+  *('#984ea3', '#f07f00', '#a65628', '#f781bf'),
 )
-COLUMNS = 80
+CAPTION = (
+  'Change of the weights that a gate has for the state, diag(d_h) W_h, since '
+  'the symbol before: its Frobenius norm over the largest of the sample.'
+)
+COLUMNS = 80  # symbols in a line of a picture
 
 
 def intensities(
-  cell: Any, weights: dict[str, Array], carries: Any, start: Any
-) -> Float[np.ndarray, 't 4']:
-  """The intensity of the change of W_h at each step, in [0, 1].
+  d_h: Float[np.ndarray, 't k n'], w_h: Float[np.ndarray, 'n kn']
+) -> Float[np.ndarray, 't k']:
+  """Returns ||diag(d_h(t) - d_h(t-1)) W_h|| of each gate over its maximum.
 
-  There is no step before the first, whose intensity is 0.
+  No step is before the first, whose intensity is 0; nor has a gate that never
+  changes any.
 
   Args:
-    cell: one with `scaled_gates`.
-    weights: its parameters.
-    carries: the carries after each step, with time in front, of one stream
-      (leaves [t, 1, k]).
-    start: the carry before the first step (leaves [1, k]).
+    d_h: what the rows of W_h are scaled by at each step.
+    w_h: W_h of the k gates side by side, one column for each unit, kn = k n.
 
-  Raises:
-    ValueError: the cell scales no gates: its weights do not change.
+  >>> d_h = np.array([[[1.0, 1.0]], [[1.0, 2.0]], [[1.0, 0.0]]])
+  >>> intensities(d_h, np.eye(2)).tolist()
+  [[0.0], [0.5], [1.0]]
   """
-  if not cell.scaled_gates:
-    raise ValueError(
-      f'{type(cell).__name__} does not change its weights; weight changes are '
-      'those of a cell with a hypernetwork.'
-    )
-  after, start = jax.tree.map(lambda x: x[..., 0, :], (carries, start))
-  before = jax.tree.map(
-    lambda x, y: np.concatenate([x[None], y[:-1]]), start, after
-  )
-  d_h = np.asarray(jax.jit(cell.scalings)(weights, before, after))
-  norms = weight_change_norms(d_h, np.asarray(weights['w_h']))
+  row_norms = np.linalg.norm(w_h, axis=0).reshape(d_h.shape[1:])
+  changes = np.diff(d_h, axis=0, prepend=d_h[:1])
+  norms = np.linalg.norm(changes * row_norms, axis=-1)
   return norms / np.maximum(norms.max(0), np.finfo(np.float32).tiny)
 
 
-def of_top_layer(
-  model: Any, params: dict[str, Any], carries: Any
-) -> Float[np.ndarray, 't 4']:
-  """The intensities of a model's topmost cell, which reads from the start on.
+def draw_text(
+  symbols: Sequence[str],
+  rows: Float[np.ndarray, 't k'],
+  gates: Sequence[str],
+  title: str,
+  path: str,
+) -> None:
+  """Writes a text with a row of intensities for each gate.
 
   Args:
-    model: with `cells` and `zeros`, as all our sequence models.
-    params: its parameters.
-    carries: the carries of all cells after each step, see `intensities`.
-
-  Raises:
-    ValueError: as `intensities`.
+    symbols: the t symbols that were read.
+    rows: the intensities at each symbol, in [0, 1].
+    gates: the names of the k gates.
+    title: what is shown, such as 'runs/a at step 2,000'.
+    path: a page where it ends in .html, otherwise a picture.
   """
-  top = len(model.cells) - 1
-  weights, start = params[f'cells_{top}'], model.zeros(1)[top]
-  return intensities(model.cells[top], weights, carries[top], start)
-
-
-def weight_change_norms(
-  d_h: Float[np.ndarray, 't 4 n'], w_h: Float[np.ndarray, 'n 4*n']
-) -> Float[np.ndarray, 't 4']:
-  """Frobenius norms of diag(d_h(t) - d_h(t - 1)) W_h; 0 at the first step."""
-  row_norms = np.linalg.norm(w_h, axis=0).reshape(4, -1)
-  changes = np.diff(d_h, axis=0, prepend=d_h[:1])
-  return np.linalg.norm(changes * row_norms, axis=-1)
-
-
-def draw_text(
-  symbols: list[str], rows: Float[np.ndarray, 't 4'], path: str
-) -> None:
-  """Writes a text with its four rows of intensity, as HTML or as a picture."""
   if path.endswith('.html'):
     with open(path, 'w', encoding='utf-8') as file:
-      file.write(to_html(symbols, rows))
+      file.write(to_html(symbols, rows, gates, title))
   else:
-    _plot(symbols, rows, path)
+    _plot(symbols, rows, gates, title, path)
 
 
-def to_html(symbols: list[str], rows: Float[np.ndarray, 't 4']) -> str:
-  """A page that needs no other file."""
-  cells = []
-  for symbol, row in zip(symbols, rows, strict=True):
-    bars = ''.join(
-      f'<i style="background:{color};opacity:{x:.3f}"></i>'
-      for color, x in zip(COLORS, row, strict=True)
-    )
-    title = ' '.join(f'{y} {x:.2f}' for y, x in zip(GATES, row, strict=True))
-    shown = html.escape(visible(symbol))
-    cells.append(f'<span title="{title}"><b>{shown}</b>{bars}</span>')
-  return _PAGE.format(caption=html.escape(CAPTION), text=''.join(cells))
+def to_html(
+  symbols: Sequence[str],
+  rows: Float[np.ndarray, 't k'],
+  gates: Sequence[str],
+  title: str,
+) -> str:
+  """Returns a page that needs no other file, in light or dark; see `draw_text`.
+
+  The values of a symbol appear when the pointer is on it.
+  """
+  key = ''.join(
+    f'<dt><i class="c{k}"></i></dt><dd>{html.escape(gate)}</dd>'
+    for k, gate in enumerate(gates)
+  )
+  return _PAGE.format(
+    title=html.escape(title),
+    caption=html.escape(CAPTION),
+    colors=''.join(
+      f'.c{k} {{ --c: {color_of(k)}; }}\n' for k in range(len(gates))
+    ),
+    key=key,
+    text=''.join(_spans(symbols, rows, gates)),
+  )
+
+
+def color_of(gate: int) -> str:
+  """Returns the colour of the gate of a number, from 0 on."""
+  return COLORS[gate % len(COLORS)]
 
 
 def visible(symbol: str) -> str:
-  """Something to see for each symbol; a line end is an arrow."""
+  """Returns something to see for each symbol; a line end is an arrow.
+
+  >>> visible('a'), visible('\\n'), visible('\\x00')
+  ('a', '↵', '·')
+  """
   if symbol == '\n':
     return '\u21b5'
   is_shown = symbol.isprintable() and symbol != '\ufffd'
   return symbol if is_shown else '\u00b7'
 
 
-def _plot(
-  symbols: list[str], rows: Float[np.ndarray, 't 4'], path: str
-) -> None:
-  import matplotlib
+def _spans(
+  symbols: Sequence[str], rows: np.ndarray, gates: Sequence[str]
+) -> Iterator[str]:
+  """Yields a column for each symbol, and a line's end after a line end."""
+  for symbol, row in zip(symbols, rows, strict=True):
+    values = ' '.join(f'{y} {x:.2f}' for y, x in zip(gates, row, strict=True))
+    bars = ''.join(
+      f'<i class="c{k}"><u style="opacity:{x:.3f}"></u></i>'
+      for k, x in enumerate(row)
+    )
+    shown = html.escape(visible(symbol))
+    label = html.escape(values)
+    yield f'<span aria-label="{label}"><b>{shown}</b>{bars}</span>'
+    if symbol == '\n':
+      yield '<br>\n'
 
-  matplotlib.use('agg')
-  from matplotlib import pyplot
+
+def _plot(
+  symbols: Sequence[str],
+  rows: np.ndarray,
+  gates: Sequence[str],
+  title: str,
+  path: str,
+) -> None:
+  parts = _lines(symbols)
+  height = 2 + 0.45 * len(gates)  # of a line, in widths of a symbol
+  figure = make_figure(0.12 * COLUMNS, 0.12 * height * len(parts) + 1)
+  axes = figure.add_subplot()
+  for line, part in enumerate(parts):
+    _plot_line(axes, symbols[part], rows[part], line * height)
+  axes.set(xlim=(0, COLUMNS), ylim=(height * len(parts), 0))
+  axes.set_axis_off()
+  figure.suptitle(title, size=9, parse_math=False)
+  _plot_key(axes, gates)
+  figure.savefig(path)
+
+
+def _lines(symbols: Sequence[str]) -> list[slice]:
+  """Parts a text after line ends and after COLUMNS symbols."""
+  begins = [0]
+  for k in range(1, len(symbols)):
+    if k - begins[-1] == COLUMNS or symbols[k - 1] == '\n':
+      begins.append(k)
+  return [slice(*ends) for ends in itertools.pairwise([*begins, len(symbols)])]
+
+
+def _plot_line(
+  axes: 'Axes',
+  symbols: Sequence[str],
+  rows: np.ndarray,
+  top: float,
+) -> None:
+  """Draws a line of symbols and, below each, a bar for each gate."""
   from matplotlib.collections import PatchCollection
   from matplotlib.colors import to_rgba
   from matplotlib.patches import Rectangle
 
-  lines = -(-len(symbols) // COLUMNS)
-  figure, axes = pyplot.subplots(
-    figsize=(0.12 * COLUMNS, 0.3 * lines + 0.5), layout='constrained'
+  bars, colors = [], []
+  for column, (symbol, row) in enumerate(zip(symbols, rows, strict=True)):
+    axes.text(column + 0.5, top + 1.2, visible(symbol), **_FONT)
+    for k, x in enumerate(row):
+      bars.append(Rectangle((column, top + 1.5 + 0.45 * k), 0.95, 0.4))
+      colors.append(to_rgba(color_of(k), float(x)))
+  axes.add_collection(PatchCollection(bars, facecolors=colors))
+
+
+def _plot_key(axes: 'Axes', gates: Sequence[str]) -> None:
+  """Names the gates and says what is drawn, below the text."""
+  from matplotlib.patches import Patch
+
+  axes.legend(
+    handles=[Patch(color=color_of(k), label=y) for k, y in enumerate(gates)],
+    title=CAPTION,
+    title_fontsize=7,
+    ncols=len(gates),
+    loc='upper center',
+    bbox_to_anchor=(0.5, 0),
+    frameon=False,
   )
-  patches, colors = [], []
-  for k, (symbol, row) in enumerate(zip(symbols, rows, strict=True)):
-    line, column = divmod(k, COLUMNS)
-    axes.text(column + 0.5, 3 * line + 1.2, visible(symbol), **_FONT)
-    for gate, color in enumerate(COLORS):
-      corner = (column, 3 * line + 1.45 + 0.3 * gate)
-      patches.append(Rectangle(corner, 0.95, 0.28))
-      colors.append(to_rgba(color, float(row[gate])))
-  axes.add_collection(PatchCollection(patches, facecolors=colors))
-  axes.set(xlim=(0, COLUMNS), ylim=(3 * lines + 0.2, 0))
-  axes.set_axis_off()
-  figure.suptitle(CAPTION, size=7, wrap=True)
-  figure.savefig(path, dpi=150)
-  pyplot.close(figure)
 
 
 _FONT: dict[str, Any] = {
@@ -154,14 +209,46 @@ _FONT: dict[str, Any] = {
   'parse_math': False,
 }
 _PAGE = """<!doctype html>
+<html lang="en">
 <meta charset="utf-8">
-<title>Weight changes of a HyperLSTM</title>
+<meta name="viewport" content="width=device-width">
+<title>Weight changes: {title}</title>
 <style>
-body {{ font: 16px monospace; margin: 2em; max-width: 90ch; }}
-span {{ display: inline-block; width: 1ch; margin-bottom: .6em; }}
+:root {{
+  color-scheme: light dark;
+  --ink: #1b1b1b; --paper: #fff; --track: #ececec;
+}}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e6e6e6; --paper: #17191c; --track: #2b2e33; }}
+}}
+body {{
+  font: 18px/1.3 ui-monospace, monospace; margin: 2em auto; padding: 0 1em;
+  max-width: 80ch; color: var(--ink); background: var(--paper);
+}}
+h1 {{ font-size: 1.2em; }}
+p, dl {{ font-size: .8em; }}
+dl {{ display: flex; gap: .5em; align-items: center; }}
+dd {{ margin: 0 1em 0 0; }}
+dt i {{ width: 2em; background: var(--c); }}
+main {{ margin-top: 2em; }}
+span {{
+  display: inline-block; position: relative; width: 1ch; margin-bottom: .8em;
+}}
 b {{ font-weight: normal; display: block; white-space: pre; }}
-i {{ display: block; height: 4px; margin-bottom: 1px; }}
-</style>
+i {{
+  display: block; height: 8px; margin-bottom: 1px; background: var(--track);
+}}
+u {{ display: block; height: 100%; background: var(--c); }}
+span:hover {{ outline: 1px solid var(--ink); }}
+span:hover::after {{
+  content: attr(aria-label); position: absolute; top: 100%; left: 0; z-index: 1;
+  padding: .2em .5em; white-space: pre; font-size: .8em;
+  color: var(--paper); background: var(--ink);
+}}
+{colors}</style>
+<h1>{title}</h1>
 <p>{caption}</p>
-<p>{text}</p>
+<dl>{key}</dl>
+<main>{text}</main>
+</html>
 """

@@ -19,107 +19,64 @@ into the first run folder.
 
 import os
 
-import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
-from hyper import configuration, generate, trained
-from hyper.decode import read_symbols
-from hyper.drawing import attention, curves, kernels, saturation, weight_change
-from hyper.figures import run_names
+from hyper import configuration
+from hyper.figures import curves, kernels, texts, translations
 from hyper.runs import commands
 from hyper.tasks import TASKS
-from hyper.tasks.char_lm import CharLM
 
 FLAGS = flags.FLAGS
 
 
 def draw_curves(path: str) -> None:
-  """Learning curves of all run folders."""
+  """Draws learning curves of all run folders."""
   task = configuration.load(FLAGS.workdir[0]).task
   metric = FLAGS.metric or TASKS[task].selection[0]
   curves.draw(FLAGS.workdir, metric, path)
 
 
 def draw_weight_change(path: str) -> None:
-  """The weight changes of the topmost HyperLSTM of a run."""
+  """Draws the weight changes of one run."""
   if len(FLAGS.workdir) > 1:
     raise ValueError('weight_change is of one run; give --workdir once.')
-  task, params, text, carries = read(FLAGS.workdir[0], needs_scalings=True)
-  intensities = weight_change.of_top_layer(task.model, params, carries)
-  symbols = [
-    task.vocabulary.to_bytes([k]).decode(errors='replace') for k in text
-  ]
-  weight_change.draw_text(symbols, intensities[1:], path)
+  texts.draw_weight_change(FLAGS.workdir[0], text(), FLAGS.checkpoint, path)
 
 
 def draw_saturation(path: str) -> None:
-  """A histogram for the topmost cell of each run."""
-  values = {}
-  for workdir, name in zip(
-    FLAGS.workdir, run_names(FLAGS.workdir), strict=True
-  ):
-    task, params, _, carries = read(workdir)
-    weights = params[f'cells_{len(task.model.cells) - 1}']
-    hidden = task.model.cells[-1].hidden(weights, carries[-1])
-    values[name] = np.asarray(hidden).reshape(-1, hidden.shape[-1])
-  saturation.draw(values, path)
+  """Draws a histogram of the hidden states of each run."""
+  texts.draw_saturation(FLAGS.workdir, text(), FLAGS.checkpoint, path)
+
+
+def text() -> texts.Text:
+  """Returns what the flags say is read."""
+  return texts.Text(
+    *(FLAGS.text, FLAGS.prompt, FLAGS.length, FLAGS.temperature, FLAGS.seed)
+  )
 
 
 def draw_kernels(path: str) -> None:
-  """Kernels of all runs side by side."""
+  """Draws kernels of all runs side by side."""
   kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
 
 
 def draw_attention(path: str) -> None:
-  """The attention of all runs for a sentence."""
-  attention.draw(FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path)
+  """Draws the attention of all runs for a sentence."""
+  translations.draw_attention(
+    FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path
+  )
 
 
 def write_examples(path: str) -> None:
-  """A table of what all runs make of the same sentences."""
-  attention.write_examples(
+  """Writes a table of what all runs make of the same sentences."""
+  translations.write_examples(
     *(FLAGS.workdir, FLAGS.data_dir, FLAGS.split),
     *(FLAGS.count, FLAGS.checkpoint, path),
   )
 
 
-def read(
-  workdir: str, needs_scalings: bool = False
-) -> tuple[CharLM, dict, np.ndarray, tuple]:
-  """Task, parameters, a text in numbers, and the carries of reading it.
-
-  The text is the one given, or what the run generates. The first carries are
-  those after the start symbol, which is read before the text.
-
-  Raises:
-    ValueError: `needs_scalings`, and the topmost cell scales no weights.
-  """
-  task, params = trained.load_text_model(workdir, FLAGS.checkpoint)
-  if needs_scalings and not task.model.cells[-1].scaled_gates:
-    raise ValueError(
-      f'{workdir} is a run of {type(task.model.cells[-1]).__name__}, whose '
-      'weights do not change; give a run of a cell with a hypernetwork.'
-    )
-  if FLAGS.text and FLAGS.prompt:
-    raise ValueError('give --text, which is read, or --prompt, not both.')
-  if FLAGS.text:
-    text = task.encode(FLAGS.text, 'the text')
-  else:
-    drawn = generate.draw_numbers(
-      *(task, params, FLAGS.prompt),
-      *(FLAGS.length, FLAGS.temperature, FLAGS.seed),
-    )
-    text = np.array([*task.encode(FLAGS.prompt, 'the prompt'), *drawn])
-  carries, _ = read_symbols(
-    *(task.reader(params), task.model.zeros(1)),
-    jnp.array([task.vocabulary.start, *text]),
-  )
-  return task, params, text, carries
-
-
 PICTURE = ('png', 'svg', 'pdf')
-TEXT = ('checkpoint', 'text', *generate.TEXT_FLAGS)
+TEXT = ('text', *commands.SAMPLING)
 DRAW = {  # by name: what draws it, endings (by default the first), its flags
   'curves': (draw_curves, PICTURE, ('metric',)),
   'weight_change': (draw_weight_change, ('html', *PICTURE), TEXT),
@@ -159,8 +116,8 @@ def define_flags() -> None:
     [],
     'Of kernels: path patterns; by default the first generated of each shape.',
   )
-  generate.define_text_flags()
-  flags.adopt_module_key_flags(generate)  # so that --help shows them
+  commands.define_sampling_flags()
+  flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_string(
     'output',
     '',

@@ -17,6 +17,8 @@ from absl import app, flags, logging
 from hyper.runs import memory
 
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
+# The flags of `define_sampling_flags`.
+SAMPLING = ('checkpoint', 'prompt', 'length', 'temperature', 'seed')
 PATHS = ('workdir', 'data_dir', 'output', 'input', 'prime')  # flags
 
 
@@ -37,6 +39,9 @@ def start(
     operands: what the arguments are, such as 'run folders', if there is at
       least one of them; `main` is called with their list.
   """
+  # Nothing is drawn on a screen, and matplotlib cannot be imported where this
+  # names a backend that is not installed, as notebooks do.
+  os.environ.pop('MPLBACKEND', None)
   others = set(flags.FLAGS)
   define_flags()
   own = set(flags.FLAGS) - others
@@ -114,11 +119,16 @@ def prepare_output(path: str, endings: Collection[str] = ()) -> None:
   An empty path stands for no file, and nothing is done.
 
   Raises:
-    ValueError: the path does not end as it must.
+    ValueError: the path has another ending, or names a folder.
     OSError: the folder cannot be made.
   """
   if not path:
     return
+  if os.path.basename(path) in ('', '.', '..'):
+    raise ValueError(
+      f'--output is {path!r}, a folder; name a file in it, such as '
+      f'{os.path.join(path, "out")}.'
+    )
   if endings and not path.endswith(tuple(f'.{x}' for x in endings)):
     raise ValueError(
       f'--output is {path!r}; it must end in .{", .".join(endings)}.'
@@ -148,3 +158,21 @@ def checked(main: Callable[..., int | None], given: list[Any]) -> int:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
     return 1
+
+
+def define_sampling_flags() -> None:
+  """Declares how a checkpoint is chosen and text is drawn from it."""
+  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
+  flags.DEFINE_string('prompt', '', 'Text to go on from.')
+  flags.DEFINE_integer(
+    'length', 500, 'Symbols, or pen steps of each line.', lower_bound=1
+  )
+  flags.DEFINE_float(
+    'temperature',
+    1.0,
+    'Divides the logits: below 1 is more cautious, 0 takes the most probable.',
+    lower_bound=0.0,
+  )
+  flags.DEFINE_integer(
+    'seed', 0, 'Of the draws.', lower_bound=0, upper_bound=2**32 - 1
+  )

@@ -27,7 +27,7 @@ from hyper.data import (
   vocabulary,
 )
 from hyper.data.vocabulary import Vocabulary
-from hyper.decode import Apply
+from hyper.decode import Apply, read_symbols, sample_symbols
 from hyper.losses import cross_entropy
 from hyper.models.char_lm import CharacterModel
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
@@ -203,6 +203,36 @@ class CharLM:
     return lambda carry, symbols: self.model.apply(
       {'params': params}, carry, symbols
     )
+
+  def sample(
+    self, params: Any, prompt: str, length: int, temperature: float, seed: int
+  ) -> Iterator[int]:
+    """Draws the numbers of the symbols that follow a prompt.
+
+    Args:
+      params: of the model.
+      prompt: a text that is read first.
+      length: the number of symbols.
+      temperature: see `decode.sample_symbols`.
+      seed: of the draws.
+
+    Raises:
+      ValueError: the temperature cannot be, or a symbol of the prompt is not in
+        the vocabulary.
+    """
+    read = [self.vocabulary.start, *self.encode(prompt, 'the prompt')]
+    apply, carry = self.reader(params), self.model.zeros(1)
+    return sample_symbols(apply, carry, read, length, temperature, seed)
+
+  def read(self, params: Any, symbols: np.ndarray) -> tuple[Any, Array]:
+    """Reads the start symbol and then a text [t], symbol by symbol.
+
+    Returns:
+      The carries after each step, with time in front, and the logits
+      [t + 1, v], each of the symbol that follows.
+    """
+    text = jnp.array([self.vocabulary.start, *symbols])
+    return read_symbols(self.reader(params), self.model.zeros(1), text)
 
   def eval_state(self, model_state: Any) -> Any:
     """The carry at the start of all streams of an evaluation."""

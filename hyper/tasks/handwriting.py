@@ -26,8 +26,8 @@ from hyper.data import (
   strokes,
 )
 from hyper.decode import read_symbols, sample_steps
-from hyper.drawing import handwriting as figures
-from hyper.losses import mixture_density
+from hyper.drawing.handwriting import draw_page
+from hyper.losses import mixture_density, to_mixture
 from hyper.models.handwriting import HandwritingModel, shifted
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
@@ -188,7 +188,11 @@ class Handwriting:
     return fingerprints.of_arrays(x.offsets for x in self.lines(split))
 
   def report(self, state: Any, split: str) -> dict[str, str]:
-    """Draws samples next to real lines of a split; says where the page is."""
+    """Draws samples next to real lines of a split, in the run folder.
+
+    Returns:
+      The path of the page, or why it could not be written.
+    """
     real = [line.offsets for line in self.lines(split)]
     typical = int(np.median([len(offsets) for offsets in real]))
     chosen = np.linspace(0, len(real) - 1, PAGE_LINES).astype(int)
@@ -198,7 +202,10 @@ class Handwriting:
       f'samples at step {int(state.step):,}': drawn,
     }
     path = os.path.join(self._workdir, f'samples_{split}')
-    return {'samples': figures.draw_page(columns, path)[-1]}
+    try:
+      return {'samples': draw_page(columns, path)[-1]}
+    except OSError as error:
+      return {'samples': f'not written: {error}'}
 
   def sample(
     self,
@@ -245,6 +252,21 @@ class Handwriting:
       self.model.zeros(1),
       jnp.concatenate([jnp.zeros((1, 3)), steps]),
     )
+
+  def expected(self, outputs: Array, bias: float) -> dict[str, np.ndarray]:
+    """Returns the mixtures of outputs [t, 6 m + 1] in the source's unit.
+
+    These are the weights and correlations [t, m] and the means and deviations
+    [t, m, 2]; `drawing.handwriting.draw_density` takes them.
+    """
+    mixture = jax.device_get(to_mixture(outputs, bias))
+    unit = self.normalisation
+    return {
+      'weights': np.exp(mixture.log_pi),
+      'means': mixture.mu * unit.deviation + unit.mean,
+      'deviations': np.exp(mixture.log_sigma) * unit.deviation,
+      'correlations': np.tanh(mixture.rho_hat),
+    }
 
   def find(self, name: str) -> strokes.Line:
     """The line of such a name, of either part.

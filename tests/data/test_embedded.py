@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hyper.data import embedded, number_names, prepared, strokes
+from hyper.drawing.handwriting import to_strokes
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_letter_is_traced_along_its_contours(letter, contours):
 def test_a_line_has_its_letters_from_left_to_right():
   rng = np.random.default_rng(0)
   letters = [embedded._trace('DejaVuSans', letter) for letter in 'lol']
-  line = strokes.to_strokes(embedded._write(letters, rng))
+  line = to_strokes(embedded._write(letters, rng))
   assert len(line) == 1 + 2 + 1
   assert line[0][:, 0].max() < line[1][:, 0].min() < line[3][:, 0].min()
 

@@ -24,18 +24,6 @@ def test_offsets_by_hand():
   np.testing.assert_array_equal(offsets, OFFSETS)
 
 
-def test_strokes_are_offsets_added_up():
-  found = strokes.to_strokes(np.array(OFFSETS))
-  assert len(found) == len(TWO)
-  for one, other in zip(found, TWO, strict=True):
-    np.testing.assert_allclose(one, other[:, :2])
-
-
-def test_a_line_that_ends_within_a_stroke_keeps_what_there_is():
-  found = strokes.to_strokes(np.array(OFFSETS)[:3])
-  assert [len(x) for x in found] == [2, 1, 1]
-
-
 def test_a_first_stroke_of_one_reading_is_left_out():
   dots = [stroke((5, 5, 0)), stroke((6, 5, 0))]
   np.testing.assert_array_equal(strokes.to_offsets([*dots, *TWO]), OFFSETS)

@@ -96,6 +96,20 @@ def test_an_output_is_looked_at_before_the_work(tmp_path):
     commands.prepare_output(str(tmp_path / 'file' / 'x'))
 
 
+@pytest.mark.parametrize('path', ['out/', 'out/.', '..'])
+def test_an_output_without_a_name_is_refused(path):
+  with pytest.raises(ValueError, match='a folder; name a file in it'):
+    commands.prepare_output(path)
+  assert not os.path.exists('out')
+
+
+def test_a_command_draws_on_no_screen(monkeypatch):
+  monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
+  monkeypatch.setattr(commands.app, 'run', lambda *_, **__: None)
+  commands.start(print, lambda: None)
+  assert 'MPLBACKEND' not in os.environ
+
+
 @pytest.mark.parametrize(
   'error, said, status',
   [('KeyboardInterrupt', 'interrupted\n', 130), ('BrokenPipeError', '', 141)],

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +13,9 @@ import evaluate
 import train
 from hyper import configuration, generate, losses, trained
 from hyper.cells import LSTMCell
-from hyper.data import embedded, strokes
+from hyper.data import embedded
 from hyper.decode import sample_steps
-from hyper.drawing import handwriting as figures
+from hyper.drawing import handwriting as pictures
 from hyper.models.handwriting import HandwritingModel, shifted
 from hyper.runs import metrics, training
 from hyper.tasks import handwriting
@@ -282,6 +281,29 @@ def test_strokes_are_drawn_from_the_run_folder_alone(run, tmp_path):
   assert all(os.path.getsize(path) > 1000 for path in paths)
 
 
+def test_a_path_with_an_ending_names_both_pictures(run, tmp_path):
+  _, workdir = run
+  paths = generate.strokes(
+    *(workdir, 1, 2, 0.0, 0), output=str(tmp_path / 'page.png')
+  )
+  assert paths[:2] == [str(tmp_path / f'page.{x}') for x in ('svg', 'png')]
+  assert sorted(paths) == sorted(map(str, tmp_path.iterdir()))
+
+
+def test_scores_come_without_a_page_that_cannot_be_written(
+  run, data_dir, monkeypatch
+):
+  config, workdir = run
+
+  def refuse(figure, path):
+    raise OSError(30, 'Read-only file system', path)
+
+  monkeypatch.setattr('matplotlib.figure.Figure.savefig', refuse)
+  scores = evaluate.evaluate(config, workdir, data_dir, 'validation', 'best')
+  assert np.isfinite(scores['nats'])
+  assert scores['samples'].startswith('not written: [Errno 30] Read-only')
+
+
 def test_a_line_may_be_a_single_step_but_no_bias_infinite(run, tmp_path):
   _, workdir = run
   paths = generate.strokes(workdir, 1, 1, 0.0, 0, output=str(tmp_path / 'my'))
@@ -295,12 +317,12 @@ def test_the_densities_drawn_are_those_of_the_bias(run, tmp_path, monkeypatch):
   _, workdir = run
   seen = []
   monkeypatch.setattr(
-    figures, 'draw_density', lambda mixture, *_: seen.append(mixture) or []
+    pictures, 'draw_density', lambda *_, **mixture: seen.append(mixture) or []
   )
   for bias in (0.0, 2.0):
     generate.strokes(workdir, 1, 4, bias, 0, output=str(tmp_path / 'my'))
-  first = [mixture['log_sigma'][0] for mixture in seen]  # of the null step
-  np.testing.assert_allclose(first[1], first[0] - 2.0, rtol=1e-4)
+  first = [mixture['deviations'][0] for mixture in seen]  # of the null step
+  np.testing.assert_allclose(first[1], first[0] * np.exp(-2.0), rtol=1e-4)
 
 
 def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
@@ -313,7 +335,7 @@ def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
     generate.read_prime(task, 'validation-0003'), line.offsets
   )
   own = tmp_path / 'own.json'
-  places = [7 * s for s in strokes.to_strokes(line.offsets)]
+  places = [7 * s for s in pictures.to_strokes(line.offsets)]
   own.write_text(str([[stroke.tolist() for stroke in places]]))
   fitted = generate.read_prime(task, str(own))
   ratio = fitted[:, :2] / line.offsets[:, :2]
@@ -439,59 +461,3 @@ def test_a_bad_config_is_named_before_data_are_read(
   with pytest.raises(ValueError, match=message):
     Handwriting(config, '/nowhere', str(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
-
-
-# Pictures.
-
-
-def make_mixture(t, m=2, seed=0):
-  rng = np.random.default_rng(seed)
-  outputs = 0.3 * rng.normal(size=(t, 6 * m + 1)).astype('f')
-  return outputs, jax.device_get(losses.to_mixture(outputs))._asdict()
-
-
-NORMAL = strokes.Normalisation(np.float32([2, 1]), np.float32([10, 8]))
-
-
-def test_the_density_map_holds_one_for_every_step():
-  _, mixture = make_mixture(6)
-  line = NORMAL.invert(random_steps(3, 6))
-  corners = np.array([-120.0, -120.0]), np.array([160.0, 120.0])
-  density = figures.density_map(mixture, NORMAL, line, *corners, width=400)
-  assert density.shape == (343, 400)
-  np.testing.assert_allclose(density.sum() * 0.7**2, 6, rtol=0.01)
-
-
-def test_the_density_map_is_the_models_density():
-  outputs, mixture = make_mixture(1)
-  line = np.zeros((1, 3), 'f')
-  corners = np.array([-30.0, -30.0]), np.array([30.0, 30.0])
-  density = figures.density_map(mixture, NORMAL, line, *corners, width=300)
-  nats_of = jax.jit(losses.mixture_density)
-  for row, column in ((150, 150), (200, 130), (90, 190)):
-    x, y = (-30 + 0.2 * (k + 0.5) for k in (column, row))
-    step = NORMAL.apply(np.float32([[x, -y, 0]]))  # the map's y is upwards
-    both = [
-      float(nats_of(outputs[0], step[0] + np.float32([0, 0, end])))
-      for end in (0, 1)
-    ]
-    expected = sum(np.exp(-nats) for nats in both) / NORMAL.deviation.prod()
-    np.testing.assert_allclose(density[row, column], expected, rtol=0.01)
-
-
-def test_a_page_shows_every_stroke_and_marks_the_prime(tmp_path):
-  line = np.float32([[5, 5, 1], [3, -3, 1], [1, 1, 0], [2, 1, 1]])
-  paths = figures.draw_page({'a': [line], 'b': [line]}, str(tmp_path / 'x'), 2)
-  svg = pathlib.Path(paths[0]).read_text(encoding='utf-8')
-  # Three strokes a column; two begin in the prime.
-  assert svg.count('stroke: #1f77b4') == 4 and svg.count('stroke: #000000') == 2
-
-
-def test_weight_changes_colour_each_step_of_each_gate(tmp_path):
-  line = random_steps(5, 7) * np.float32([9, 9, 1])
-  rows = np.zeros((7, 4))
-  rows[3, 2] = 1.0  # f alone, at one step
-  paths = figures.draw_weight_change(line, rows, str(tmp_path / 'x'))
-  svg = pathlib.Path(paths[0]).read_text(encoding='utf-8')
-  assert svg.count('stroke: #377eb8') == 1
-  assert svg.count('stroke: #d9d9d9') == 4 * 7 - 1

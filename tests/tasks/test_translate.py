@@ -25,7 +25,7 @@ from hyper.data import (
   word_pieces,
 )
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
-from hyper.drawing import attention
+from hyper.figures import translations
 from hyper.runs import metrics, training
 from hyper.tasks import translate as translate_task
 from hyper.tasks.translate import Translate
@@ -310,13 +310,15 @@ def test_attention_and_examples_of_two_runs(
   assert ''.join(source[:-1]).replace(word_pieces.BLANK, ' ').strip() == name
   monkeypatch.setattr(trained, 'load_translator', lambda *_: (task, params))
   path = tmp_path / 'attention.png'
-  attention.draw(['runs/one', 'runs/two/'], name, 'best', str(path))
+  translations.draw_attention(
+    ['runs/one', 'runs/two/'], name, 'best', str(path)
+  )
   assert path.read_bytes().startswith(b'\x89PNG')
   with pytest.raises(ValueError, match='--sentence'):
-    attention.draw(['runs/one'], ' ', 'best', str(path))
+    translations.draw_attention(['runs/one'], ' ', 'best', str(path))
   table = tmp_path / 'examples.md'
   runs = ['runs/one', 'runs/two', 'others/two']
-  attention.write_examples(runs, '', 'test', 3, 'best', str(table))
+  translations.write_examples(runs, '', 'test', 3, 'best', str(table))
   lines = table.read_text().splitlines()
   pairs = embedded.load_number_names('', 'test').take([0, 3, 6])
   wanted = ['| | |', '| --- | --- |']

@@ -1,0 +1,107 @@
+"""What recurrent character models do while they read a text."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hyper import trained
+from hyper.decode import weight_scalings
+from hyper.drawing import saturation, weight_change
+from hyper.figures import run_names
+from hyper.tasks.char_lm import CharLM
+
+
+class Text(NamedTuple):
+  """What a figure reads: a given text, or what each run itself generates.
+
+  Attributes:
+    given: the text; empty where the run generates it.
+    prompt: what a generated text goes on from.
+    length: the symbols generated.
+    temperature: see `decode.sample_symbols`.
+    seed: of the draws.
+  """
+
+  given: str
+  prompt: str
+  length: int
+  temperature: float
+  seed: int
+
+  def of(self, task: CharLM, params: Any) -> np.ndarray:
+    """Returns the numbers of the text's symbols, int32 [t].
+
+    Raises:
+      ValueError: there is a prompt besides a given text, or a symbol is not in
+        the vocabulary.
+    """
+    if self.given and self.prompt:
+      raise ValueError('give --text, which is read, or --prompt, not both.')
+    if self.given:
+      return task.encode(self.given, 'the text')
+    drawn = task.sample(
+      params, self.prompt, self.length, self.temperature, self.seed
+    )
+    prompt = task.encode(self.prompt, 'the prompt')
+    return np.array([*prompt, *drawn], np.int32)
+
+
+def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
+  """Draws the weight changes of a run's topmost cell under a text (figure 4).
+
+  Args:
+    workdir: the folder of a character model's run.
+    text: what it reads.
+    which: checkpoint, 'best' or 'latest'.
+    path: the page or the picture.
+
+  Raises:
+    ValueError: the run has another task, its cell does not scale its weights,
+      or the text does not fit.
+    FileNotFoundError: it is no run folder, or has no checkpoint.
+  """
+  task, step, state = trained.load_run(
+    workdir, which, 'char_lm', 'text needs char_lm'
+  )
+  cell = task.model.cells[-1]
+  if not cell.scaled_gates:
+    raise ValueError(
+      f'{workdir} is a run of {type(cell).__name__}, whose weights do not '
+      'change; give a run of a cell with a hypernetwork.'
+    )
+  numbers = text.of(task, state.params)
+  carries, _ = task.read(state.params, numbers)
+  scaled = weight_scalings(task.model, state.params, carries)
+  symbols = [
+    task.vocabulary.to_bytes([k]).decode(errors='replace') for k in numbers
+  ]
+  # The first step reads the symbol before the text.
+  rows = weight_change.intensities(*map(np.asarray, scaled))[1:]
+  (name,) = run_names([workdir])
+  title = f'{name} at step {step:,}'
+  weight_change.draw_text(symbols, rows, cell.scaled_gates, title, path)
+
+
+def draw_saturation(
+  workdirs: Sequence[str], text: Text, which: str, path: str
+) -> None:
+  """Draws a histogram of the hidden states of each run's topmost cell.
+
+  Args:
+    workdirs: the folders of character models' runs.
+    text: what each reads.
+    which: checkpoint, 'best' or 'latest'.
+    path: the picture.
+
+  Raises:
+    ValueError: a run has another task, or the text does not fit.
+    FileNotFoundError: a folder is no run's, or has no checkpoint.
+  """
+  values = {}
+  for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
+    task, params = trained.load_text_model(workdir, which)
+    carries, _ = task.read(params, text.of(task, params))
+    weights = params[f'cells_{len(task.model.cells) - 1}']
+    values[name] = np.asarray(task.model.cells[-1].hidden(weights, carries[-1]))
+  saturation.draw(values, path)

@@ -1,0 +1,78 @@
+"""Attention of translation runs, and their translations side by side."""
+
+from collections.abc import Sequence
+
+from hyper import trained
+from hyper.drawing import attention
+from hyper.figures import run_names
+
+
+def draw_attention(
+  workdirs: Sequence[str], sentence: str, which: str, path: str
+) -> None:
+  """Draws where each run looks while it translates a sentence.
+
+  Args:
+    workdirs: folders of translation runs.
+    sentence: in the source language.
+    which: checkpoint, 'best' or 'latest'.
+    path: the picture.
+
+  Raises:
+    ValueError: a run does not translate, or there is no sentence.
+    FileNotFoundError: there is no run folder, or no checkpoint in it.
+  """
+  if not sentence.strip():
+    raise ValueError('there is nothing to translate; give --sentence=TEXT.')
+  alignments = []
+  for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
+    task, params = trained.load_translator(workdir, which)
+    alignments.append(attention.Alignment(name, *task.align(params, sentence)))
+  attention.draw(alignments, path)
+
+
+def write_examples(
+  workdirs: Sequence[str],
+  data_dir: str,
+  split: str,
+  count: int,
+  which: str,
+  path: str,
+) -> None:
+  """Writes a table of translations, as in appendix A.6, in Markdown.
+
+  Sentences are those of the first run's data, taken evenly from the split:
+  source, reference, and the translation of each run.
+
+  Args:
+    workdirs: folders of translation runs.
+    data_dir: the folder of the data sets.
+    split: 'validation' or 'test', usually.
+    count: the number of examples.
+    which: checkpoint, 'best' or 'latest'.
+    path: the table.
+
+  Raises:
+    ValueError: a run does not translate, or there is no such split.
+    FileNotFoundError: a run, its checkpoint or the data are missing.
+  """
+  runs = [
+    (name, *trained.load_translator(workdir, which, data_dir))
+    for workdir, name in zip(workdirs, run_names(workdirs), strict=True)
+  ]
+  pairs = runs[0][1].examples(split, count)
+  sources, references = zip(*pairs, strict=True)
+  rows: list[tuple[str, Sequence[str]]]
+  rows = [('source', sources), ('reference', references)]
+  rows += [(name, task.translate(x, sources)) for name, task, x in runs]
+  lines = ['| | |', '| --- | --- |']
+  for k in range(len(pairs)):
+    lines += [f'| {label} | {_cell(texts[k])} |' for label, texts in rows]
+    lines.append('| | |')
+  with open(path, 'w', encoding='utf-8') as file:
+    file.write('\n'.join(lines) + '\n')
+
+
+def _cell(text: str) -> str:
+  """Returns a text as a cell of a table, which has one line and no bars."""
+  return ' '.join(text.split()).replace('|', '\\|')

@@ -1,0 +1,53 @@
+"""Curves show each run's numbers, and the spread of runs of one config."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from hyper.drawing import curves
+
+
+def curve(steps, values):
+  return np.array(steps), np.array(values, float)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+  """What was plotted: (steps, values, style) of every line with points."""
+  found, plot = [], Axes.plot
+
+  def note(axes, x, y, *style, **options):
+    if len(x):
+      found.append((list(x), list(y), *style))
+    return plot(axes, x, y, *style, **options)
+
+  monkeypatch.setattr(Axes, 'plot', note)
+  return found
+
+
+def test_a_run_alone_is_drawn_as_it_is(drawn, tmp_path):
+  run = {
+    'validation': [curve([2], [3.0])],
+    'train': [curve([1, 2], [5.0, 4.0])],
+  }
+  curves.draw({'_$a': run}, 'bpc', str(tmp_path / 'x.png'), {'paper': 1.2})
+  # A point alone has no line, so it gets a marker.
+  assert drawn == [([2], [3.0], '-o'), ([1, 2], [5.0, 4.0], ':')]
+
+
+def test_runs_without_common_steps_stay_apart():
+  apart = [curve([1, 2], [1, 1]), curve([5, 6], [2, 2])]
+  found = curves.spread(apart)
+  assert [mean[0].tolist() for mean, _, _ in found] == [[1, 2], [5, 6]]
+
+
+def test_the_band_reaches_from_the_lowest_to_the_highest_run():
+  runs = [curve([0, 10], [0, v]) for v in (1, 5, 3)]
+  (((steps, mean), low, high),) = curves.spread(runs)
+  assert steps.tolist() == [0, 10] and mean.tolist() == [0, 3]
+  assert low.tolist() == [0, 1] and high.tolist() == [0, 5]
+
+
+@pytest.mark.parametrize('count', [2, 11])
+def test_every_group_has_a_colour_of_its_own(count):
+  assert len({str(color) for color in curves._colors(count)}) == count
