@@ -47,10 +47,10 @@ def choose(runs: Sequence['Run'], patterns: Sequence[str]) -> list[str]:
   if not patterns:
     matched = [list(firsts.values())]
   if not all(matched):
-    asked = f'kernel {patterns[matched.index([])]}'
+    asked = patterns[matched.index([])] if patterns else 'that is generated'
     raise ValueError(
-      f'{runs[0].workdir} has no {asked if patterns else "such kernel"}; name '
-      f'one with --kernel, of: {", ".join(found)}.'
+      f'{runs[0].workdir} has no kernel {asked}; name one with --kernel, of: '
+      f'{", ".join(found)}.'
     )
   chosen = set(itertools.chain(*matched))
   return [name for name in found if name in chosen]
