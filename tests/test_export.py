@@ -117,8 +117,8 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   baked = export.variables(runs['hyper'], 'best', True)['params']
   for name, kernel in hyper.kernels.items():
     np.testing.assert_array_equal(kernel, flatten_dict(baked, sep='/')[name])
-  for patterns, asked in ([], 'kernel that is generated'), (['conv1/*', 'x'], 'kernel x'):
-    message = f'no {asked}; name one with --kernel, of: conv1/'
+  for patterns, asked in ([], 'that is generated'), (['conv1/*', 'x'], 'x'):
+    message = f'no kernel {asked}; name one with --kernel, of: conv1/'
     with pytest.raises(ValueError, match=message):
       kernels.draw([runs['plain']], patterns, 'best', str(path))
 

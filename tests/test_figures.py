@@ -148,7 +148,9 @@ def test_each_symbol_has_the_change_that_reading_it_makes(
   assert title == 'run at step 2'
   weights, carries = stepped(hyper_run, 'a text')
   wanted = changes(weights, [carry[1][1][0] for carry in carries])
-  np.testing.assert_allclose(rows, wanted / wanted.max(0), rtol=1e-3)
+  # A change is the difference of float32 scalings that are nearly equal, so its
+  # error is that of the scalings, however small the change.
+  np.testing.assert_allclose(rows, wanted / wanted.max(0), atol=1e-4)
 
 
 def test_hidden_states_are_those_before_the_output_gate(
@@ -163,7 +165,7 @@ def test_hidden_states_are_those_before_the_output_gate(
   assert (
     run_command(monkeypatch, 'saturation', *arguments, '--text=a text') == 0
   )
-  found, *_ = drawn
+  found = {name: x[:, 0] for name, x in drawn[0].items()}
   weights, carries = stepped(hyper_run, 'a text')
   c = np.concatenate([carry[0][0] for carry in carries])
   wanted = reference.layer_norm(c, weights['gamma_c'], weights['beta_c'])
