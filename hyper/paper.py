@@ -20,7 +20,7 @@ class Measure:
   Attributes:
     split: the part of the data that is scored.
     metric: the score, by the name that evaluation gives it.
-    unit: behind a figure, for people.
+    unit: of a figure, for people.
   """
 
   split: str
