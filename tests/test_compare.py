@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from hyper import configuration, paper
+from hyper import configuration, paper, recipes
 from hyper.compare import __main__ as command
 from hyper.compare import curves, entries, finished, formats, page, tables
 from hyper.compare.tables import Grid
@@ -171,6 +171,15 @@ def test_a_run_that_has_not_begun_is_shown(tmp_path):
 def test_a_folder_without_a_run_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match='is no run folder'):
     finished.find([str(tmp_path)])
+
+
+def test_without_the_configs_nothing_is_held_against_the_paper(
+  tmp_path, monkeypatch
+):
+  make_run(tmp_path, 'mnist_cnn')
+  monkeypatch.setattr(recipes, 'load', lambda name: None)
+  with pytest.raises(ValueError, match='root of the repository'):
+    finished.read(str(tmp_path))
 
 
 def test_every_row_of_the_paper_is_listed_with_what_is_missing(results):

@@ -96,21 +96,19 @@ def read(workdir: str) -> Run:
   """Returns what a run folder knows of its run.
 
   Raises:
-    ValueError: a file in it is damaged.
+    ValueError: a file in it is damaged, or the folder configs/ is not at hand.
   """
   config = configuration.load(workdir)
   record = read_json(os.path.join(workdir, 'run.json'))  # of results/
   start = (read_lines(os.path.join(workdir, 'starts.jsonl')) or [{}])[-1]
   row = row_of(config, record.get('command') or start.get('command', ''))
-  recipe = recipes.load(row) if row else None
-  changes = recipes.changes(recipe, config) if recipe else {}
   lines = read_metrics(workdir)
   unit, speed = speed_of(lines)
   return Run(
     workdir,
     config,
     row,
-    changes,
+    changes_from(row, config),
     scores_of(config.task, lines)
     | recorded_scores(record)
     | evaluated(workdir),
@@ -138,6 +136,21 @@ def row_of(config: ConfigDict, command: str) -> str:
     shipped = recipes.load(named[1] + (named[2] or ''))
     names += [shipped.paper if shipped else '', named[1]]
   return next((name for name in names if paper.find(name)), '')
+
+
+def changes_from(row: str, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
+  """Returns in what a config differs from the one of a row; {} without a row.
+
+  Raises:
+    ValueError: the folder configs/ is not at hand.
+  """
+  recipe = recipes.load(row) if row else config
+  if recipe is None:
+    raise ValueError(
+      'nothing tells in what the runs differ from the configs of the paper: '
+      'there is no configs/ here. Run this in the root of the repository.'
+    )
+  return recipes.changes(recipe, config)
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
