@@ -15,7 +15,7 @@ HEADER = (
   *('our parameters', 'steps', 'time', 'speed', 'hardware', 'runs'),
 )
 ROWS_HEADER = (
-  *('network', 'paper', 'measured', 'smaller or shorter', 'missing'),
+  *('network', 'paper', 'measured', 'of other configs', 'missing'),
   *('parameters', 'computed', 'command'),
 )
 README_HEADER = ('experiment', 'config', 'paper', 'here', 'what ran here')
