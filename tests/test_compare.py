@@ -29,14 +29,14 @@ def group(*folders):
 
 
 def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
-  """Writes a run of a shipped config that has taken four steps.
+  """Writes a run of a shipped config that has been logged four times.
 
   Args:
     folder: of the run folder.
     name: of the shipped config.
     fields: of the config to change.
     test: the scores of evaluations, in their order.
-    paces: the seconds before each step.
+    paces: the seconds before each line of training.
     **record: further entries of the start.
   """
   file, _, variant = name.partition(':')
@@ -46,12 +46,12 @@ def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
   configuration.save(config, str(folder))
   metric = finished.MEASURES[config.task].metric
   time, lines = 0, []
-  for step, pace in enumerate(paces, 1):
+  for k, pace in enumerate(paces, 1):
     time += pace
-    line = {'step': step, 'time': time}
+    line = {'step': config.train_steps * k // len(paces), 'time': time}
     lines += [
-      line | {'split': 'train', metric: 9.0, 'images_per_second': 10.0 * step},
-      line | {'split': 'validation', metric: 1 + abs(3 - step)},
+      line | {'split': 'train', metric: 9.0, 'images_per_second': 10.0 * k},
+      line | {'split': 'validation', metric: 1 + abs(3 - k)},
     ]
   write_lines(folder / 'metrics.jsonl', lines)
   write_lines(folder / 'starts.jsonl', [{'devices': 'TPU v5e (tpu)'} | record])
@@ -77,8 +77,8 @@ def test_a_run_of_the_papers_config_is_held_against_its_figure(tmp_path):
     'here': '0.90 % error',
     'difference': '+0.18',
     "paper's parameters": '12,544',
-    'our parameters': '21,210',
-    'steps': '4',
+    'our parameters': '12,544 of 21,210',
+    'steps': '2,750',
     'time': '3 min',
     'speed': '25 images/s',
     'hardware': 'TPU v5e (tpu)',
@@ -139,6 +139,24 @@ def test_baselines_stand_beside_hypernetworks_in_the_papers_order(tmp_path):
   assert column(second, 'network') == [
     *('LSTM 1000', 'LN LSTM 1000', 'LN HyperLSTM 1000')
   ]
+
+
+def test_a_run_in_training_has_no_difference(tmp_path):
+  make_run(tmp_path / 'a', 'mnist_cnn', test=[0.9])
+  make_run(tmp_path / 'b', 'mnist_cnn', {'seed': 1}, [0.8])
+  path = tmp_path / 'b' / 'metrics.jsonl'
+  path.write_text(''.join(path.read_text().splitlines(keepends=True)[:4]))
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'here') == ['0.90 % error', '0.80 % error']
+  assert column(grid, 'difference') == ['+0.18', '']
+  assert grid.notes == ('differs from mnist_cnn in train_steps 2750 -> 1375',)
+
+
+def test_one_score_on_test_is_enough_for_a_row(tmp_path):
+  make_run(tmp_path / 'a', 'mnist_cnn')
+  make_run(tmp_path / 'b', 'mnist_cnn', {'seed': 1}, [0.8])
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'here') == ['0.80 % error']
 
 
 def test_time_leaves_interruptions_out(tmp_path):

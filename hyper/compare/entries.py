@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from hyper import paper, recipes
-from hyper.compare.finished import MEASURES, Run
+from hyper.compare.finished import MEASURES, SELECTION, Run
 from hyper.paper import Measure, Row, Table
 
 DIGITS = {'bpc': 3, 'error': 2, 'nats': 0, 'bleu': 2, 'log_perplexity': 3}
@@ -52,12 +52,18 @@ class Entry:
     A split of another name, such as one of several test sets, stands in for
     the test part where there is no such part.
     """
-    wanted = MEASURES[self.first.config.task]
-    splits = [split for split, x in self.first.scores if x == wanted.metric]
+    task = self.first.config.task
+    wanted = MEASURES[task]
+    known = [key for run in self.runs for key in run.scores]
+    splits = [split for split, metric in known if metric == wanted.metric]
     others = [split for split in splits if split != 'validation']
-    if wanted.split in splits or not splits:
+    if wanted.split in splits:
       return wanted
-    return dataclasses.replace(wanted, split=(others or splits)[0])
+    if splits:
+      return dataclasses.replace(wanted, split=(others or splits)[0])
+    metric = SELECTION.get(task, wanted.metric)
+    unit = wanted.unit if metric == wanted.metric else metric.replace('_', ' ')
+    return Measure('validation', metric, unit)
 
   def values(self, measure: Measure) -> list[float]:
     """The scores of the runs that have one."""
@@ -87,8 +93,12 @@ def group(runs: Sequence[Run]) -> list[Entry]:
 
 
 def identity(run: Run) -> str:
-  """Returns a text that runs share if they differ in their seed alone."""
-  return run.row + recipes.in_words(recipes.changes(ConfigDict(), run.config))
+  """Returns a text that runs share if they differ in their seed alone.
+
+  Runs that are still in training share it with those that are as far.
+  """
+  fields = recipes.changes(ConfigDict(), run.config)
+  return f'{run.row}; {recipes.in_words(fields)}; {run.changes}'
 
 
 def figure(values: Sequence[float], measure: Measure) -> str:

@@ -34,7 +34,7 @@ class Run:
     config: as saved.
     row: the config of the paper's row that the run is of, or of its file; ''
       if there is none.
-    changes: see `recipes.changes`, from that config to the run's.
+    changes: see `recipes.changes`, from that config to what was run.
     scores: by split and metric, at the best checkpoint.
     parameters: how many it trains; 0 if unknown.
     steps: how many it has taken.
@@ -103,17 +103,18 @@ def read(workdir: str) -> Run:
   start = (read_lines(os.path.join(workdir, 'starts.jsonl')) or [{}])[-1]
   row = row_of(config, record.get('command') or start.get('command', ''))
   lines = read_metrics(workdir)
+  steps = max((line['step'] for line in lines), default=0)
   unit, speed = speed_of(lines)
   return Run(
     workdir,
     config,
     row,
-    changes_from(row, config),
+    changes_from(row, config, steps),
     scores_of(config.task, lines)
     | recorded_scores(record)
     | evaluated(workdir),
     record.get('parameters') or start.get('parameters', 0),
-    max((line['step'] for line in lines), default=0),
+    steps,
     seconds_of(lines),
     speed,
     unit,
@@ -138,8 +139,12 @@ def row_of(config: ConfigDict, command: str) -> str:
   return next((name for name in names if paper.find(name)), '')
 
 
-def changes_from(row: str, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
-  """Returns in what a config differs from the one of a row; {} without a row.
+def changes_from(
+  row: str, config: ConfigDict, steps: int
+) -> dict[str, tuple[Any, Any]]:
+  """Returns in what a run differs from the config of a row; {} without a row.
+
+  A run that has not taken all its steps differs in `train_steps`.
 
   Raises:
     ValueError: the folder configs/ is not at hand.
@@ -150,7 +155,9 @@ def changes_from(row: str, config: ConfigDict) -> dict[str, tuple[Any, Any]]:
       'nothing tells in what the runs differ from the configs of the paper: '
       'there is no configs/ here. Run this in the root of the repository.'
     )
-  return recipes.changes(recipe, config)
+  so_far = config.copy_and_resolve_references()
+  so_far.train_steps = min(steps, config.train_steps)
+  return recipes.changes(recipe, so_far)
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:

@@ -95,13 +95,23 @@ def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:
     here(entry),
     difference(entry),
     f'({count})' if count and first.changes else count,
-    f'{first.parameters:,}' if first.parameters else '',
+    parameters(entry),
     f'{first.steps:,}',
     duration(statistics.mean(run.seconds for run in entry.runs)),
     speed(entry),
     '; '.join(dict.fromkeys(run.hardware for run in entry.runs)),
     entry.name,
   )
+
+
+def parameters(entry: Entry) -> str:
+  """Returns how many are trained, with the part that the paper counts."""
+  count, found = entry.first.parameters, entry.table_row
+  if not count:
+    return ''
+  if found and found[1].counted and not entry.first.changes:
+    return f'{found[1].counted:,} of {count:,}'
+  return f'{count:,}'
 
 
 def here(entry: Entry) -> str:
