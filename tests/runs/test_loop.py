@@ -122,8 +122,8 @@ def saved(workdir):
 
 def last_state(workdir, config=None):
   config = config or config_of()
-  like = Steps(config, task := Toy(config, '', '')).init(0)
-  del task
+  task = Toy(config, '', '')
+  like = Steps(config, task).init(0)
   return saved(workdir).restore(like)
 
 
@@ -266,6 +266,17 @@ def test_parameters_that_explode_are_not_saved(rate, tmp_path):
     with pytest.raises(FloatingPointError, match='step 4: .* of step 2'):
       train(tmp_path, exploding)
   assert saved(tmp_path).steps == [2]
+
+
+def test_a_checkpoint_that_is_not_finite_is_named(tmp_path):
+  train(tmp_path, config_of(train_steps=3))
+  _, state = last_state(tmp_path)
+  with saved(tmp_path) as checkpoints:  # as older versions did
+    checkpoints.save(
+      4, state.replace(params={'w': state.params['w'] * jnp.nan})
+    )
+  with pytest.raises(ValueError, match=r'checkpoints/4 is not finite'):
+    train(tmp_path)
 
 
 def test_scores_that_are_not_finite_stop_the_run(tmp_path, monkeypatch):
