@@ -16,7 +16,8 @@ import train
 from hyper import configuration, generate, trained
 from hyper.data import prepared
 from hyper.runs import loop, metrics, training
-from hyper.runs.steps import KeptSteps
+from hyper.runs.numbers import structure
+from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
 
@@ -262,3 +263,24 @@ def test_generated_text_is_seeded_and_continues_from_the_carry(learned):
     generate.text(workdir, 'a', 3, math.nan, 0)
   with pytest.raises(ValueError, match='the prompt'):
     draw('\x01', 0)
+
+
+@pytest.mark.parametrize('name', ['ptb_lstm', 'ptb_hyperlstm'])
+def test_rates_of_dropout_are_arguments_of_the_step(name, data_dir, tmp_path):
+  rates = {'model.input_dropout_rate': 0.3, 'model.cell.dropout_rate': 0.4}
+  one, other = shrunk(name), shrunk(name, **rates)
+  tasks = [make_task(x, data_dir, str(tmp_path)) for x in (one, other)]
+  numbers = [step_numbers(*x) for x in zip((one, other), tasks, strict=True)]
+  assert numbers[0].keys() == numbers[1].keys() > rates.keys()
+  assert structure(one, numbers[0]) == structure(other, numbers[1])
+  zero = shrunk(name, **{'model.cell.dropout_rate': 0.0})
+  task = make_task(zero, data_dir, str(tmp_path))
+  assert structure(zero, step_numbers(zero, task)) != structure(one, numbers[0])
+  steps = [Steps(*x) for x in zip((one, other), tasks, strict=True)]
+  batch = next(tasks[0].batches('train', 0, 0))
+  values = [
+    float(x.train(x.init(0), batch, numbers[1])[1]['loss']) for x in steps
+  ]
+  assert values[0] == values[1]
+  found = steps[0].train(steps[0].init(0), batch, numbers[0])[1]['loss']
+  assert float(found) != values[0]

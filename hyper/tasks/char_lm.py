@@ -41,7 +41,12 @@ TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'text': own_text.load,
   'embedded': embedded.load_text,
 }
-NUMBERS: tuple[str, ...] = ()
+NUMBERS = (  # arguments of the compiled training step
+  'model.input_dropout_rate',
+  'model.output_dropout_rate',
+  'model.cell.dropout_rate',
+  'model.cell.hyper_dropout_rate',
+)
 # The fields of config.data that only one source reads.
 FIELDS: dict[str, tuple[str, ...]] = {
   'ptb': (),
@@ -114,17 +119,18 @@ class TextData:
 class CharLM:
   """Predicts each symbol of a text from all before it.
 
-  Training is truncated back-propagation through contiguous streams whose
-  carry goes on from window to window. Evaluation scores every symbol of a
-  split once.
+  Training is truncated back-propagation through contiguous streams. A window
+  starts from the carry that the window before it ended with. Evaluation scores
+  every symbol of a split once.
 
-  Deviation: the paper does not say whether the carry goes on, nor where streams
-  begin; here they begin elsewhere in each epoch, from the zero carry. By
-  default several streams, each warmed up on the text before it, stand in for
-  the paper's one pass over a split, which is `eval_streams=1`.
+  Deviation: the paper does not say whether the carry is kept between windows,
+  nor where streams begin; here they begin elsewhere in each epoch, from the
+  zero carry. By default several streams, each warmed up on the text before it,
+  stand in for the paper's one pass over a split, which is `eval_streams=1`.
 
   Raises:
-    ValueError: the config or the text is not as it must be.
+    ValueError: a field of the config does not fit, or the text has a symbol
+      that the run's vocabulary lacks.
     FileNotFoundError: the text is missing.
   """
 
@@ -146,7 +152,7 @@ class CharLM:
       run_files.write(workdir, VOCABULARY, self.vocabulary.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
-    """Parameters, and the carry at the start of all training streams."""
+    """Returns parameters, and the carry at the start of all streams."""
     carry = self.model.zeros(self.data.batch_size)
     symbols = jnp.zeros((self.data.batch_size, 1), jnp.int32)
     return self.model.init(key, carry, symbols)['params'], carry
@@ -154,7 +160,7 @@ class CharLM:
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Windows of text: endless for 'train', else the split once."""
+    """Yields windows of text: without end for 'train', else the split once."""
     symbols, data = self._symbols(split), self.data
     if split == 'train':
       return batches.training_windows(
@@ -177,7 +183,7 @@ class CharLM:
     train: bool,
     numbers: Numbers = NONE,
   ) -> Outcome:
-    """Mean nats per scored symbol; the carry after the window; the sums."""
+    """Returns the mean nats per scored symbol, the next carry, and the sums."""
     carry, logits = self._make_model(numbers).apply(
       {'params': params},
       *(model_state, batch['inputs'], train, batch['reset']),
@@ -190,16 +196,21 @@ class CharLM:
     return nats / jnp.maximum(count, 1), (carry, sums)
 
   def encode(self, text: str, name: str) -> np.ndarray:
-    """The numbers of the symbols of a text, which errors call by this name.
+    """Returns the numbers of a text's symbols.
 
-    In the symbols of Penn Treebank, whose blank is '_', blanks may be given.
+    Args:
+      text: of Penn Treebank, whose blank is '_', may have either.
+      name: of the text, in error messages.
+
+    Raises:
+      ValueError: the vocabulary lacks a letter of the text.
     """
     if self.data.source == 'ptb':
       text = text.replace(' ', '_')
     return self.vocabulary.encode_text(text, name)
 
   def reader(self, params: Any) -> Apply:
-    """`apply(carry, symbols) -> (carry, logits)`, without dropout."""
+    """Returns `apply(carry, symbols) -> (carry, logits)`, without dropout."""
     return lambda carry, symbols: self.model.apply(
       {'params': params}, carry, symbols
     )
@@ -235,16 +246,16 @@ class CharLM:
     return read_symbols(self.reader(params), self.model.zeros(1), text)
 
   def eval_state(self, model_state: Any) -> Any:
-    """The carry at the start of all streams of an evaluation."""
+    """Returns the carry at the start of all streams of an evaluation."""
     del model_state
     return self.model.zeros(self.data.eval_streams)
 
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-    """Bits per character."""
+    """Returns the bits per character."""
     return {'bpc': sums['nats'] / sums['count'] / math.log(2)}
 
   def describe(self) -> list[str]:
-    """Sizes of the splits, and what knowing only frequencies would score."""
+    """Returns the sizes of the splits, and the score of frequencies alone."""
     sizes = [f'{split} {len(self._symbols(split)):,}' for split in SPLITS]
     kind = self.data.symbols if self.data.source == 'text' else 'characters'
     return [
@@ -270,9 +281,9 @@ class CharLM:
     ]
 
   def unigram_bpc(self, split: str) -> float:
-    """Bits per character of a split under the training text's frequencies.
+    """Returns a split's bits per character under the training frequencies.
 
-    A symbol that the training text has not counts as if it came there once.
+    A symbol that the training text lacks counts as if it occurred there once.
     """
     counts = np.bincount(self._symbols('train'), minlength=len(self.vocabulary))
     p = np.maximum(counts, 1) / counts.sum()
@@ -304,7 +315,7 @@ def make_model(
   remat_steps: int,
   vocabulary_size: int,
 ) -> CharacterModel:
-  """The model of the section config.model: `layers` cells of one kind.
+  """Returns the model of the section config.model: `layers` cells of one kind.
 
   Raises:
     ValueError: a field does not fit.

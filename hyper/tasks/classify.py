@@ -139,10 +139,10 @@ class ImageData:
 class Classify:
   """Predicts the class of an image.
 
-  Images travel as bytes and are augmented inside the jitted step. The network
-  is called with its own parameters, as `main_params` gives them; so
-  generated kernels are made once in a step, and the L2 loss sees all kernels
-  of the network, wherever they come from.
+  Images travel as bytes and are augmented inside the compiled step. The network
+  is called with its own parameters, which `main_params` returns; so generated
+  kernels are made once in a step, and the L2 loss sees all kernels of the
+  network, free and generated.
 
   Attributes:
     kind: shape and classes of the images, which the network follows.
@@ -150,7 +150,7 @@ class Classify:
     hypernetwork: what generates some of its parameters, or None.
 
   Raises:
-    ValueError: the config or the images are not as they must be.
+    ValueError: a field of the config does not fit, or does not fit the images.
     FileNotFoundError: the images are missing.
   """
 
@@ -184,7 +184,7 @@ class Classify:
       run_files.write(workdir, KIND, self.kind.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
-    """Parameters, and the network's other collections: batch statistics."""
+    """Returns parameters, and the network's batch statistics if it has any."""
     network = self.hypernetwork or self.main
     collections = dict(network.init(key, self._image(), False))
     params = collections.pop('params')
@@ -202,7 +202,7 @@ class Classify:
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Images and labels: endless for 'train', else the split once."""
+    """Yields images and labels: without end for 'train', else all once."""
     arrays = self._arrays(split)
     if split == 'train':
       return batches.shuffled(arrays, self.data.batch_size, seed, start)
@@ -217,7 +217,7 @@ class Classify:
     train: bool,
     numbers: Numbers = NONE,
   ) -> Outcome:
-    """Mean cross entropy in nats, plus L2; next model state; sums."""
+    """Returns mean nats plus L2, the next batch statistics, and the sums."""
     augment_key, dropout_key = jax.random.split(key)
     images = self._standardise(batch['image'])
     if train:
@@ -241,16 +241,16 @@ class Classify:
     return loss, (model_state | updated, sums)
 
   def eval_state(self, model_state: Any) -> Any:
-    """Batch statistics are what training made of them."""
+    """Returns the batch statistics of training, unchanged."""
     return model_state
 
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-    """The error in percent, and the cross entropy in nats per image."""
+    """Returns the error in percent, and the cross entropy in nats per image."""
     count = sums['count']
     return {'error': 100 * sums['wrong'] / count, 'nats': sums['nats'] / count}
 
   def describe(self) -> list[str]:
-    """The number of images in each split, their shape and classes."""
+    """Returns the sizes of the splits, and the shape and classes of images."""
     sizes = [
       f'{split} {len(self._arrays(split)["label"]):,}' for split in SPLITS
     ]
@@ -294,7 +294,7 @@ class Classify:
 
 
 def half_squares(params: Any) -> Float[Array, '']:
-  """Half the sum of squares of a network's kernels, generated ones included.
+  """Returns half the sum of squares of all kernels, generated ones included.
 
   Deviation: the paper prints an L2 rate of "0.0005 %". We read 0.0005, as wide
   residual networks have it, times half the squared norm, so that the rate is
@@ -309,7 +309,7 @@ def half_squares(params: Any) -> Float[Array, '']:
 def random_crop(
   key: Array, images: Float[Array, 'b h w c'], padding: int
 ) -> Float[Array, 'b h w c']:
-  """Pads each image with zeros and cuts its size out at a random place."""
+  """Pads each image with zeros and crops it at random to its own size."""
   count, *shape = images.shape
   around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
   corners = jax.random.randint(key, (count, 2), 0, 2 * padding + 1)

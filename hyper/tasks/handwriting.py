@@ -34,7 +34,12 @@ from hyper.runs.task import Outcome
 
 HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
 NORMALISATION = 'normalisation.json'
-NUMBERS: tuple[str, ...] = ('data.scale_range',)
+NUMBERS = (  # arguments of the compiled training step
+  'data.scale_range',
+  'model.output_dropout_rate',
+  'model.cell.dropout_rate',
+  'model.cell.hyper_dropout_rate',
+)
 PAGE_LINES = 8  # of each column of the page that a report draws
 
 
@@ -75,7 +80,8 @@ class Handwriting:
   and deviation 1 over the training lines; the score is their mean over lines.
 
   Raises:
-    ValueError: the config or the handwriting is not as it must be.
+    ValueError: a field of the config does not fit, or the handwriting is
+      damaged.
     FileNotFoundError: the handwriting is missing.
   """
 
@@ -100,14 +106,14 @@ class Handwriting:
       run_files.write(workdir, NORMALISATION, text)
 
   def init(self, key: Array) -> tuple[Any, Any]:
-    """Parameters; there is no model state, every line begins anew."""
+    """Returns parameters; every line starts from the zero carry."""
     carries = self.model.zeros(1)
     return self.model.init(key, carries, jnp.zeros((1, 1, 3)))['params'], {}
 
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Lines of about equal length: endless for 'train', else all once."""
+    """Yields lines of like length: without end for 'train', else all once."""
     offsets = [line.offsets for line in self.lines(split)]
     ends = self._bucket_ends(split)
     if split == 'train':
@@ -123,7 +129,7 @@ class Handwriting:
     train: bool,
     numbers: Numbers = NONE,
   ) -> Outcome:
-    """Mean nats per line; no model state; the sums.
+    """Returns the mean nats per line, an empty model state, and the sums.
 
     Deviation: the paper does not say whether x and y are scaled by one factor;
     here each has its own.
@@ -154,11 +160,11 @@ class Handwriting:
     return nats / jnp.maximum(lines, 1), (model_state, sums)
 
   def eval_state(self, model_state: Any) -> Any:
-    """There is none."""
+    """Returns the model state, which is empty."""
     return model_state
 
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-    """Nats per line and per point, and the share of padding."""
+    """Returns nats per line and per point, and the share of padding."""
     return {
       'nats': sums['nats'] / sums['lines'],
       'nats_per_point': sums['nats'] / sums['count'],
@@ -166,7 +172,7 @@ class Handwriting:
     }
 
   def describe(self) -> list[str]:
-    """Sizes of the splits, padding, and what kind of number the nats are."""
+    """Returns the sizes of the splits, padding, and the meaning of nats."""
     described = []
     for split in strokes.SPLITS:
       lengths = self._lengths(split)
@@ -188,7 +194,7 @@ class Handwriting:
     return fingerprints.of_arrays(x.offsets for x in self.lines(split))
 
   def report(self, state: Any, split: str) -> dict[str, str]:
-    """Draws samples next to real lines of a split, in the run folder.
+    """Draws samples beside real lines of a split, in the run folder.
 
     Returns:
       The path of the page, or why it could not be written.
@@ -216,15 +222,15 @@ class Handwriting:
     seed: int,
     prime: np.ndarray | None = None,
   ) -> list[np.ndarray]:
-    """Lines that a trained model writes, as offsets [length, 3].
+    """Returns lines that a trained model writes, as offsets [length, 3].
 
     Args:
       params: of the model.
-      count: how many lines.
-      length: steps of each.
+      count: number of lines.
+      length: points of each.
       bias: see `losses.to_mixture`.
       seed: of the draws.
-      prime: offsets [p, 3] that all lines go on from, not in the result.
+      prime: offsets [p, 3] that all lines continue, not in the result.
     """
     first = np.zeros((1, 3), np.float32)
     if prime is not None:
@@ -269,10 +275,10 @@ class Handwriting:
     }
 
   def find(self, name: str) -> strokes.Line:
-    """The line of such a name, of either part.
+    """Returns the line called `name`, of any split.
 
     Raises:
-      ValueError: there is none.
+      ValueError: no line has this name.
     """
     every = [line for split in strokes.SPLITS for line in self.lines(split)]
     for line in every:
@@ -321,10 +327,10 @@ def make_model(
   derivative_limit: float,
   lines: int,
 ) -> HandwritingModel:
-  """The model of the section config.model: `layers` cells of one kind.
+  """Returns the model of the section config.model: `layers` cells of one kind.
 
-  `derivative_limit` is of the nats of a line, and so divided by the `lines` of
-  a batch, of whose nats the loss is the mean; see `Recurrence`.
+  `derivative_limit` applies to the nats of a line. The loss is their mean over
+  the `lines` of a batch, so it is divided by `lines`; see `Recurrence`.
 
   Raises:
     ValueError: a field does not fit.
@@ -341,7 +347,7 @@ def make_model(
 
 
 def random_scale(
-  key: Array, offsets: Float[Array, 'b t 3'], scale_range: float
+  key: Array, offsets: Float[Array, 'b t 3'], scale_range: Rate
 ) -> Float[Array, 'b t 3']:
   """Scales x and y of each line by factors of 1 +- scale_range."""
   low, high = 1 - scale_range, 1 + scale_range

@@ -43,7 +43,11 @@ TEXTS: dict[str, Callable[..., Pairs]] = {
   'files': parallel_text.load,
   'embedded': embedded.load_number_names,
 }
-NUMBERS: tuple[str, ...] = ()
+NUMBERS = (  # arguments of the compiled training step
+  'model.dropout_rate',
+  'model.cell.dropout_rate',
+  'model.cell.hyper_dropout_rate',
+)
 # The fields of config.data that only one source reads.
 FIELDS = {'wmt14': (), 'files': SPLITS, 'embedded': ()}
 
@@ -92,7 +96,7 @@ class TranslationData:
 
   @property
   def buckets(self) -> Buckets:
-    """The shapes of batches."""
+    """Returns the shapes of batches."""
     return Buckets(self.bucket_lengths, self.batch_size, self.batch_tokens)
 
   def load(self, data_dir: str, split: str) -> Pairs:
@@ -140,7 +144,7 @@ class Translate:
   when a run begins, and kept in its folder.
 
   Raises:
-    ValueError: the config or the text is not as it must be.
+    ValueError: a field of the config does not fit, or the text is damaged.
     FileNotFoundError: the text is missing.
   """
 
@@ -168,13 +172,13 @@ class Translate:
       run_files.write(workdir, PIECES, self.pieces.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
-    """Parameters; the model has no state between batches."""
+    """Returns parameters; the model has no state between batches."""
     return self.model.start(key), {}
 
   def batches(
     self, split: str, seed: int, start: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of `fill`: endless for 'train', else the split once."""
+    """Yields batches of `fill`: without end for 'train', else all once."""
     order, pairs = self._order(split), self._pairs(split)
     chosen = order.epochs(seed, start) if split == 'train' else order.once()
     for length, rows, numbers in chosen:
@@ -192,27 +196,27 @@ class Translate:
     train: bool,
     numbers: Numbers = NONE,
   ) -> Outcome:
-    """Mean nats per piece of the target; no state; the sums."""
+    """Returns the mean nats per target piece, an empty state, and the sums."""
     model = self._make_model(len(self.pieces), numbers)
     loss, sums = mean_nats(model, params, batch, key, train)
     return loss, (model_state, sums)
 
   def eval_state(self, model_state: Any) -> Any:
-    """There is none."""
+    """Returns the model state, which is empty."""
     return model_state
 
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-    """The log perplexity, in nats per piece."""
+    """Returns the log perplexity, in nats per piece."""
     return {'log_perplexity': sums['nats'] / sums['count']}
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
-    """BLEU of the split's translations, and the percentage that is exact.
+    """Returns BLEU of a split's translations, and the percentage of exact ones.
 
     BLEU is sacrebleu's, on text without word pieces; its signature says how
     it was computed. Translations and references are normalised alike before.
 
-    Deviation: the paper does not say how its own was; where that is of
-    tokenised text, the two are not quite comparable.
+    Deviation: the paper does not say how it computed BLEU. On tokenised text
+    the score is another one.
     """
     import sacrebleu  # slow, and training does without
 
@@ -234,11 +238,11 @@ class Translate:
     }
 
   def translate(self, params: Any, sentences: Sequence[str]) -> list[str]:
-    """The translation of each sentence, by beam search; of nothing, nothing."""
+    """Returns the translation of each sentence; of an empty one an empty one."""
     return [self.pieces.decode(x) for x in self.search(params, sentences)]
 
   def search(self, params: Any, sentences: Sequence[str]) -> list[np.ndarray]:
-    """The pieces of each sentence's translation, int32 [t], END the last."""
+    """Returns each translation's pieces, int32 [t] with END last, by beam search."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
     shapes = Buckets(
@@ -258,7 +262,7 @@ class Translate:
 
   @functools.cached_property
   def _search(self) -> Any:
-    """From parameters and sources [b, s] to translations [b, t] and scores."""
+    """Maps parameters and sources [b, s] to translations [b, t] and scores."""
     k, decoding = self.decoding.beam_size, self.decoding
 
     def search(params: Any, source: Array) -> tuple[Array, Array]:
@@ -291,7 +295,7 @@ class Translate:
   def align(
     self, params: Any, sentence: str
   ) -> tuple[list[str], list[str], np.ndarray]:
-    """The attention while a sentence's translation is written.
+    """Returns the attention while a sentence is translated.
 
     Returns:
       The pieces of the source [s] and of the target [t], and for each target
@@ -307,7 +311,7 @@ class Translate:
 
   @functools.cached_property
   def _look(self) -> Any:
-    """From parameters, sources and targets to the attention [b, t, s]."""
+    """Maps parameters, sources and targets to the attention [b, t, s]."""
 
     def look(params: Any, source: Array, inputs: Array) -> Array:
       apply = functools.partial(self.model.apply, {'params': params})
@@ -318,13 +322,13 @@ class Translate:
     return jax.jit(look)
 
   def examples(self, split: str, count: int) -> list[tuple[str, str]]:
-    """At most `count` sentence pairs of a split, taken evenly from it."""
+    """Returns at most `count` sentence pairs, spread evenly over a split."""
     pairs = self._pairs(split)
     places = np.linspace(0, len(pairs) - 1, min(count, len(pairs)))
     return pairs.take(places.astype(int))
 
   def describe(self) -> list[str]:
-    """Sizes of splits and training batches; the share of unknown pieces."""
+    """Returns sizes of splits and batches, and the share of unknown pieces."""
     pairs = [f'{split} {len(self._pairs(split)):,}' for split in SPLITS]
     order = self._order('train')
     unknown = {
@@ -388,7 +392,7 @@ class Translate:
 def mean_nats(
   model: Translator, params: Any, batch: Any, key: Array, train: bool
 ) -> tuple[Array, dict[str, Array]]:
-  """Cross entropy per piece of a batch of `pair_batches.fill`, and its sums."""
+  """Returns the cross entropy per piece of a batch of `fill`, and its sums."""
   source, targets = batch['source'], batch['targets']
   logits = model.apply(
     {'params': params},
@@ -411,7 +415,7 @@ def make_model(
   bottom_context: bool,
   vocabulary_size: int,
 ) -> Translator:
-  """The model of the section config.model, with as many layers on each side.
+  """Returns the model of config.model: `layers` layers on each side.
 
   Raises:
     ValueError: a field does not fit.

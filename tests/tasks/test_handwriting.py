@@ -435,6 +435,15 @@ def test_only_training_scales(task, evaluated):
   assert len({*values, float(loss(batch)[0])}) == 3
 
 
+def test_rates_are_arguments_of_the_step(data_dir, tmp_path):
+  task = Handwriting(shrunk('iam_lstm'), data_dir, str(tmp_path))
+  assert task.numbers == {
+    'data.scale_range': 0.1,
+    'model.output_dropout_rate': 0.05,
+    'model.cell.dropout_rate': 0.05,
+  }
+
+
 def test_the_log_says_what_kind_of_number_the_nats_are(task):
   described = '\n'.join(task.describe())
   for part in ('density', 'negative', 'padding', 'no test part', '20 lines'):

@@ -117,6 +117,22 @@ def test_the_same_with_hyperlstms(tmp_path):
   np.testing.assert_allclose(scores, np.log(34), rtol=0.1)  # knows nothing yet
 
 
+def test_rates_are_arguments_of_the_step(loaded):
+  task = loaded[0]
+  batch = next(task.batches('train', 0, 0))
+  loss = jax.jit(
+    lambda numbers: task.loss(
+      loaded[1].params, {}, batch, jax.random.key(1), True, numbers
+    )
+  )
+  assert set(task.numbers) == {'model.dropout_rate'}
+  value = float(loss(task.numbers)[0])
+  np.testing.assert_allclose(value, float(loss({})[0]), rtol=1e-5)
+  for name in task.numbers:
+    changed, _ = loss(task.numbers | {name: 0.3})
+    assert float(changed) != value, name
+
+
 def test_the_loss_is_the_mean_over_all_pieces_of_the_targets(loaded, params):
   task, _ = loaded
   nats = count = 0
