@@ -172,3 +172,22 @@ def test_the_task_of_the_page_is_trained(tmp_path):
   assert loop.train(task.Copying, config.lock(), workdir, '') == 0
   (scores,) = metrics.read(workdir)
   assert scores['split'] == 'validation' and 0 < scores['error'] <= 100
+
+
+def test_the_data_set_of_the_page_is_read(tmp_path):
+  pi = load_python(
+    'docs/adding_a_data_set.md', 'hyper/data/digits_of_pi.py', tmp_path
+  )
+  with pytest.raises(FileNotFoundError, match='Digits of pi: .* missing'):
+    pi.load(str(tmp_path), 'train')
+  path = tmp_path / 'pi.txt'
+  path.write_text('31415926535' * 20 + '\n')
+  parts = [
+    bytes(pi.load(str(tmp_path), x)['text'])
+    for x in ('train', 'validation', 'test')
+  ]
+  assert b''.join(parts).decode() == '31415926535' * 20
+  assert [len(part) for part in parts] == [198, 11, 11]
+  path.write_text('27182818284' * 20 + '\n')
+  with pytest.raises(ValueError, match='has other content than'):
+    pi.load(str(tmp_path), 'train')
