@@ -81,7 +81,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
-    *CONFIGURATION,
+    *('hyper.paper', 'hyper.recipes', *CONFIGURATION),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),

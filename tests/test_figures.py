@@ -17,6 +17,7 @@ from hyper.decode import read_symbols
 from hyper.drawing import curves, saturation, weight_change
 from hyper.figures import __main__ as command
 from hyper.figures import texts
+from hyper.figures.curves import figures as curve_figures
 from hyper.runs import commands, metrics
 from hyper.tasks.char_lm import CharLM
 
@@ -186,8 +187,8 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
   monkeypatch.setattr(curves, 'draw', lambda *given: drawn.append(given))
   arguments = [f'--workdir={run}' for run in (hyper_run, plain_run, again)]
   assert run_command(monkeypatch, 'curves', *arguments) == 0
-  ((groups, metric, _),) = drawn
-  assert metric == 'bpc'
+  ((groups, metric, _, references),) = drawn
+  assert metric == 'bpc' and not references  # a small network of no table
   assert [*groups] == [f'{hyper_run} (2 seeds)', plain_run]
   lines = metrics.read(hyper_run)
   for split in ('validation', 'train'):
@@ -198,6 +199,19 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
     ]
     assert found == [wanted, wanted]
     assert len(groups[plain_run][split]) == 1
+
+
+def test_the_papers_score_belongs_to_its_config_alone():
+  config = ptb_hyperlstm.get_config('')
+  assert curve_figures(config, 'bpc') == {
+    'paper, LN HyperLSTM 1000, test': 1.25,
+    'paper, LN HyperLSTM 1000, validation': 1.281,
+  }
+  assert curve_figures(config, 'nats') == {}
+  config.seed += 1
+  assert curve_figures(config, 'bpc')
+  config.model.cell.units //= 2
+  assert not curve_figures(config, 'bpc')
 
 
 def test_runs_are_named_by_what_parts_them():

@@ -1,11 +1,13 @@
-"""Learning curves of runs, grouped by config."""
+"""Learning curves of runs, grouped by config, beside the paper's score."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from hyper import configuration
+from hyper import configuration, paper, recipes
 from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.runs import metrics
@@ -16,7 +18,8 @@ SPLITS = ('validation', 'train')
 def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
   """Draws a metric of training and validation over steps.
 
-  Runs whose configs differ in the seed alone are one curve with its spread.
+  Runs whose configs differ in the seed alone are one curve with its spread. A
+  level line is the paper's score, where a run has a config of the paper.
 
   Args:
     workdirs: run folders.
@@ -28,31 +31,51 @@ def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
     ValueError: a run has no such metric.
   """
   read = [read_curves(workdir, metric) for workdir in workdirs]
+  configs = [configuration.load(workdir) for workdir in workdirs]
   groups = {}
-  for name, numbers in group(workdirs).items():
+  for name, numbers in group(run_names(workdirs), configs).items():
     groups[name] = {
       split: [read[k][split] for k in numbers if split in read[k]]
       for split in SPLITS
       if any(split in read[k] for k in numbers)
     }
-  curves.draw(groups, metric, path)
+  printed = [figures(config, metric) for config in configs]
+  references = {name: x for found in printed for name, x in found.items()}
+  curves.draw(groups, metric, path, references)
 
 
-def group(workdirs: Sequence[str]) -> dict[str, list[int]]:
-  """Returns the places of runs of one config, but for the seed, by its name.
+def group(
+  names: Sequence[str], configs: Sequence[ConfigDict]
+) -> dict[str, list[int]]:
+  """Returns the places of configs that are equal but for the seed.
 
-  A group is called as its first run, with the number of its seeds.
+  A group has the name of its first run, with the number of its runs.
+
+  >>> configs = [ConfigDict({'seed': k, 'l2': x}) for k, x in ((0, 1), (1, 1))]
+  >>> group(['a', 'b'], configs)
+  {'a (2 seeds)': [0, 1]}
   """
   same: dict[str, list[int]] = {}
-  for k, workdir in enumerate(workdirs):
-    config = configuration.load(workdir).copy_and_resolve_references()
-    config = config.unlock()
-    config.seed = 0
-    same.setdefault(config.to_json(sort_keys=True), []).append(k)
-  names = run_names(workdirs)
+  for k, config in enumerate(configs):
+    fields = config.to_dict()
+    del fields['seed']
+    same.setdefault(json.dumps(fields, sort_keys=True), []).append(k)
   return {
     names[first] + (f' ({1 + len(more)} seeds)' if more else ''): [first, *more]
     for first, *more in same.values()
+  }
+
+
+def figures(config: ConfigDict, metric: str) -> dict[str, float]:
+  """Returns the paper's figures for a config, if it is one of the paper's."""
+  found, recipe = paper.find(config.paper), recipes.load(config.paper)
+  if found is None or recipe is None or recipes.changes(recipe, config):
+    return {}
+  table, row = found
+  return {
+    f'paper, {row.name}, {measure.split}': figure
+    for measure, figure in zip(table.measures, row.figures, strict=True)
+    if measure.metric == metric and figure is not None
   }
 
 
