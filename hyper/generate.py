@@ -1,12 +1,12 @@
-"""Generates from a trained run.
+"""Generates text, handwriting or translations with a trained run.
 
   python -m hyper.generate text --workdir=runs/ptb_hyper --prompt='the '
   python -m hyper.generate strokes --workdir=runs/iam_hyper --bias=0.5
   python -m hyper.generate translate --workdir=runs/nmt_hyper --input=FILE
 
 Text is written as it is drawn, handwriting as pictures. Sentences to translate
-are read one a line, from standard input or from a file. The run folder holds
-all that is needed, but for a line of the data to go on from.
+are read one a line, from standard input or from a file. The run folder is all
+that is read; only a line of the data to go on from is read from the data.
 """
 
 import codecs
@@ -37,14 +37,24 @@ def text(
   seed: int,
   which: str = 'best',
 ) -> Iterator[str]:
-  """The text that a trained character model draws after a prompt.
+  """Draws text after a prompt, symbol by symbol.
 
-  A character of several bytes comes with the last of them.
+  Args:
+    workdir: the folder of a character model's run.
+    prompt: what is read first.
+    length: the number of symbols.
+    temperature: divides the logits; 0 takes the most probable symbol.
+    seed: of the draws.
+    which: 'best' or 'latest' checkpoint.
+
+  Returns:
+    An iterator over the text of each symbol, which draws them as they are
+    asked for. A character of several bytes comes with the last of them.
 
   Raises:
-    ValueError: the run is no character model, or the prompt has a symbol
-      that is not in its vocabulary.
-    FileNotFoundError: it is no run folder, or has no checkpoint.
+    ValueError: the run has another task, the temperature is below 0 or not
+      finite, or the prompt has a symbol that is not in the vocabulary.
+    FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
   task, params = trained.load_text_model(workdir, which)
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
@@ -63,7 +73,7 @@ def strokes(
   output: str = '',
   which: str = 'best',
 ) -> list[str]:
-  """Draws lines that a trained model writes, and how it came to the first.
+  """Draws lines that a trained model writes, and how it wrote the first.
 
   Three pictures, each as SVG and PNG: the lines; the densities from which the
   first was drawn; and, of a cell that scales its weights, their changes
@@ -71,14 +81,14 @@ def strokes(
 
   Args:
     workdir: the run folder.
-    count: how many lines.
-    length: steps of each.
+    count: the number of lines.
+    length: the number of steps of each.
     bias: 0 samples from the model's density, more is tidier.
     seed: of the draws.
     prime: what all lines go on from: a JSON or CSV file of your own pen, whose
       first line is scaled to steps as long as in the training lines, or the
       name of a line of the run's data, such as a01-000u-01.
-    data_dir: of that data.
+    data_dir: the folder of that data.
     output: the pictures; an ending .svg or .png is replaced by both. By
       default it is WORKDIR/strokes.
     which: 'best' or 'latest' checkpoint.
@@ -87,10 +97,10 @@ def strokes(
     The paths of the pictures.
 
   Raises:
-    ValueError: the run is of another task, the bias is below 0 or not
-      finite, or there is no such line.
-    FileNotFoundError: it is no run folder, has no checkpoint, or the data or
-      the file of the prime are missing.
+    ValueError: the run has another task, the bias is below 0 or not finite, or
+      there is no such line.
+    FileNotFoundError: `workdir` is no run folder or has no checkpoint, or the
+      data or the file of the prime are missing.
   """
   check_finite('bias', bias)
   task, step, state = trained.load_run(
@@ -117,7 +127,7 @@ def strokes(
 
 
 def picture_path(output: str) -> str:
-  """Returns the path of pictures without an ending, which there are two of.
+  """Returns the path of pictures without the ending of one of their formats.
 
   >>> picture_path('my/page.png'), picture_path('my/page.2')
   ('my/page', 'my/page.2')
@@ -127,7 +137,7 @@ def picture_path(output: str) -> str:
 
 
 def read_prime(task: Handwriting, prime: str) -> np.ndarray:
-  """The offsets of a line in a file, or of one that the data name so."""
+  """Returns the offsets of a line: of a file, or of that name in the data."""
   if prime.endswith(pen.KINDS):
     return task.normalisation.fit(pen.read(prime)[0].offsets)
   return task.find(prime).offsets
@@ -139,11 +149,17 @@ def translate(
   which: str = 'best',
   beam_size: int | None = None,
 ) -> list[str]:
-  """The translation of each sentence by a trained model.
+  """Translates each sentence.
+
+  Args:
+    workdir: the folder of a translation run.
+    sentences: in the source language.
+    which: 'best' or 'latest' checkpoint.
+    beam_size: hypotheses of a translation; None means the config's number.
 
   Raises:
-    ValueError: the run does not translate.
-    FileNotFoundError: it is no run folder, or has no checkpoint.
+    ValueError: the run has another task.
+    FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
   task, params = trained.load_translator(workdir, which)
   if beam_size:
@@ -152,7 +168,7 @@ def translate(
 
 
 def read_sentences(path: str) -> list[str]:
-  """The lines of a file, or of standard input where there is no path.
+  """Returns the lines of a file, or of standard input if `path` is empty.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -178,7 +194,7 @@ def read_sentences(path: str) -> list[str]:
 
 
 def write_text() -> None:
-  """Writes the prompt and what follows it, as it is drawn."""
+  """Writes the prompt, and each symbol after it when it is drawn."""
   symbols = text(
     FLAGS.workdir,
     FLAGS.prompt,
@@ -194,7 +210,7 @@ def write_text() -> None:
 
 
 def draw_strokes() -> None:
-  """Draws handwriting, and writes where it is."""
+  """Draws handwriting, and prints the paths of the pictures."""
   paths = strokes(
     FLAGS.workdir,
     FLAGS.count,

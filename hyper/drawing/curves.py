@@ -49,7 +49,7 @@ def draw(
     axes.plot([], [], STYLES[split], color='0.4', label=split)
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-  axes.set(xlabel='steps', ylabel=metric)
+  axes.set(xlabel='steps', ylabel=metric, ylim=limits(groups, references or {}))
   axes.grid(alpha=0.3)
   legend = figure.legend(loc='outside right upper', fontsize=9)
   for text in legend.get_texts():
@@ -82,6 +82,30 @@ def spread(
   steps = steps[(first <= steps) & (steps <= last)]
   values = np.stack([np.interp(steps, *curve) for curve in curves])
   return [((steps, values.mean(0)), values.min(0), values.max(0))]
+
+
+def limits(
+  groups: Mapping[str, Mapping[str, Sequence[Curve]]],
+  references: Mapping[str, float],
+) -> tuple[float, float] | None:
+  """Returns the range of values shown, from below all to above validation.
+
+  Training begins far above what is of interest later, so its first part may be
+  beyond the frame. None, which is matplotlib's own choice, where nothing was
+  validated.
+  """
+  splits = [item for group in groups.values() for item in group.items()]
+  values = {
+    split: [x for name, runs in splits if name == split for _, x in runs]
+    for split in STYLES
+  }
+  if not values['validation']:
+    return None
+  high = np.nanmax(np.concatenate(values['validation']))
+  every = [*itertools.chain(*values.values()), [*references.values()]]
+  low = np.nanmin(np.concatenate(every))
+  margin = 0.05 * (high - low) or 0.05
+  return float(low - margin), float(high + margin)
 
 
 def _colors(count: int) -> list[Any]:

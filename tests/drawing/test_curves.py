@@ -48,6 +48,17 @@ def test_the_band_reaches_from_the_lowest_to_the_highest_run():
   assert low.tolist() == [0, 1] and high.tolist() == [0, 5]
 
 
+def test_the_frame_holds_validation_and_the_lowest_values():
+  run = {
+    'validation': [curve([1, 2, 3], [5.0, np.nan, 3.0])],
+    'train': [curve([1, 2], [90.0, 2.0])],
+  }
+  np.testing.assert_allclose(curves.limits({'a': run}, {}), (1.85, 5.15))
+  np.testing.assert_allclose(curves.limits({'a': run}, {'x': 1.0}), (0.8, 5.2))
+  del run['validation']
+  assert curves.limits({'a': run}, {}) is None
+
+
 @pytest.mark.parametrize('count', [2, 11])
 def test_every_group_has_a_colour_of_its_own(count):
   assert len({str(color) for color in curves._colors(count)}) == count
