@@ -17,9 +17,7 @@ things say everything about one use:
   in_axes    absent for one network; otherwise every example has a network of
              its own, from its own condition.
 
-The same `condition` goes into the call, `generated` (the generated parameters
-alone), `main_params` (those and the free ones) and `bake` (copies of these and
-of all other collections).
+The call, `generated`, `main_params` and `bake` take the same `condition`.
 """
 
 import dataclasses
@@ -32,9 +30,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
-from hyper.main_network import (
-  EXAMPLES as EXAMPLES,
-)
+from hyper.main_network import EXAMPLES as EXAMPLES
 from hyper.main_network import (
   Gate,
   Kernels,
@@ -46,6 +42,7 @@ from hyper.main_network import (
   check_conditions,
   check_generate,
   check_main,
+  count_examples,
   matches,
   select,
   unbound,
@@ -81,9 +78,6 @@ class HyperNetwork(nn.Module):
   ['groups_0', 'groups_1', 'network']
   >>> network.apply(variables, x, condition=condition).shape
   (2, 10)
-  >>> plain = network.bake(variables, x, condition=condition)
-  >>> main.apply(plain, x).shape
-  (2, 10)
 
   Attributes:
     main: the main network. Not to be used elsewhere in the same module tree.
@@ -103,7 +97,7 @@ class HyperNetwork(nn.Module):
   """
 
   main: nn.Module
-  generate: Mapping[str, nn.Module] | Sequence[str]
+  generate: Mapping[str, nn.Module] | Sequence[Any]
   residual: bool = dataclasses.field(default=False, kw_only=True)
   frozen: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
@@ -115,16 +109,18 @@ class HyperNetwork(nn.Module):
       raise ValueError(
         f"frozen is {self.frozen!r}; it is a tuple of patterns, such as ('*',)."
       )
-    if has_kernels:
-      self.generate = tuple(self.generate)
+    # Pairs: JAX sorts a mapping by its keys, but the first match counts.
+    if isinstance(self.generate, Mapping):
+      self.generate = tuple(self.generate.items())
+    self.generate = tuple(self.generate)
     self.frozen = tuple(self.frozen)
     super().__post_init__()
 
   def setup(self) -> None:
     """Puts copies of the main network and of the generators in place."""
     self.network = unbound(self.main)
-    if isinstance(self.generate, Mapping):
-      self.groups = [unbound(group) for group in self.generate.values()]
+    if type(self).kernels is HyperNetwork.kernels:
+      self.groups = [unbound(pair[1]) for pair in self.generate]
     if self.residual:
       self.gate = Gate()
 
@@ -162,15 +158,18 @@ class HyperNetwork(nn.Module):
     """
     if shapes is None:
       shapes = self.shapes(*args, main_method=main_method, **kwargs)
-    if in_axes is None:
-      return self.call_one(shapes, condition, main_method, args, kwargs)
-    if self.is_initializing():  # parameters depend on no single example
-      self.deltas(shapes, jax.tree.map(lambda x: x[0], condition))
 
     def call(network: HyperNetwork, condition: Any, *given: Any) -> Any:
-      return network.call_one(shapes, condition, main_method, *given)
+      deltas = network.deltas(shapes, condition)
+      storage = Storage(deltas, self.residual, self.frozen)
+      return storage.call(network.network, main_method, *given)
 
-    return call_each(self, call, condition, in_axes, args, kwargs)
+    if in_axes is None:
+      return call(self, condition, args, kwargs)
+    count = count_examples(condition)
+    if self.is_initializing():  # parameters depend on no single example
+      self.deltas(shapes, jax.tree.map(lambda x: x[0], condition))
+    return call_each(self, call, condition, count, in_axes, args, kwargs)
 
   def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
     """Returns what the generators make of `condition`, by path.
@@ -180,9 +179,9 @@ class HyperNetwork(nn.Module):
       condition: see `__call__`.
     """
     condition = {} if condition is None else condition
-    check_conditions(condition, list(self.generate))
+    check_conditions(condition, self.patterns)
     found: Kernels = {}
-    for pattern, group in zip(self.generate, self.groups, strict=True):
+    for pattern, group in zip(self.patterns, self.groups, strict=True):
       paths = [path for path in matches(shapes, pattern) if path not in found]
       if not paths:
         raise ValueError(
@@ -197,19 +196,6 @@ class HyperNetwork(nn.Module):
     """Returns the kernels or, with `residual`, what is added to the base."""
     kernels = self.kernels(nn.meta.unbox(shapes), condition)
     return self.gate(kernels) if self.residual else kernels
-
-  def call_one(
-    self,
-    shapes: Shapes,
-    condition: Any,
-    main_method: str,
-    args: Any,
-    kwargs: Any,
-  ) -> Any:
-    """Calls one network."""
-    deltas = self.deltas(shapes, condition)
-    storage = Storage(deltas, self.residual, self.frozen)
-    return storage.call(self.network, main_method, args, kwargs)
 
   @nn.nowrap
   def shapes(
@@ -233,8 +219,12 @@ class HyperNetwork(nn.Module):
       return variables.get('params', {})
 
     every = flatten_dict(jax.eval_shape(init, jax.random.key(0)))
-    patterns, owner = list(self.generate), type(self.main).__name__
-    return select(every, patterns, 'generate', owner)
+    return select(every, self.patterns, 'generate', type(self.main).__name__)
+
+  @property
+  def patterns(self) -> list[str]:
+    """The patterns of `generate`, in order."""
+    return [x if isinstance(x, str) else x[0] for x in self.generate]
 
   @nn.nowrap
   def generated(
@@ -282,13 +272,7 @@ class HyperNetwork(nn.Module):
     `network.apply(variables, x)`. It is pure and copies nothing: a loss that
     uses it generates once and sees every parameter.
 
-    Args:
-      variables: what `init` returned.
-      *args: as for `generated`.
-      **given: as for `generated`.
-
-    Raises:
-      ValueError: as `generated`.
+    Args and errors are those of `generated`.
     """
     deltas = flatten_dict(self.generated(variables, *args, **given))
     own = {k: x['network'] for k, x in variables.items() if 'network' in x}
@@ -303,13 +287,7 @@ class HyperNetwork(nn.Module):
     parameters are those of `main_params`; donating them leaves the arrays of
     `variables` intact.
 
-    Args:
-      variables: what `init` returned.
-      *args: as for `generated`.
-      **given: as for `generated`.
-
-    Raises:
-      ValueError: as `generated`.
+    Args and errors are those of `generated`.
     """
     params = self.main_params(variables, *args, **given)
     rest = {k: x['network'] for k, x in variables.items() if 'network' in x}

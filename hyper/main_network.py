@@ -78,19 +78,22 @@ def check_main(main: Any) -> None:
 
 def check_generate(generate: Any, name: str, has_kernels: bool) -> None:
   """Raises a ValueError unless a hypernetwork can be told `generate`."""
-  is_mapping = isinstance(generate, Mapping)
-  if isinstance(generate, str) or not generate or has_kernels and is_mapping:
-    raise ValueError(
-      f'generate is {generate!r}; it is a tuple of patterns of parameter '
-      "paths, such as ('conv2/kernel',)."
-    )
-  if not has_kernels and not is_mapping:
+  if has_kernels:
+    patterns = isinstance(generate, list | tuple) and generate
+    if not patterns or not all(isinstance(x, str) for x in patterns):
+      raise ValueError(
+        f'generate is {generate!r}; it is a tuple of patterns of parameter '
+        "paths, such as ('conv2/kernel',)."
+      )
+    return
+  pairs = generate.items() if isinstance(generate, Mapping) else generate
+  if not generate or any(len(x) != 2 or isinstance(x, str) for x in pairs):
     raise ValueError(
       f'generate is {generate!r}; {name} has no generator of its own: give a '
       "mapping from patterns to generators, such as {'conv2/kernel': "
       'hyper.tiles.Tiles(...)}.'
     )
-  for pattern, group in generate.items() if is_mapping else ():
+  for pattern, group in pairs:
     if not hasattr(group, 'kernels'):
       raise ValueError(
         f'generate has a {type(group).__name__} for {pattern!r}; it must have '
@@ -196,6 +199,7 @@ def call_each(
   network: nn.Module,
   call: Callable[..., Any],
   condition: Any,
+  count: int,
   in_axes: Any,
   args: tuple[Any, ...],
   kwargs: dict[str, Any],
@@ -206,6 +210,7 @@ def call_each(
     network: a bound hypernetwork.
     call: `call(network, condition, args, kwargs)` for one example.
     condition: a tree of arrays, all with the examples first.
+    count: how many examples there are.
     in_axes: see `HyperNetwork.__call__`.
     args: of the main network.
     kwargs: of the main network.
@@ -217,7 +222,7 @@ def call_each(
   leaves, structure = jax.tree.flatten((args, kwargs))
   split = are_split(in_axes, args, kwargs)
   arrays = {k: x for k, x in enumerate(leaves) if split[k]}
-  check_examples(condition, arrays.values())
+  check_counts(arrays.values(), count)
 
   def call_one(network: nn.Module, condition: Any, arrays: Any) -> Any:
     one = [arrays[k][None] if k in arrays else x for k, x in enumerate(leaves)]
@@ -267,19 +272,29 @@ def are_split(
   return split
 
 
-def check_examples(condition: Any, arrays: Any) -> None:
-  """Raises a ValueError unless all have as many examples as `condition`."""
-  shapes = [jnp.shape(x) for x in jax.tree.leaves(condition)]
+def count_examples(condition: Any) -> int:
+  """Returns the size of the first axis of all arrays of `condition`.
+
+  Raises:
+    ValueError: there is none, or an array without axes or of another size.
+  """
+  leaves = jax.tree.leaves(condition)
+  shapes = [jnp.shape(x) for x in leaves]
   if not shapes or not all(shapes):
     raise ValueError(
       f'in_axes is given, but condition has arrays of shapes {shapes}; each '
       'needs the examples as its first axis.'
     )
-  count = shapes[0][0]
-  for shape in (*shapes, *(x.shape for x in arrays)):
-    if shape[0] != count:
+  check_counts(leaves, shapes[0][0])
+  return shapes[0][0]
+
+
+def check_counts(arrays: Any, count: int) -> None:
+  """Raises a ValueError unless the first axis of all arrays is `count`."""
+  for x in arrays:
+    if x.shape[0] != count:
       raise ValueError(
         f'there are conditions for {count} examples, but an array has the '
-        f'shape {shape}; the first axis of all that is split must be that of '
+        f'shape {x.shape}; the first axis of all that is split must be that of '
         'the examples. Give None in in_axes for an argument common to all.'
       )

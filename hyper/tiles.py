@@ -112,7 +112,7 @@ class Tiles(nn.Module):
   is one of:
 
   - nothing is set: it takes the place of `z`, [k, e];
-  - `tables`: it is an integer, and picks one of so many arrays `z` [k, e];
+  - `tables`: it is an integer, and picks one of several arrays `z` [k, e];
   - `embed`: it is what this module takes, for example the index of a task for
     an nn.Embed or an encoder's output for an nn.Dense. The result, [c] for all
     tiles or [k, c] for each, is joined to `z`. The paper's generator is linear,

@@ -1,0 +1,129 @@
+"""Variables as safetensors, and networks that start from pretrained ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import nnx
+from flax.traverse_util import flatten_dict
+
+from hyper import weights
+from hyper.static import StaticHyperNetwork
+
+X = np.random.default_rng(0).normal(size=(3, 8)).astype('f')
+
+
+def assert_same(found, wanted):
+  assert jax.tree.structure(found) == jax.tree.structure(wanted)
+  for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    assert x.dtype == y.dtype
+    np.testing.assert_array_equal(x, y)
+
+
+def test_names_with_slashes_are_saved_and_read_back(tmp_path):
+  network = nn.WeightNorm(nn.Dense(4))
+  variables = network.init(jax.random.key(0), X)
+  paths = flatten_dict(variables)
+  assert any('/' in name for path in paths for name in path)
+  path = str(tmp_path / 'x.safetensors')
+  weights.save(variables, path)
+  assert_same(weights.load(path), variables)
+  assert_same(weights.load(path, like=variables), variables)
+
+
+def test_names_that_differ_by_a_slash_or_a_tilde_stay_apart(tmp_path):
+  names = ('a/b', 'a~1b', 'a~b', 'a~0b')
+  tree = {name: jnp.full(2, float(k)) for k, name in enumerate(names)}
+  tree['a'] = {'b': jnp.full(2, 9.0)}
+  path = str(tmp_path / 'x.safetensors')
+  weights.save(tree, path)
+  assert_same(weights.load(path), tree)
+
+
+def test_boxes_are_those_of_the_tree_that_is_loaded_for(tmp_path):
+  init = nn.with_partitioning(nn.initializers.lecun_normal(), (None, 'model'))
+  variables = nn.Dense(4, kernel_init=init).init(jax.random.key(0), X)
+  path = str(tmp_path / 'x.safetensors')
+  weights.save(variables, path)
+  assert_same(weights.load(path, like=variables), variables)
+  plain = weights.load(path)['params']['kernel']
+  np.testing.assert_array_equal(plain, variables['params']['kernel'].value)
+
+
+class Normalised(nn.Module):
+  @nn.compact
+  def __call__(self, x):
+    x = nn.BatchNorm(use_running_average=True, name='norm')(x)
+    return nn.Dense(4, name='dense')(x)
+
+
+class NormalisedNNX(nnx.Module):
+  def __init__(self, rngs):
+    self.norm = nnx.BatchNorm(8, use_running_average=True, rngs=rngs)
+    self.dense = nnx.Linear(8, 4, rngs=rngs)
+
+  def __call__(self, x):
+    return self.dense(self.norm(x))
+
+
+def pretrained(kind, tmp_path):
+  """A trained network in one of the forms it may come in, and its outputs."""
+  rng = np.random.default_rng(1)
+  if kind == 'nnx':
+    model = NormalisedNNX(nnx.Rngs(0))
+    model.norm.mean[...] = rng.normal(size=8).astype('f')
+    return model, model(X)
+  main = Normalised()
+  variables = jax.tree.map(
+    lambda x: rng.uniform(1, 2, x.shape).astype('f'),
+    dict(main.init(jax.random.key(0), X)),
+  )
+  y = main.apply(variables, X)
+  if kind == 'file':
+    weights.save(variables, str(tmp_path / 'x.safetensors'))
+    return str(tmp_path / 'x.safetensors'), y
+  return variables, y
+
+
+def residual(frozen=('*',)):
+  network = StaticHyperNetwork(
+    Normalised(), ('dense/kernel',), (4, 4), 2, residual=True, frozen=frozen
+  )
+  return network, network.init(jax.random.key(0), X)
+
+
+@pytest.mark.parametrize('kind', ['linen', 'file', 'nnx'])
+@pytest.mark.parametrize('frozen', [(), ('*',), ('*/kernel',)])
+def test_a_residual_network_starts_from_a_pretrained_one(
+  kind, frozen, tmp_path
+):
+  source, wanted = pretrained(kind, tmp_path)
+  network, variables = residual(frozen)
+  started = weights.start_from(variables, source)
+  assert jax.tree.map(jnp.shape, started) == jax.tree.map(jnp.shape, variables)
+  np.testing.assert_allclose(
+    network.apply(started, X), wanted, rtol=1e-5, atol=1e-6
+  )
+  for name in ('z', 'generator', 'gate'):
+    assert_same(started['params'][name], variables['params'][name])
+
+
+def test_what_is_generated_needs_no_pretrained_parameter():
+  network = StaticHyperNetwork(nn.Dense(4), ('kernel',), (4, 4), 2)
+  variables = network.init(jax.random.key(0), X)
+  started = weights.start_from(variables, {'bias': jnp.full(4, 2.0)})
+  np.testing.assert_array_equal(started['params']['network']['bias'], 2)
+
+
+def test_another_network_to_start_from_is_named():
+  _, variables = residual()
+  tree = {'params': {'dense': {'kernel': np.ones((8, 5), 'f')}}}
+  with pytest.raises(ValueError) as error:
+    weights.start_from(variables, tree)
+  for line in (
+    'params/dense/kernel: (8, 5), not (8, 4)',
+    'params/dense/bias: absent, not (4,)',
+    'batch_stats/norm/mean: absent, not (8,)',
+  ):
+    assert line in str(error.value)
