@@ -2,78 +2,75 @@
 
   python evaluate.py --workdir=runs/ptb_hyper
 
-The run folder holds all that is needed but the data. What the task reports
-beyond its means goes into the same line. --override replaces a field of the
-saved config for this evaluation, for example
-`--override=data.eval_streams=1` for one pass over the whole text.
+The run folder holds everything but the data. What the task reports beyond its
+means goes into the same line. --set replaces a field of the saved config for
+this evaluation, for example `--set=data.eval_streams=1` for one pass over the
+whole text.
 """
 
-import ast
 import json
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags, logging
-from ml_collections import ConfigDict
 
-from hyper import configuration, trained
-from hyper.runs import commands, training
+from hyper import trained
+from hyper.runs import commands, folder
 
 
 def evaluate(
-  config: ConfigDict,
   workdir: str,
-  data_dir: str,
-  split: str | None,
-  which: str | int,
+  which: str | int = 'best',
+  data_dir: str = 'data',
+  split: str | None = None,
+  changes: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """The scores of a checkpoint, with what was scored and how.
+  """Returns the scores of a checkpoint, with what was scored and how.
 
-  Without a split it is the one that the paper reports: test, or validation of
-  data that have no test part.
+  Args:
+    workdir: the run folder.
+    which: 'best', 'latest', or a step.
+    data_dir: of the data sets.
+    split: by default the one that the paper reports: test, or validation of
+      data without a test part.
+    changes: fields of the saved config to replace, each FIELD=VALUE.
 
   Raises:
-    ValueError: the checkpoint is damaged or not of this config, or the data
-      are not as they must be.
+    ValueError: the checkpoint is damaged, or the data do not fit the config.
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
-  task, step, state = trained.load(config, workdir, data_dir, which)
+  run = trained.load(workdir, which, data_dir, changes=changes)
+  task = run.task
   if split is None:
     split = task.reported_split
     if split != 'test':
       logging.info('There is no test part; what is scored is %s.', split)
-  eval_step = training.make_eval_step(task.loss)
-  scores = training.evaluate(task, eval_step, state, split)
-  logging.info('%s at step %d: %s', split, step, scores)
+  data = task.fingerprint(split)
+  other = folder.data_changes(workdir, {split: data})
+  if other:
+    logging.warning('%s was begun with %s.', workdir, other)
+  scores = trained.score(run, split)
+  logging.info('%s at step %d: %s', split, run.step, scores)
   return {
     'workdir': workdir,
-    'checkpoint': step,
+    'checkpoint': run.step,
     'split': split,
     **scores,
-    **task.report(state, split),
+    **task.report(run, split),
+    'data': data,
+    **({'other_data': True} if other else {}),
+    **({'set': list(changes)} if changes else {}),
   }
 
 
-def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
-  """The config with fields replaced, each given as FIELD=VALUE.
-
-  Raises:
-    ValueError: no such field, or a value of another type.
-  """
-  config = config.copy_and_resolve_references()
-  for assignment in assignments:
-    field, _, text = assignment.partition('=')
-    try:
-      value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
-      value = text
-    try:
-      if value is None:
-        raise TypeError('None is not a value')
-      config.update_from_flattened_dict({field: value})
-    except (KeyError, TypeError, AttributeError) as error:
-      reason = commands.in_one_line(error)
-      raise ValueError(f'--override={assignment}: {reason}') from error
-  return config
+def to_line(scores: dict[str, Any]) -> str:
+  """Returns scores as a line of JSON; NaN and infinity are null."""
+  finite = {
+    name: None if isinstance(x, float) and not math.isfinite(x) else x
+    for name, x in scores.items()
+  }
+  return json.dumps(finite, allow_nan=False)
 
 
 def main() -> None:
@@ -84,14 +81,14 @@ def main() -> None:
     raise ValueError(
       f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
     )
-  config = override(configuration.load(args.workdir), args.override)
   scores = evaluate(
-    *(config, args.workdir, args.data_dir, args.split),
+    args.workdir,
     int(which) if which.isdecimal() else which,
+    args.data_dir,
+    args.split,
+    [*args.override, *args.set],
   )
-  if args.override:
-    scores['override'] = args.override
-  print(json.dumps(scores))
+  print(to_line(scores))
 
 
 def define_flags() -> None:
@@ -110,8 +107,9 @@ def define_flags() -> None:
     'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
   )
   flags.DEFINE_multi_string(
-    'override', [], 'FIELD=VALUE of the saved config, for this evaluation.'
+    'set', [], 'FIELD=VALUE of the saved config, for this evaluation.'
   )
+  flags.DEFINE_multi_string('override', [], 'The former name of --set.')
   flags.mark_flag_as_required('workdir')
 
 

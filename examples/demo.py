@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 
-from hyper import configuration
+from hyper.runs.folder import load_config
 from hyper.tasks.char_lm import CharLM
 
 NAMES = {
@@ -27,7 +27,7 @@ NEXT = (
 
 def unigram_bpc(workdir: pathlib.Path) -> float:
   """Returns what frequencies of characters alone score on the test text."""
-  config = configuration.load(str(workdir))
+  config = load_config(str(workdir))
   return CharLM(config, 'data', str(workdir)).unigram_bpc('test')
 
 

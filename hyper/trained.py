@@ -1,88 +1,148 @@
-"""A trained run, loaded from its folder for evaluation and generation."""
+"""A trained run: load it, score it, use its model.
 
+  from hyper import trained
+
+  run = trained.load('runs/ptb_hyper')
+  print(trained.score(run, 'validation'))
+  carry, logits = run.task.reader(run.params)(run.task.model.zeros(1), symbols)
+
+`hyper.generate` has what draws text, handwriting and translations from a run.
+"""
+
+import dataclasses
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from hyper import configuration
-from hyper.runs import optimization, training
+from hyper.runs import folder, training
 from hyper.runs.checkpoint import Checkpoints
-from hyper.runs.training import TrainState
 from hyper.tasks import make_task
-from hyper.tasks.char_lm import CharLM
-from hyper.tasks.classify import Classify
-from hyper.tasks.translate import Translate
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A checkpoint of a run, with what is needed to use it.
+
+  Attributes:
+    workdir: the run folder.
+    config: as saved there, with the changes asked for.
+    task: the run's task, with its `model`.
+    step: the number of steps that the checkpoint was trained.
+    params: the parameters.
+    model_state: the state that a model needs beside them, such as batch
+      statistics; None if its evaluation begins without one.
+  """
+
+  workdir: str
+  config: ConfigDict
+  task: Any
+  step: int
+  params: Any
+  model_state: Any
 
 
 def load(
-  config: ConfigDict, workdir: str, data_dir: str, which: str | int
-) -> tuple[Any, int, TrainState]:
-  """The task of a run, and the step and state of one of its checkpoints.
+  workdir: str,
+  which: str | int = 'best',
+  data_dir: str = 'data',
+  task: str = '',
+  changes: Iterable[str] = (),
+) -> Run:
+  """Loads a checkpoint of a run: parameters, and model state where it matters.
+
+  The optimizer's state, the random key and the carries of training streams are
+  left where they are, so a run can be read with another batch size, optimizer
+  or random number generator than it was trained with.
 
   Args:
-    config: as saved in the run folder.
     workdir: the run folder.
-    data_dir: of the data sets; read only as far as the task needs them.
     which: 'best', 'latest', or a step.
+    data_dir: of the data sets, read only as far as the task needs them.
+    task: the task that the run must be of, a name of `hyper.tasks.TASKS`; empty
+      for any.
+    changes: fields of the saved config to replace, each FIELD=VALUE.
 
   Raises:
-    ValueError: the checkpoint is damaged or not of this config, or the data
-      are not as they must be.
-    FileNotFoundError: there is no such checkpoint, or the data are missing.
+    FileNotFoundError: `workdir` is no run folder, there is no such checkpoint,
+      or the data are missing.
+    ValueError: the run is of another task, a file of it is damaged or of a
+      newer format, or a change does not fit.
   """
-  task = make_task(config, data_dir, workdir)
-  optimizer, _ = optimization.make_optimization(config)
-  like = jax.eval_shape(
-    lambda: training.init_state(task.init, optimizer, config.seed)
+  config = configuration.change(folder.load_config(workdir), changes)
+  if task and config.task != task:
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; a run of {task!r} is '
+      'needed.'
+    )
+  made = make_task(config, data_dir, workdir)
+  params, model_state = jax.eval_shape(made.init, jax.random.key(0))
+  like = {'params': params}
+  if _takes_over(made, model_state):
+    like['model_state'] = model_state
+  checkpoints = Checkpoints(
+    os.path.join(workdir, folder.CHECKPOINTS), made.selection
   )
-  folder = os.path.join(workdir, 'checkpoints')
-  step, state = Checkpoints(folder, task.selection).restore(like, which)
-  return task, step, state
+  step, found = checkpoints.restore(like, which)
+  return Run(
+    *(workdir, config, made, step, found['params'], found.get('model_state'))
+  )
 
 
-def load_text_model(workdir: str, which: str | int) -> tuple[CharLM, Any]:
-  """The task and parameters of a run of a character model, see `load_run`."""
-  task, _, state = load_run(workdir, which, 'char_lm', 'text needs char_lm')
-  return task, state.params
+def score(run: Run, split: str = 'test') -> dict[str, float]:
+  """Returns the means of a run's task over a whole split, such as its bpc.
+
+  Args:
+    run: as loaded.
+    split: 'train', 'validation', or 'test'.
+
+  Raises:
+    FileNotFoundError: the data are missing.
+    ValueError: the data do not fit the run.
+  """
+  eval_step = training.make_eval_step(run.task.loss)
+  return training.evaluate(run.task, eval_step, run, split)
 
 
-def load_classifier(
-  workdir: str, which: str | int
-) -> tuple[Classify, TrainState]:
-  """The task and state of a run of image classification, see `load_run`."""
-  need = 'networks for images are those of classify'
-  task, _, state = load_run(workdir, which, 'classify', need)
-  return task, state
+def _takes_over(task: Any, model_state: Any) -> bool:
+  """Returns whether an evaluation begins with what training left as state.
+
+  Args:
+    task: of the run.
+    model_state: shapes only. Those that `eval_state` returns are training's; a
+      state of its own it returns as arrays.
+  """
+  kept = jax.tree.leaves(task.eval_state(model_state))
+  return any(isinstance(x, jax.ShapeDtypeStruct) for x in kept)
+
+
+def load_text_model(workdir: str, which: str | int) -> tuple[Any, Any]:
+  """Returns the task and parameters of a character model."""
+  run = load(workdir, which, task='char_lm')
+  return run.task, run.params
+
+
+def load_classifier(workdir: str, which: str | int) -> tuple[Any, Run]:
+  """Returns the task and state of an image classifier."""
+  run = load(workdir, which, task='classify')
+  return run.task, run
 
 
 def load_translator(
   workdir: str, which: str | int, data_dir: str = ''
-) -> tuple[Translate, Any]:
-  """The task and parameters of a run of translation, see `load_run`."""
-  need = 'it does not translate'
-  task, _, state = load_run(workdir, which, 'translate', need, data_dir)
-  return task, state.params
+) -> tuple[Any, Any]:
+  """Returns the task and parameters of a translator."""
+  run = load(workdir, which, data_dir, 'translate')
+  return run.task, run.params
 
 
 def load_run(
   workdir: str, which: str | int, task: str, need: str, data_dir: str = ''
-) -> tuple[Any, int, TrainState]:
-  """As `load`, of a run that must be of a certain task.
-
-  Args:
-    workdir: the run folder.
-    which: 'best', 'latest', or a step.
-    task: what the run must be of, a name of TASKS.
-    need: what is said where it is of another.
-    data_dir: of the data sets; most uses of a trained run need none.
-
-  Raises:
-    ValueError: the run is of another task, or its checkpoint is damaged.
-    FileNotFoundError: it is no run folder, or has no such checkpoint.
-  """
-  config = configuration.load(workdir)
-  if config.task != task:
-    raise ValueError(f'{workdir} is a run of the task {config.task!r}; {need}.')
-  return load(config, workdir, data_dir, which)
+) -> tuple[Any, int, Run]:
+  """Returns task, step and state of a run of a certain task."""
+  del need
+  run = load(workdir, which, data_dir, task)
+  return run.task, run.step, run

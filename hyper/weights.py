@@ -5,7 +5,6 @@ within a name, as in those of flax's WeightNorm, is written '~1' and a tilde
 '~0' (RFC 6901). The file can be read in any language that has safetensors.
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.flax import load_file
 from safetensors.flax import save as serialise
+
+from hyper.runs import files
 
 
 def save(variables: Any, path: str) -> None:
@@ -45,10 +46,7 @@ def save(variables: Any, path: str) -> None:
     if not all(isinstance(name, str) for name in place):
       raise ValueError(f'{place} is no path of names.')
   content = serialise({to_name(k): jnp.asarray(x) for k, x in flat.items()})
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  with open(f'{path}.partial', 'wb') as file:
-    file.write(content)
-  os.replace(f'{path}.partial', path)
+  files.write(path, content)
 
 
 def load(path: str, like: Any = None) -> Any:

@@ -23,7 +23,7 @@ PAPER = ('hyper.cells', 'hyper.recurrence', *TILES, *STATIC)
 CONFIGURATION = ('hyper.configuration',)
 TASK = (
   *('hyper.data', 'hyper.losses', 'hyper.runs.task', 'hyper.runs.numbers'),
-  *CONFIGURATION,
+  *('hyper.runs.folder', *CONFIGURATION),
 )
 
 # A module, or a package with all in it: what of hyper it may import. The rule
@@ -46,10 +46,10 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.models': ('hyper.models', 'hyper.cells', 'hyper.recurrence'),
   'hyper.models.classify': (),
   'hyper.decode': ('hyper.losses',),
-  'hyper.configuration': (),
+  'hyper.configuration': CONFIGURATION,
   'hyper.paper': (),
   'hyper.recipes': ('hyper.paper',),
-  'hyper.weights': (),
+  'hyper.weights': ('hyper.runs.files',),
   'hyper.data': ('hyper.data',),
   'hyper.drawing': ('hyper.drawing',),
   'hyper.runs': ('hyper.runs', 'hyper.recipes', *CONFIGURATION),
@@ -72,16 +72,17 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.compare': (
     *('hyper.compare', 'hyper.paper', 'hyper.recipes', 'hyper.runs.commands'),
-    *('hyper.runs.metrics', 'hyper.drawing.progress', *CONFIGURATION),
+    *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.drawing.progress'),
   ),
   'hyper.export': ('hyper.trained', 'hyper.weights', 'hyper.runs.commands'),
   'hyper.figures': (),
   'hyper.figures.__main__': (
-    *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks', *CONFIGURATION),
+    *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks'),
+    'hyper.runs.folder',
   ),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
-    *('hyper.paper', 'hyper.recipes', *CONFIGURATION),
+    *('hyper.paper', 'hyper.recipes', 'hyper.runs.folder'),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),
@@ -243,6 +244,7 @@ def test_who_sees_a_config():
     *('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.recipes'),
+    'hyper.runs.folder',
   )
   users = importers('ml_collections')
   assert users

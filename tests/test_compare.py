@@ -10,10 +10,11 @@ import re
 
 import pytest
 
-from hyper import configuration, paper, recipes
+from hyper import paper, recipes
 from hyper.compare import __main__ as command
 from hyper.compare import curves, entries, finished, formats, page, tables
 from hyper.compare.tables import Grid
+from hyper.runs.folder import save_config
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -43,7 +44,7 @@ def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
   config = importlib.import_module(f'configs.{file}').get_config(variant)
   config = config.copy_and_resolve_references()
   config.update_from_flattened_dict(fields or {})
-  configuration.save(config, str(folder))
+  save_config(str(folder), config)
   metric = finished.MEASURES[config.task].metric
   time, lines = 0, []
   for k, pace in enumerate(paces, 1):

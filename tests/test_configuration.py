@@ -48,16 +48,15 @@ def test_the_four_configs_are_found():
 
 
 @pytest.mark.parametrize('name, variant', shipped())
-def test_round_trip_of_shipped_configs_is_exact(name, variant, tmp_path):
+def test_round_trip_of_shipped_configs_is_exact(name, variant):
   config = get(name, variant)
-  configuration.save(config, str(tmp_path))
-  again = configuration.load(str(tmp_path))
+  again = configuration.from_json(configuration.to_json(config))
   assert typed(again.to_dict()) == typed(config.to_dict())
   assert list(again) == list(config)
   assert not configuration.difference(config, again)
 
 
-def test_round_trip_keeps_types_and_hard_floats(tmp_path):
+def test_round_trip_keeps_types_and_hard_floats():
   config = small(
     one=1,
     unit=1.0,
@@ -78,9 +77,8 @@ def test_a_shipped_config_is_locked(name, variant):
       section.no_such_field = 1
 
 
-def test_a_loaded_config_is_locked(tmp_path):
-  configuration.save(small(), str(tmp_path))
-  config = configuration.load(str(tmp_path))
+def test_a_config_that_was_read_is_locked():
+  config = configuration.from_json(configuration.to_json(small()))
   with pytest.raises(AttributeError):
     config.model.no_such_field = 1
 
@@ -142,20 +140,90 @@ def test_a_config_cannot_set_what_is_given():
     (((1, [2]),), 'config.model.units[0][1] is a list'),
   ],
 )
-def test_a_value_that_json_would_change_is_named(value, said, tmp_path):
-  config = ConfigDict({'model': {'units': value}})
-  for save in (configuration.save, configuration.check_run):
+def test_a_value_that_json_would_change_is_named(value, said):
+  config = get('mnist_cnn').unlock()
+  configuration.check(config)
+  config.model.units = value
+  for refuse in (configuration.to_json, configuration.check):
     with pytest.raises(ValueError, match=re.escape(said)):
-      save(config, str(tmp_path))
-  assert not list(tmp_path.iterdir())
+      refuse(config)
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_not_finite_cannot_be_saved(value, tmp_path):
-  config = ConfigDict({'model': {'rate': value}})
-  with pytest.raises(ValueError):
-    configuration.save(config, str(tmp_path))
-  assert not list(tmp_path.iterdir())
+def test_a_number_that_is_not_finite_cannot_be_saved(value):
+  with pytest.raises(ValueError, match='config.model.rate is'):
+    configuration.to_json(ConfigDict({'model': {'rate': value}}))
+
+
+@pytest.mark.parametrize(
+  'change, said',
+  [
+    (lambda fields: fields.pop('schedule'), "has no section 'schedule'"),
+    (lambda fields: fields.pop('seed'), "has no field 'seed'"),
+    (lambda fields: fields.update(model=3), 'config.model is 3; it must be'),
+    (lambda fields: fields.update(seed=True), 'config.seed is True'),
+  ],
+)
+def test_what_every_config_has_is_asked_for(change, said):
+  fields = get('mnist_cnn').to_dict()
+  configuration.check(ConfigDict(fields))
+  change(fields)
+  with pytest.raises(ValueError, match=said):
+    configuration.check(ConfigDict(fields))
+
+
+def test_a_format_newer_than_the_code_is_refused_with_both_numbers():
+  fields = json.loads(configuration.to_json(small()))
+  assert fields['format'] == configuration.FORMAT
+  for number in (configuration.FORMAT + 1, 0, '2', True, None):
+    text = json.dumps(fields | {'format': number})
+    with pytest.raises(ValueError) as error:
+      configuration.from_json(text)
+    assert f'of format {number!r}' in str(error.value)
+    assert f'formats 1 to {configuration.FORMAT}' in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'assignment, path, value',
+  [
+    ('data.batch_size=7', 'data.batch_size', 7),
+    ('l2_rate=1', 'l2_rate', 1.0),
+    ('data.source=embedded', 'data.source', 'embedded'),
+    ("data.source='a b'", 'data.source', 'a b'),
+    ('data.source=12', 'data.source', '12'),
+    ('paper=a=b', 'paper', 'a=b'),
+    ('data.flip=False', 'data.flip', False),
+    ('data.mean=[1.0, 2.0]', 'data.mean', (1.0, 2.0)),
+  ],
+)
+def test_a_field_is_changed_in_a_copy(assignment, path, value):
+  config = get('cifar10_wrn')
+  before = config.to_dict()
+  changed = configuration.change(config, [assignment])
+  found = flatten_dict(changed.to_dict(), sep='.')[path]
+  assert typed(found) == typed(value)
+  assert config.to_dict() == before != changed.to_dict()
+  assert changed.is_locked
+
+
+@pytest.mark.parametrize(
+  'assignment, said',
+  [
+    ('data.batchsize=7', "no field 'data.batchsize'. Did you mean 'data.batch"),
+    ('xyz=7', "no field 'xyz'. The fields are: data.batch_size, "),
+    ('data=7', "no field 'data'"),
+    ('data.batch_size=x', "value is 'x'; it must be of type int"),
+    ('data.batch_size=None', 'value is None; it must be of type int'),
+    ('data.batch_size={[]:1}', 'it must be of type int'),
+    ('data.batch_size', 'it must be of type int'),
+    ('data.mean=1.0', 'value is 1.0; it must be of type tuple'),
+  ],
+)
+def test_a_change_that_does_not_fit_is_named(assignment, said):
+  with pytest.raises(ValueError) as error:
+    configuration.change(get('cifar10_wrn'), [assignment])
+  assert str(error.value).startswith(f'--set={assignment}: ')
+  assert said in str(error.value)
 
 
 def test_difference_has_a_line_for_each_changed_field():
@@ -168,47 +236,6 @@ def test_difference_has_a_line_for_each_changed_field():
     'model.units: 4 -> 5',
     "schedule.name: 'constant' -> 'exponential'",
   ]
-
-
-def test_check_run_takes_a_new_folder_and_the_same_config(tmp_path):
-  configuration.check_run(small(), str(tmp_path / 'new'))
-  assert not (tmp_path / 'new').exists()
-  configuration.save(small(), str(tmp_path))
-  configuration.check_run(small(), str(tmp_path))
-
-
-def test_check_run_refuses_another_config_and_shows_the_change(tmp_path):
-  configuration.save(small(), str(tmp_path))
-  with pytest.raises(ValueError) as error:
-    configuration.check_run(small(model={'units': 8}), str(tmp_path))
-  assert str(tmp_path) in str(error.value)
-  assert 'model.units: 4 -> 8\n' in str(error.value)
-  assert 'seed' not in str(error.value)
-
-
-def test_a_folder_that_is_no_run_is_named(tmp_path):
-  with pytest.raises(FileNotFoundError, match='no run folder') as error:
-    configuration.load(str(tmp_path))
-  assert str(tmp_path) in str(error.value)
-
-
-@pytest.mark.parametrize('text', ['', '{"seed": 0', 'seed = 0', '[]', '\xff'])
-def test_a_damaged_config_file_is_named(text, tmp_path):
-  path = tmp_path / configuration.CONFIG_FILE
-  path.write_text(text, encoding='latin-1')
-  with pytest.raises(ValueError, match=re.escape(str(path))):
-    configuration.load(str(tmp_path))
-
-
-def test_saving_leaves_one_file_of_readable_json(tmp_path):
-  configuration.save(small(), str(tmp_path / 'a' / 'run'))
-  configuration.save(small(seed=1), str(tmp_path / 'a' / 'run'))
-  (path,) = (tmp_path / 'a' / 'run').iterdir()
-  assert path.name == configuration.CONFIG_FILE
-  assert json.loads(path.read_text(encoding='utf-8')) == {
-    'seed': 1,
-    'model': {'units': 4},
-  }
 
 
 def takes(
@@ -250,7 +277,7 @@ def fields_of(config):
 
 @pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.parent.name)
 def test_a_saved_config_is_read_with_the_fields_of_today(path):
-  saved = configuration.load(str(path.parent))
+  saved = configuration.from_json(path.read_text())
   run = json.loads((path.parent / 'run.json').read_text())
   name, variant = re.search(
     r'configs/(\w+)\.py:?(\w*)', run['command']

@@ -5,7 +5,7 @@ import pathlib
 
 from configs import ptb_lstm
 from examples import demo
-from hyper import configuration
+from hyper.runs.folder import save_config
 from hyper.tasks import make_task
 
 
@@ -19,7 +19,7 @@ def test_it_compares_and_names_files_and_commands(
     workdir.mkdir(parents=True)
     config = ptb_lstm.get_config('embedded')
     make_task(config, 'data', str(workdir))  # keeps the vocabulary
-    configuration.save(config, str(workdir))
+    save_config(str(workdir), config)
     (workdir / 'test.json').write_text(json.dumps({'bpc': bpc}))
   demo.main(folder)
   printed = capsys.readouterr().out

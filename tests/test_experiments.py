@@ -13,9 +13,10 @@ import pytest
 
 import evaluate
 import train
-from hyper import configuration, generate, trained
+from hyper import generate
 from hyper.data import prepared
-from hyper.runs import loop, metrics, training
+from hyper.runs import folder, loop, metrics, training
+from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.numbers import structure
 from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.tasks import make_task
@@ -93,15 +94,23 @@ def test_an_experiment_from_training_to_its_score(name, tmp_path, data_dir):
   losses = {x['step']: x['loss'] for x in lines if x['split'] == 'train'}
   found = [losses[step] for step in (1, 2, 4, 8)]
   np.testing.assert_allclose(found, LOSSES[name], rtol=2e-5)
-  saved = configuration.load(workdir)
+  saved = folder.load_config(workdir)
   assert saved == config
   metric = 'bpc' if 'ptb' in name else 'error'
-  scores = evaluate.evaluate(saved, workdir, data_dir, 'validation', 'best')
+  scores = evaluate.evaluate(workdir, 'best', data_dir, 'validation')
   best = min(
     (x for x in lines if x['split'] == 'validation'), key=lambda x: x[metric]
   )
   assert scores['checkpoint'] == best['step']
   np.testing.assert_allclose(scores[metric], best[metric], rtol=1e-6)
+
+
+def state_of(config, workdir, data_dir):
+  """The whole state of the newest checkpoint."""
+  task = make_task(config, data_dir, str(workdir))
+  like = Steps(config, task).init(config.seed)
+  place = workdir / folder.CHECKPOINTS
+  return Checkpoints(place, task.selection).restore(like)[1]
 
 
 def test_a_resumed_run_ends_bit_for_bit_as_one_that_was_not(tmp_path, data_dir):
@@ -111,8 +120,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_that_was_not(tmp_path, data_dir):
     part = shrunk('ptb_lstm', train_steps=steps)
     assert train_on(part, tmp_path / 'parts', data_dir) == 0
   whole, parts = (
-    trained.load(config, str(tmp_path / name), data_dir, 8)[2]
-    for name in ('whole', 'parts')
+    state_of(config, tmp_path / name, data_dir) for name in ('whole', 'parts')
   )
   jax.tree.map(np.testing.assert_array_equal, whole, parts)
 
@@ -139,9 +147,9 @@ def test_a_used_folder_refuses_another_config(tmp_path, data_dir):
 
 
 def score(run, data_dir, *assignments):
-  config, workdir = run
-  changed = evaluate.override(config, list(assignments))
-  return evaluate.evaluate(changed, workdir, data_dir, 'test', 'latest')['bpc']
+  _, workdir = run
+  found = evaluate.evaluate(workdir, 'latest', data_dir, 'test', assignments)
+  return found['bpc']
 
 
 def test_training_lowers_the_loss_below_the_unigram_entropy(learned, data_dir):
@@ -165,15 +173,6 @@ def test_many_warmed_streams_score_as_one_pass_does(learned, data_dir):
     learned, data_dir, 'data.eval_streams=32', 'data.eval_warmup_steps=50'
   )
   assert abs(one - many) < 0.001
-
-
-@pytest.mark.parametrize(
-  'assignment',
-  ['data.x=1', 'data.eval_streams=None', 'data.eval_streams={[]:1}'],
-)
-def test_an_override_that_does_not_fit_is_named(assignment):
-  with pytest.raises(ValueError, match='^--override=data'):
-    evaluate.override(shrunk('ptb_lstm'), [assignment])
 
 
 def test_every_symbol_counts_once_in_the_score(data_dir, tmp_path):
@@ -240,7 +239,7 @@ def test_a_config_that_does_not_fit_claims_no_folder(
     config.update_from_flattened_dict({field: value})
   with pytest.raises(ValueError, match=message):
     train_on(config.lock(), tmp_path / 'run', data_dir)
-  assert not configuration.is_run(str(tmp_path / 'run'))
+  assert not folder.is_run(str(tmp_path / 'run'))
 
 
 def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from hyper import configuration, export, trained, weights
+from hyper import export, trained, weights
 from hyper.figures import kernels
 from hyper.models.classify import WideResNet
+from hyper.runs import folder
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.steps import Steps
 from hyper.tasks import make_task
@@ -22,7 +23,7 @@ def make_run(name, workdir, **fields):
   config.lock()
   task = make_task(config, f'{workdir}_data', workdir)
   state = Steps(config, task).init(seed=0)
-  configuration.save(config, workdir)
+  folder.save_config(workdir, config)
   with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
     checkpoints.save(0, state, {task.selection[0]: 1.0})
   return workdir

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from hyper import configuration, paper, recipes
+from hyper import paper, recipes
 from hyper.configuration import splat
-from hyper.runs import training
+from hyper.runs import folder, training
 from hyper.tasks import char_lm, classify, handwriting, translate
 
 ROWS = [(table, row) for table in paper.TABLES for row in table.rows]
@@ -173,8 +173,8 @@ def test_a_shipped_config_that_is_not_there_is_none():
 def test_a_run_of_an_older_version_is_resumed(tmp_path):
   config = get('mnist_cnn').copy_and_resolve_references()
   config.paper = 'test error 0.72 %, 12,544 parameters in the second kernel'
-  configuration.save(config, str(tmp_path))
-  configuration.check_run(get('mnist_cnn'), str(tmp_path))
+  folder.save_config(str(tmp_path), config)
+  folder.check_run(str(tmp_path), get('mnist_cnn'))
 
 
 @pytest.mark.parametrize('file', FILES)

@@ -11,9 +11,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from hyper import configuration, paper, recipes
+from hyper import paper, recipes
 from hyper.paper import Measure
 from hyper.runs import metrics
+from hyper.runs.folder import CONFIG, load_config
 
 MEASURES = {  # of a task: what the paper reports
   'char_lm': Measure('test', 'bpc', 'bpc'),
@@ -79,14 +80,12 @@ def find(folders: Sequence[str]) -> list[str]:
   found: list[str] = []
   for folder in folders:
     inside = sorted(
-      root
-      for root, _, files in os.walk(folder)
-      if configuration.CONFIG_FILE in files
+      root for root, _, files in os.walk(folder) if CONFIG in files
     )
     if not inside:
       raise FileNotFoundError(
         f'{folder} is no run folder, and there is none in it; give folders '
-        f'that have a {configuration.CONFIG_FILE}, or folders of these.'
+        f'that have a {CONFIG}, or folders of these.'
       )
     found += [x for x in inside if x not in found]
   return found
@@ -98,7 +97,7 @@ def read(workdir: str) -> Run:
   Raises:
     ValueError: a file in it is damaged, or the folder configs/ is not at hand.
   """
-  config = configuration.load(workdir)
+  config = load_config(workdir)
   record = read_json(os.path.join(workdir, 'run.json'))  # of results/
   start = (read_lines(os.path.join(workdir, 'starts.jsonl')) or [{}])[-1]
   row = row_of(config, record.get('command') or start.get('command', ''))

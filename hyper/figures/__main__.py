@@ -21,9 +21,8 @@ import os
 
 from absl import flags
 
-from hyper import configuration
 from hyper.figures import curves, kernels, texts, translations
-from hyper.runs import commands
+from hyper.runs import commands, folder
 from hyper.tasks import TASKS
 
 FLAGS = flags.FLAGS
@@ -31,7 +30,7 @@ FLAGS = flags.FLAGS
 
 def draw_curves(path: str) -> None:
   """Draws learning curves of all run folders."""
-  task = configuration.load(FLAGS.workdir[0]).task
+  task = folder.load_config(FLAGS.workdir[0]).task
   metric = FLAGS.metric or TASKS[task].selection[0]
   curves.draw(FLAGS.workdir, metric, path)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from hyper import configuration, paper, recipes
+from hyper import paper, recipes
 from hyper.drawing import curves
 from hyper.figures import run_names
-from hyper.runs import metrics
+from hyper.runs import folder, metrics
 
 SPLITS = ('validation', 'train')
 
@@ -31,7 +31,7 @@ def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
     ValueError: a run has no such metric.
   """
   read = [read_curves(workdir, metric) for workdir in workdirs]
-  configs = [configuration.load(workdir) for workdir in workdirs]
+  configs = [folder.load_config(workdir) for workdir in workdirs]
   groups = {}
   for name, numbers in group(run_names(workdirs), configs).items():
     groups[name] = {

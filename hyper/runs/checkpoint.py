@@ -7,21 +7,23 @@ SHA-256 of every array and every file. orbax reads changed bytes without
 noticing, so the arrays are compared after reading; a damaged file makes its
 threads report errors of their own, so the files are compared before.
 
-A folder gets its name when it is whole. The other names beside it are
+A folder gets its name when it is whole and flushed to the disk. A run makes
+three other kinds of names beside it
 
   1200.corrupt    set aside by `resume`, never deleted
   1200.new, 1200.new.orbax-checkpoint-tmp, 1200.deleting
                   left by a killed process, until the next one that writes
 
+and leaves every other entry alone. Only what was found in the files counts as
+damage: a missing file, a wrong hash, broken JSON. Errors of the machine, such
+as too many open files, are raised as they are.
+
 With several processes all must call the methods that write, and see one folder.
 """
 
-import hashlib
-import json
 import math
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from logging import ERROR, LogRecord
@@ -33,12 +35,11 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from hyper.runs import checkpoint_files
+from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit, part
+from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
+
 T = TypeVar('T')
-LEFTOVERS = '[0-9]*.new', '[0-9]*.new.orbax-checkpoint-tmp*', '[0-9]*.deleting'
-
-
-class CorruptCheckpointError(ValueError):
-  """A checkpoint is incomplete, or not what was saved."""
 
 
 class Checkpoints:
@@ -52,6 +53,8 @@ class Checkpoints:
     selection: the metric that says which checkpoint is the best, and whether
       it is to be small or large, such as ('bpc', 'min').
     keep_latest: how many of the newest checkpoints stay, besides the best.
+    published: called with the step of each checkpoint that is complete, by the
+      thread that writes.
 
   Raises:
     ValueError: an argument is not among the allowed ones.
@@ -62,6 +65,7 @@ class Checkpoints:
     folder: str | os.PathLike[str],
     selection: tuple[str, str],
     keep_latest: int = 2,
+    published: Callable[[int], None] = lambda step: None,
   ):
     self._metric, mode = selection
     if mode not in ('min', 'max'):
@@ -71,6 +75,7 @@ class Checkpoints:
     self.folder = pathlib.Path(folder).absolute()
     self._sign = 1 if mode == 'min' else -1
     self._keep_latest = keep_latest
+    self._published = published
     self._has_cleaned = False
     self._thread = ThreadPoolExecutor(1, 'checkpoint')
     self._pending: Future[None] | None = None
@@ -79,22 +84,24 @@ class Checkpoints:
   def __enter__(self) -> 'Checkpoints':
     return self
 
-  def __exit__(self, *error: Any) -> None:
-    self.close()
+  def __exit__(self, kind: type | None, *error: Any) -> None:
+    try:
+      self.close()
+    except OSError as failure:
+      if kind is None:
+        raise
+      logging.error('%s', failure)  # which must not hide the error before it
 
   @property
   def steps(self) -> list[int]:
     """The steps that have a complete checkpoint on disk, in order."""
-    if not self.folder.is_dir():
-      return []
-    names = (path.name for path in self.folder.iterdir())
-    return sorted(int(name) for name in names if name.isdecimal())
+    return checkpoint_files.steps(self.folder)
 
   @property
   def best_step(self) -> int | None:
     """The step of the best metric, or None if none was saved with metrics.
 
-    Of equal ones it is the earliest; NaN is never the best.
+    Of equal metrics the earliest is the best; NaN never is.
 
     Raises:
       CorruptCheckpointError: a summary is unreadable, so any could be best.
@@ -104,42 +111,44 @@ class Checkpoints:
     )
 
   def score(self, step: int) -> float | None:
-    """The selection metric of a checkpoint, None if saved without metrics.
+    """Returns the selection metric of a checkpoint, None if it has no metrics.
 
     Raises:
-      CorruptCheckpointError: it cannot be read.
+      CorruptCheckpointError: its summary is damaged.
     """
-    return _read_summary(self._path(step))['metrics'].get(self._metric)
+    return checkpoint_files.read_summary(self._path(step))['metrics'].get(
+      self._metric
+    )
 
   def save(
     self, step: int, state: Any, metrics: Mapping[str, float] | None = None
   ) -> None:
     """Copies the state and starts to write it; the caller may then donate it.
 
-    Waits for the write before, if that is still under way. Once this one is
-    complete, checkpoints no longer wanted are deleted: all but the newest and
-    the best. One saved without metrics is never the best.
+    Waits for the previous write, if it is still under way. Once this one is
+    complete, all checkpoints but the newest and the best are deleted. One saved
+    without metrics is never the best.
 
     The same step may be saved again. The same state is not written twice, and
-    its metrics are those of both; another state takes the place of the first
-    when it is complete.
+    its metrics are those of both; another state replaces the first when it is
+    complete.
 
     Args:
       step: the number of steps taken.
       state: a tree of arrays. Random keys must be raw key data.
-      metrics: what is known of this state, the selection metric among it.
+      metrics: means over the validation data, with the selection metric.
 
     Raises:
       ValueError: the selection metric is missing, or an array has no elements.
       TypeError: a leaf is not an array.
-      OSError: the write before failed.
+      OSError: the previous write failed.
     """
     metrics = {name: float(value) for name, value in (metrics or {}).items()}
     if metrics and self._metric not in metrics:
       raise ValueError(f'metrics are {list(metrics)}, without {self._metric}.')
     self._prepare_to_write()
-    arrays = _copy_to_host(state)
-    summary = {'metrics': metrics, 'arrays': _fingerprints(arrays)}
+    arrays = copy_to_host(state)
+    summary = {'metrics': metrics, 'arrays': fingerprints(arrays)}
     held = self._held(step)
     if held.get('arrays') == summary['arrays']:
       if metrics.items() - held['metrics'].items():
@@ -152,63 +161,76 @@ class Checkpoints:
     self._pending = self._thread.submit(self._complete, step, summary, response)
 
   def restore(self, like: Any, which: str | int = 'latest') -> tuple[int, Any]:
-    """Reads a checkpoint, and changes nothing in the folder.
+    """Reads a part of a checkpoint, and changes nothing in the folder.
 
-    The latest is the newest one that is sound; corrupt ones after it are named
-    in a warning. The best one, or that of a given step, must be sound.
+    'latest' is the newest checkpoint that is sound; newer corrupt ones are
+    named in a warning. 'best', or a given step, must be sound.
 
     Args:
-      like: a tree of the same structure, of arrays or ShapeDtypeStructs. Where
-        a leaf has a sharding, the restored one is placed in the same way;
-        otherwise it goes to the default device.
+      like: a tree of arrays or ShapeDtypeStructs with some of the state's
+        collections, such as {'params': params}; the other collections are not
+        looked at. A leaf with a sharding gives it to the restored array, which
+        otherwise goes to the default device.
       which: 'latest', 'best', or a step.
 
     Returns:
-      The checkpoint's step and its state.
+      The checkpoint's step, and the tree.
 
     Raises:
       FileNotFoundError: there is no such checkpoint; `steps` says which are.
       CorruptCheckpointError: it is corrupt, or for 'latest' all are.
-      ValueError: the state saved is not of the structure, types and shapes
-        of `like`.
+      ValueError: a collection was saved with another structure, type or shape.
+      OSError: the machine could not read it.
     """
-    if which != 'latest':
-      return _until_undisturbed(lambda: self._restore_exactly(like, which))
-    step, state, corrupt = _until_undisturbed(lambda: self._newest_sound(like))
-    for reason in corrupt.values():
-      logging.warning('Corrupt, so step %d is read instead: %s', step, reason)
-    return step, state
+    checkpoint_files.warn_of_strange_entries(self.folder)
+    if which == 'latest':
+      step, arrays, corrupt = _until_undisturbed(self._newest_sound)
+      for reason in corrupt.values():
+        logging.warning('Corrupt, so step %d is read instead: %s', step, reason)
+    else:
+      step, arrays = _until_undisturbed(lambda: self._load_exactly(which))
+    return step, fit(self._path(step), part(arrays, like), like)
 
   def resume(self, like: Any) -> tuple[int, Any]:
     """Restores the newest sound checkpoint for a run that will save here.
 
-    Corrupt ones after it are renamed, `1200` to `1200.corrupt`, with a warning;
-    if none is sound, nothing is renamed. Leftovers of a killed process are
-    deleted. Arguments, result and errors are those of `restore`.
+    Newer corrupt ones are renamed, `1200` to `1200.corrupt`, with a warning; if
+    none is sound, nothing is renamed. Leftovers of a killed process are
+    deleted.
+
+    Args:
+      like: as for `restore`, but the whole state.
+
+    Returns:
+      The checkpoint's step, and the state.
+
+    Raises:
+      As `restore`.
     """
     self._prepare_to_write()
-    step, state, corrupt = self._newest_sound(like)
+    checkpoint_files.warn_of_strange_entries(self.folder)
+    step, arrays, corrupt = _until_undisturbed(self._newest_sound)
+    state = fit(self._path(step), arrays, like)
     for corrupt_step, reason in corrupt.items():
       aside = self._set_aside(corrupt_step)
       logging.warning(
-        'Corrupt, renamed to %s, going on from step %d: %s', aside, step, reason
+        'Corrupt, renamed to %s, resuming from step %d: %s', aside, step, reason
       )
     return step, state
 
   def wait(self) -> None:
-    """Waits until what was saved is complete and the unwanted is deleted.
+    """Waits until the last save is complete and unwanted ones are deleted.
 
     Raises:
-      OSError: it could not be written; what was there before still is.
+      OSError: it could not be written; checkpoints before it are intact.
     """
     if self._pending is None:
       return
     pending, self._pending = self._pending, None
-    try:
-      pending.result()
-    except Exception as error:
+    if error := pending.exception():
       raise OSError(
-        f'A checkpoint in {self.folder} could not be written: {_reason(error)}'
+        f'A checkpoint in {self.folder} could not be written: '
+        f'{checkpoint_files.reason(error)}'
       ) from error
     multihost_utils.sync_global_devices('checkpoint complete')
 
@@ -237,9 +259,7 @@ class Checkpoints:
     self._has_cleaned = True
     if jax.process_index() == 0:
       self.folder.mkdir(parents=True, exist_ok=True)
-      for pattern in LEFTOVERS:
-        for leftover in self.folder.glob(pattern):
-          shutil.rmtree(leftover, ignore_errors=True)
+      checkpoint_files.delete_leftovers(self.folder)
     multihost_utils.sync_global_devices('checkpoint folder cleaned')
 
   def _complete(
@@ -249,16 +269,13 @@ class Checkpoints:
     response.result()
     if jax.process_index() == 0:
       path = self._path(step)
-      new = path.with_suffix('.new')
-      _write_summary(new, summary | {'files': _hash_files(new)})
-      if path.exists():
-        _delete(path)
-      new.rename(path)
+      checkpoint_files.publish(path.with_suffix('.new'), path, summary)
+      self._published(step)
       self._delete_unwanted()
 
   def _amend(self, step: int, summary: dict[str, Any]) -> None:
     if jax.process_index() == 0:
-      _write_summary(self._path(step), summary)
+      checkpoint_files.write_summary(self._path(step), summary)
       self._delete_unwanted()
 
   def _delete_unwanted(self) -> None:
@@ -273,13 +290,13 @@ class Checkpoints:
     wanted.add(self._best(scores))
     for step in steps:
       if step not in wanted:
-        _delete(self._path(step))
+        checkpoint_files.delete(self._path(step))
 
   def _held(self, step: int) -> dict[str, Any]:
-    """The summary of a checkpoint already on disk; empty if there is none."""
+    """Returns the summary of a checkpoint on disk; empty if there is none."""
     try:
-      return _read_summary(self._path(step))
-    except (CorruptCheckpointError, _VanishedError):
+      return checkpoint_files.read_summary(self._path(step))
+    except (CorruptCheckpointError, VanishedError):
       return {}
 
   def _set_aside(self, step: int) -> pathlib.Path:
@@ -294,13 +311,13 @@ class Checkpoints:
     return aside
 
   def _newest_sound(
-    self, like: Any
-  ) -> tuple[int, Any, dict[int, CorruptCheckpointError]]:
-    """A step, its state, and what is wrong with the later ones."""
+    self,
+  ) -> tuple[int, dict[str, np.ndarray], dict[int, CorruptCheckpointError]]:
+    """Returns a step, its arrays, and what is wrong with the newer ones."""
     corrupt: dict[int, CorruptCheckpointError] = {}
     for step in reversed(self.steps):
       try:
-        return step, _load(self._path(step), like), corrupt
+        return step, _load(self._path(step)), corrupt
       except CorruptCheckpointError as error:
         corrupt[step] = error
     if not corrupt:
@@ -308,10 +325,12 @@ class Checkpoints:
     reasons = '\n'.join(str(reason) for reason in corrupt.values())
     raise CorruptCheckpointError(
       f'All checkpoints in {self.folder} are corrupt. Put back copies of them, '
-      f'or move them away to start anew.\n{reasons}'
+      f'or give a new --workdir to begin again.\n{reasons}'
     )
 
-  def _restore_exactly(self, like: Any, which: str | int) -> tuple[int, Any]:
+  def _load_exactly(
+    self, which: str | int
+  ) -> tuple[int, dict[str, np.ndarray]]:
     steps = self.steps
     step = self.best_step if which == 'best' else which
     if step not in steps:
@@ -321,7 +340,7 @@ class Checkpoints:
         f'{steps}.'
       )
     try:
-      return step, _load(self._path(step), like)
+      return step, _load(self._path(step))
     except CorruptCheckpointError as error:
       raise CorruptCheckpointError(
         f'{error}\nPut back a copy of it, or ask for another step of {steps}.'
@@ -329,177 +348,53 @@ class Checkpoints:
 
 
 def _is_worth_showing(record: LogRecord) -> bool:
-  """Not orbax's progress, ten lines a save; its failures are exceptions."""
+  """Returns False for orbax's progress, which is ten lines a save."""
   parts = pathlib.PurePath(record.pathname).parts
   return 'orbax' not in parts or record.levelno >= ERROR
 
 
-class _VanishedError(Exception):
-  """The run that writes deleted a checkpoint while it was being read."""
-
-
 def _until_undisturbed(read: Callable[[], T]) -> T:
-  """Reads anew as long as what was chosen is deleted before it is read."""
+  """Repeats a read while its checkpoint is deleted before it is read.
+
+  A checkpoint that vanished is not chosen again, so this ends.
+  """
   while True:
     try:
       return read()
-    except _VanishedError:
+    except VanishedError:
       continue
 
 
-def _copy_to_host(state: Any) -> dict[str, np.ndarray]:
-  """Copies of all leaves, whole, by their paths.
-
-  Real copies: on a CPU, what NumPy is given is the memory of the array itself,
-  which the next step wants to overwrite while this one is still being written.
-  """
-  whole = {name: _whole(leaf) for name, leaf in _leaves(state).items()}
-  arrays = {
-    name: np.array(array, order='C', copy=True)
-    for name, array in jax.device_get(whole).items()
-  }
-  for name, array in arrays.items():
-    if array.size == 0:
-      raise ValueError(f'{name} is {_describe(array)}; it must have elements.')
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads and verifies the arrays of one checkpoint."""
+  summary = checkpoint_files.read_summary(path)
+  try:
+    checkpoint_files.verify(checkpoint_files.hash_files(path), summary['files'])
+  except (ValueError, FileNotFoundError) as error:
+    raise checkpoint_files.corrupt_or_vanished(path, error) from error
+  arrays = _read_arrays(path)
+  try:
+    checkpoint_files.verify(fingerprints(arrays), summary['arrays'])
+  except ValueError as error:
+    raise checkpoint_files.corrupt_or_vanished(path, error) from error
   return arrays
 
 
-def _leaves(tree: Any) -> dict[str, Any]:
-  leaves: dict[str, Any] = {}
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
-    if not hasattr(leaf, 'dtype'):
-      raise TypeError(f'{name} is {leaf!r}; a state has arrays only.')
-    if name in leaves:
-      raise ValueError(f'Two leaves of the state are called {name}.')
-    leaves[name] = leaf
-  return leaves
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads the arrays of a checkpoint whose files are known to be sound.
 
-
-def _whole(leaf: Any) -> Any:
-  """Collects an array that is spread over processes."""
-  if not isinstance(leaf, jax.Array):
-    return leaf
-  if leaf.is_fully_addressable or leaf.is_fully_replicated:
-    return leaf
-  return multihost_utils.process_allgather(leaf, tiled=True)
-
-
-def _describe(leaf: Any) -> str:
-  """Type and shape, such as float32[3, 4]."""
-  return f'{leaf.dtype}{list(leaf.shape)}'
-
-
-def _fingerprints(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-  """Type, shape and SHA-256 of each array."""
-  return {
-    name: f'{_describe(array)} {_sha256(array.reshape(-1).view(np.uint8))}'
-    for name, array in arrays.items()
-  }
-
-
-def _sha256(data: Any) -> str:
-  return hashlib.sha256(data).hexdigest()
-
-
-def _hash_files(folder: pathlib.Path) -> dict[str, str]:
-  """SHA-256 of every file in a folder, but the summary."""
-  hashes = {}
-  for path in sorted(folder.rglob('*')):
-    if path.is_file() and path != folder / 'summary.json':
-      with path.open('rb') as file:
-        digest = hashlib.file_digest(file, 'sha256').hexdigest()
-      hashes[path.relative_to(folder).as_posix()] = digest
-  return hashes
-
-
-def _write_summary(folder: pathlib.Path, summary: dict[str, Any]) -> None:
-  part = folder / 'summary.json.part'
-  part.write_text(json.dumps(summary | {'seal': _seal(summary)}, indent=1))
-  part.replace(folder / 'summary.json')
-
-
-def _seal(summary: Mapping[str, Any]) -> str:
-  """SHA-256 of the summary itself, which holds the metrics."""
-  content = {name: summary[name] for name in ('metrics', 'arrays', 'files')}
-  return _sha256(json.dumps(content, sort_keys=True).encode())
-
-
-def _read_summary(path: pathlib.Path) -> dict[str, Any]:
+  Raises:
+    OSError: orbax failed, so the machine is the cause and not the files.
+    VanishedError: the checkpoint was deleted meanwhile.
+  """
   try:
-    summary = json.loads((path / 'summary.json').read_bytes())
-    if summary['seal'] != _seal(summary):
-      raise ValueError('summary.json is not what was saved')
-  except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-    raise _corrupt_or_vanished(path, error) from error
-  return summary
-
-
-def _corrupt_or_vanished(path: pathlib.Path, error: Exception) -> Exception:
-  if not path.exists():
-    return _VanishedError(path)
-  return CorruptCheckpointError(f'{path}: {_reason(error)}')
-
-
-def _reason(error: BaseException) -> str:
-  """The first line of the error that started it; orbax wraps it in prose."""
-  while cause := error.__cause__ or error.__context__:
-    error = cause
-  lines = str(error).splitlines() or ['']
-  return f'{type(error).__name__}: {lines[0][:200]}'
-
-
-def _load(path: pathlib.Path, like: Any) -> Any:
-  """Reads, verifies and places one checkpoint."""
-  summary = _read_summary(path)
-  try:
-    _verify(_hash_files(path), summary['files'])
-    arrays = ocp.load_checkpointables(path, {'state': None})['state']
-    _verify(_fingerprints(arrays), summary['arrays'])
-  except (MemoryError, PermissionError):
-    raise  # says nothing about the checkpoint
+    return ocp.load_checkpointables(path, {'state': None})['state']
+  except MemoryError:
+    raise
   except Exception as error:
-    raise _corrupt_or_vanished(path, error) from error
-  leaves = _leaves(like)
-  _check_alike(path, arrays, leaves)
-  placed = [_place(arrays[name], leaf) for name, leaf in leaves.items()]
-  return jax.tree.unflatten(jax.tree.structure(like), placed)
-
-
-def _verify(found: Mapping[str, str], saved: Mapping[str, str]) -> None:
-  for name in saved:
-    if name not in found:
-      raise ValueError(f'{name} is missing')
-    if found[name] != saved[name]:
-      raise ValueError(f'{name} is not what was saved')
-
-
-def _check_alike(
-  path: pathlib.Path, arrays: Mapping[str, Any], leaves: Mapping[str, Any]
-) -> None:
-  for name in [*leaves, *arrays]:
-    has = _describe(arrays[name]) if name in arrays else 'not there'
-    asked = _describe(leaves[name]) if name in leaves else 'no such leaf'
-    if has != asked:
-      raise ValueError(
-        f'{path} is of another model or optimizer: {name} is {has} in the '
-        f'checkpoint, and {asked} was asked for.'
-      )
-
-
-def _place(array: np.ndarray, like: Any) -> jax.Array:
-  """Puts an array where `like` is; uncommitted arrays may be anywhere."""
-  sharding = getattr(like, 'sharding', None)
-  if sharding is None or not getattr(like, 'committed', True):
-    return jax.device_put(array)
-  return jax.make_array_from_callback(
-    array.shape, sharding, lambda index: array[index]
-  )
-
-
-def _delete(path: pathlib.Path) -> None:
-  """Deletes a checkpoint; neither a reader nor a kill leaves half of it."""
-  doomed = path.with_suffix('.deleting')
-  path.rename(doomed)
-  # What a network file system holds back goes when the next run starts.
-  shutil.rmtree(doomed, ignore_errors=True)
+    if not checkpoint_files.is_checkpoint(path):
+      raise VanishedError(path) from error
+    raise OSError(
+      f'{path} is sound, but could not be read: '
+      f'{checkpoint_files.reason(error)}'
+    ) from error

@@ -1,8 +1,8 @@
-"""What the commands share: how flags are read and how errors are said.
+"""What the commands share: how they read flags and report errors.
 
-Whatever is wrong with flags, files or data is said on standard error, in one
-line or in a list of what differs, and the exit status is 1. The traceback is in
-the log with --verbosity=1.
+An error in flags, files, data or the machine is one line on standard error, or
+a list of differences, and the exit status is 1. With --verbosity=1 the log has
+the traceback.
 """
 
 import os
@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
 from absl import app, flags, logging
 
-from hyper.runs import memory
+from hyper.runs import files, memory
 
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 # The flags of `define_sampling_flags`.
@@ -31,13 +32,12 @@ def start(
   """Runs a command and exits with its status.
 
   Args:
-    main: the command; its result is the exit status, None meaning 0.
+    main: the command; it returns the exit status, or None for 0.
     define_flags: declares the flags, which only a command does.
-    choices: where there are any, one of them is the command's only argument,
-      which `main` is called with, and each has the flags that it reads.
-      Otherwise there are no arguments.
-    operands: what the arguments are, such as 'run folders', if there is at
-      least one of them; `main` is called with their list.
+    choices: the words of which the command takes one as its argument, each with
+      the flags that it reads; `main` is called with that word.
+    operands: what the arguments are, such as 'run folders', if the command
+      takes one or more; `main` is called with their list.
   """
   # Nothing is drawn on a screen, and matplotlib cannot be imported where this
   # names a backend that is not installed, as notebooks do.
@@ -58,41 +58,43 @@ def start(
 
 
 def parse(argv: list[str]) -> list[str]:
-  """Parses flags; what is wrong with them or the config is said in a line.
+  """Parses flags, and exits with one line if they or the config are wrong.
 
-  A config file is Python, so there is no end to what it may raise; of the
-  tracebacks that the flag's parser quotes, only the last line is for people.
+  A config file is Python and may raise anything; of the tracebacks that the
+  flag's parser quotes, only the last line is shown.
   """
   try:
     rest = flags.FLAGS(argv)
     for name in {*PATHS} & {*flags.FLAGS}:
       flag = flags.FLAGS[name]  # the shell leaves --workdir=~/run as it is
       flag.value = expanded(flag.value)
+      for path in flag.value if isinstance(flag.value, list) else [flag.value]:
+        files.check_path(f'--{name}', path or '')
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
       flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
     return rest
   except Exception as error:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
     cause = error.args[0] if error.args else None
-    if isinstance(cause, KeyError):  # how a field that is not there is said
+    if isinstance(cause, KeyError):  # a field of the config that is not there
       message = f'no such field: {in_one_line(cause)}'
     sys.exit(f'error: {message} (--help explains the flags)')
 
 
 def in_one_line(error: Exception) -> str:
-  """What an error says, without its line ends; a KeyError without quotes."""
+  """Returns an error's message in one line, a KeyError's without quotes."""
   return ' '.join(str(error.args[0]).split())
 
 
 def expanded(value: Any) -> Any:
-  """A path, or a list of paths, with the home folder put in for a tilde."""
+  """Returns a path, or a list of paths, with the home folder for a tilde."""
   if isinstance(value, list):
     return [os.path.expanduser(path) for path in value]
   return os.path.expanduser(value) if value else value
 
 
 def arguments(given: list[str], choices: Collection[str]) -> list[str]:
-  """The arguments, if they are as they must be; otherwise exits."""
+  """Returns the arguments, or exits if they are not one of the choices."""
   if not choices and given:
     sys.exit(f'error: unexpected arguments: {" ".join(given)}')
   if choices and (len(given) != 1 or given[0] not in choices):
@@ -104,7 +106,7 @@ def arguments(given: list[str], choices: Collection[str]) -> list[str]:
 def check_unread(
   choice: str, unread: Collection[str], read: Collection[str]
 ) -> None:
-  """Exits where a flag is given that would change nothing."""
+  """Exits if a flag is given that the command's choice does not read."""
   for name in sorted(unread):
     if flags.FLAGS[name].present:
       sys.exit(
@@ -114,9 +116,11 @@ def check_unread(
 
 
 def prepare_output(path: str, endings: Collection[str] = ()) -> None:
-  """Makes the folder of a file to write, before the work for it begins.
+  """Makes the folder of a file that will be written after long work.
 
-  An empty path stands for no file, and nothing is done.
+  Args:
+    path: of the file; nothing is done if it is empty.
+    endings: the allowed ones, without their dot; empty for any.
 
   Raises:
     ValueError: the path has another ending, or names a folder.
@@ -144,11 +148,11 @@ def required(given: list[str], operands: str) -> list[str]:
 
 
 def checked(main: Callable[..., int | None], given: list[Any]) -> int:
-  """The exit status of a command; an expected error is said in one line."""
+  """Runs a command and returns its exit status; prints errors in one line."""
   try:
     with memory.explained():
       return main(*given) or 0
-  except BrokenPipeError:  # whoever reads the output has had enough
+  except BrokenPipeError:  # the reader of the output has closed it
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
   except KeyboardInterrupt:
@@ -158,6 +162,26 @@ def checked(main: Callable[..., int | None], given: list[Any]) -> int:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
     return 1
+  except (RuntimeError, AssertionError):  # what jax raises without a device
+    platform = missing_platform()
+    if not platform:
+      raise
+    logging.debug('traceback', exc_info=True)
+    print(
+      f'error: JAX finds no device of the platform {platform!r} here. Unset '
+      'JAX_PLATFORMS, or set it to cpu.',
+      file=sys.stderr,
+    )
+    return 1
+
+
+def missing_platform() -> str:
+  """Returns the platform that JAX was told to use, if it has no device."""
+  try:
+    jax.devices()
+    return ''
+  except (RuntimeError, AssertionError):
+    return jax.config.jax_platforms  # type: ignore[attr-defined]
 
 
 def define_sampling_flags() -> None:

@@ -6,24 +6,21 @@ step before.
 
 import contextlib
 import dataclasses
+import functools
 import os
-import pathlib
 import time
-from collections.abc import Iterator
 
 import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from hyper import configuration, recipes
-from hyper.runs import lock, optimization, provenance, training
+from hyper import recipes
+from hyper.runs import files, folder, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Interruption, Log, Trace, is_due
 from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
-
-ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
 
 
 def train(
@@ -57,9 +54,10 @@ def train(
       score was not finite.
   """
   check_processes()
+  files.check_path('--data_dir', data_dir)
+  folder.check_run(workdir, config)
   check_numbers(config)
-  configuration.check_run(config, workdir)
-  with lock.hold(workdir):
+  with folder.hold(workdir):
     return run(
       make_task, config, workdir, data_dir, profile, kept or KeptSteps()
     )
@@ -99,12 +97,13 @@ def run(
   """As `train`, in a folder that no other process trains in."""
   optimization.make_optimization(config)  # checks it before data are read
   task = make_task(config, data_dir, workdir)
-  data, description = task.fingerprint('train'), task.describe()
-  steps = kept.of(config, task, data)
-  folder = os.path.join(workdir, 'checkpoints')
+  data, description = fingerprints(task), task.describe()
+  steps = kept.of(config, task, data['train'])
+  place = os.path.join(workdir, folder.CHECKPOINTS)
+  note = functools.partial(folder.note_checkpoint, workdir)
   with (
     Interruption() as interruption,
-    Checkpoints(folder, task.selection) as checkpoints,
+    Checkpoints(place, task.selection, published=note) as checkpoints,
   ):
     state = first_state(config, workdir, steps, checkpoints)
     start = int(state.step)
@@ -113,7 +112,7 @@ def run(
       return 0
     announce(config, description, state)
     with (
-      claimed(config, workdir, start, data, checkpoints),
+      folder.claim(workdir, config, data_dir, data, checkpoints),
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
@@ -204,37 +203,15 @@ class Loop:
     self.checkpoints.save(step, state, scores)
 
 
-@contextlib.contextmanager
-def claimed(
-  config: ConfigDict,
-  workdir: str,
-  step: int,
-  data: str,
-  checkpoints: Checkpoints,
-) -> Iterator[None]:
-  """Marks `workdir` as this run: writes its config and appends to its starts.
+def fingerprints(task: Task) -> dict[str, str]:
+  """Returns the fingerprint of each split that is trained or scored.
 
-  Undone if a new run fails before its first checkpoint, since the config may
-  well be the reason.
-
-  Raises:
-    ValueError: a resumed run was begun with other training data.
+  Data that only a later evaluation reads may be missing, and then have none.
   """
-  is_new = not configuration.is_run(workdir) and not checkpoints.steps
-  if is_new:
-    provenance.forget_starts(workdir)
-  else:
-    provenance.check_data(workdir, data)
-  configuration.save(config, workdir)
-  provenance.note_start(workdir, step, ROOT, data)
-  try:
-    yield
-  except Exception:
-    if is_new:
-      checkpoints.wait()
-      if not checkpoints.steps:
-        configuration.forget(workdir)
-    raise
+  found = {name: task.fingerprint(name) for name in ('train', 'validation')}
+  with contextlib.suppress(FileNotFoundError):
+    found[task.reported_split] = task.fingerprint(task.reported_split)
+  return found
 
 
 def announce(

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import logging
 
+from hyper.runs import files
 from hyper.runs.observers import Observers, TensorBoard
 
 RESERVED = ('step', 'split', 'time')
@@ -149,7 +150,10 @@ def _parse_line(text: bytes) -> dict[str, Any] | None:
     line = json.loads(text)
   except ValueError:
     return None
-  is_sound = isinstance(line, dict) and isinstance(line.get('step'), int)
+  if not isinstance(line, dict) or not isinstance(line.get('step'), int):
+    return None
+  values = [x for name, x in line.items() if name not in RESERVED]
+  is_sound = all(isinstance(x, int | float | None) for x in values)
   return line if is_sound else None
 
 
@@ -158,9 +162,7 @@ def _rewind(path: pathlib.Path, step: int) -> set[Any]:
   kept = [pair for pair in _parse(path) if pair[1]['step'] <= step]
   content = b''.join(text + b'\n' for text, _ in kept)
   if content != path.read_bytes():
-    part = path.with_suffix('.part')
-    part.write_bytes(content)
-    part.replace(path)
+    files.write(path, content)
   return {_identity(line) for _, line in kept if line['step'] == step}
 
 

@@ -130,11 +130,12 @@ def make_eval_step(loss: Loss) -> EvalStep:
 
 
 def evaluate(
-  task: Task, eval_step: EvalStep, state: TrainState, split: str
+  task: Task, eval_step: EvalStep, state: Any, split: str
 ) -> dict[str, float]:
   """Returns the task's scores of a whole split.
 
-  The sums are added up in float64.
+  The sums are added up in float64. Of `state` only `params` and `model_state`
+  are read.
   """
   model_state, parts = task.eval_state(state.model_state), []
   for batch in task.batches(split, seed=0, start=0):

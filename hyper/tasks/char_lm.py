@@ -23,17 +23,16 @@ from hyper.data import (
   fingerprints,
   own_text,
   ptb,
-  run_files,
   vocabulary,
 )
 from hyper.data.vocabulary import Vocabulary
 from hyper.decode import Apply, read_symbols, sample_symbols
 from hyper.losses import cross_entropy
 from hyper.models.char_lm import CharacterModel
+from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 
-VOCABULARY = 'vocabulary.json'
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'ptb': ptb.load,
@@ -140,7 +139,7 @@ class CharLM:
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: TextData = splat(TextData, 'config.data', config.data)
-    saved = run_files.read(workdir, VOCABULARY, Vocabulary.from_text)
+    saved = folder.read(workdir, folder.VOCABULARY, Vocabulary.from_text)
     self.vocabulary = saved or self.data.make_vocabulary(data_dir)
     self._fields = config.model.to_dict()
     self.model = self._make_model()
@@ -149,7 +148,7 @@ class CharLM:
       functools.partial(self.data.encode, data_dir, self.vocabulary)
     )
     if saved is None:
-      run_files.write(workdir, VOCABULARY, self.vocabulary.to_text())
+      folder.save(workdir, folder.VOCABULARY, self.vocabulary.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters, and the carry at the start of all streams."""

@@ -22,12 +22,12 @@ from hyper.data import (
   fingerprints,
   mnist,
   own_images,
-  run_files,
 )
 from hyper.data.own_images import Arrays, ImageKind
 from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
+from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of
 from hyper.runs.task import Outcome
 from hyper.static import StaticHyperNetwork
@@ -48,7 +48,6 @@ KINDS = {
 FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ()) | {
   'images': ('path', 'split')
 }
-KIND = 'images.json'
 SPLITS = ('train', 'validation', 'test')
 NETWORKS = {
   'mnist_convnet': MnistConvnet,
@@ -161,7 +160,9 @@ class Classify:
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: ImageData = splat(ImageData, 'config.data', config.data)
     is_own = self.data.source == 'images'
-    saved = is_own and run_files.read(workdir, KIND, ImageKind.from_text)
+    saved = is_own and folder.read(
+      workdir, folder.IMAGE_KIND, ImageKind.from_text
+    )
     self.kind = saved or self.data.kind(data_dir)
     self.data.check(self.kind)
     self.main: nn.Module = build(
@@ -181,7 +182,7 @@ class Classify:
       functools.partial(self.data.load, data_dir, self.kind)
     )
     if is_own and not saved:
-      run_files.write(workdir, KIND, self.kind.to_text())
+      folder.save(workdir, folder.IMAGE_KIND, self.kind.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters, and the network's batch statistics if it has any."""

@@ -22,18 +22,17 @@ from hyper.data import (
   fingerprints,
   iam,
   pen,
-  run_files,
   strokes,
 )
 from hyper.decode import read_symbols, sample_steps
 from hyper.drawing.handwriting import draw_page
 from hyper.losses import mixture_density, to_mixture
 from hyper.models.handwriting import HandwritingModel, shifted
+from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 
 HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
-NORMALISATION = 'normalisation.json'
 NUMBERS = (  # arguments of the compiled training step
   'data.scale_range',
   'model.output_dropout_rate',
@@ -97,13 +96,13 @@ class Handwriting:
     self._data_dir, self._workdir = data_dir, workdir
     self._lines: dict[str, list[strokes.Line]] = {}
     self._ends: dict[str, np.ndarray] = {}
-    saved = run_files.read(
-      workdir, NORMALISATION, strokes.Normalisation.from_text
+    saved = folder.read(
+      workdir, folder.NORMALISATION, strokes.Normalisation.from_text
     )
     self.normalisation = saved or strokes.normalisation_of(self.lines('train'))
     if saved is None:
       text = self.normalisation.to_text()
-      run_files.write(workdir, NORMALISATION, text)
+      folder.save(workdir, folder.NORMALISATION, text)
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters; every line starts from the zero carry."""

@@ -22,7 +22,6 @@ from hyper.data import (
   pair_batches,
   parallel_text,
   progress,
-  run_files,
   wmt,
   word_pieces,
 )
@@ -32,11 +31,11 @@ from hyper.data.word_pieces import END, PAD, START, WordPieces
 from hyper.decode import beam_search
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
+from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 
 MOST_UNKNOWN = 0.01  # the share of unknown pieces that is passed over
-PIECES = 'word_pieces.json'
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., Pairs]] = {
   'wmt14': wmt.load,
@@ -164,12 +163,12 @@ class Translate:
     self._orders: dict[str, Order] = {}
     self._fields = config.model.to_dict()
     self._make_model(1)  # refuses a wrong field before pieces are learned
-    saved = run_files.read(workdir, PIECES, WordPieces)
+    saved = folder.read(workdir, folder.WORD_PIECES, WordPieces)
     self.pieces: WordPieces = saved or self._learn_pieces()
     self.model = self._make_model(len(self.pieces))
     self.numbers = numbers_of(config, NUMBERS)
     if saved is None:
-      run_files.write(workdir, PIECES, self.pieces.to_text())
+      folder.save(workdir, folder.WORD_PIECES, self.pieces.to_text())
 
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters; the model has no state between batches."""

@@ -1,5 +1,6 @@
 """Checkpoints against damage, kills, donation, and a reader beside a writer."""
 
+import errno
 import functools
 import hashlib
 import logging
@@ -20,6 +21,7 @@ import pytest
 from flax import struct
 from orbax.checkpoint import v1 as ocp
 
+from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints, CorruptCheckpointError
 
 BPC = ('bpc', 'min')
@@ -242,6 +244,7 @@ def test_write_that_fails_is_an_error(tmp_path):
   code = """
 import resource, signal, sys
 import numpy as np
+from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
@@ -378,7 +381,7 @@ def without_bias(state: State) -> State:
     (without_bias, r'params/cell/bias is int32\[3\].*no such leaf'),
     (
       lambda state: state.replace(params={'cell': state.params}),
-      r'params/cell/cell/bias is not there .*int32\[3\] was asked for',
+      r'params/cell/cell/bias is not there .*int32\[3\] is needed here',
     ),
   ],
 )
@@ -386,12 +389,122 @@ def test_mismatch_names_the_leaf_and_is_not_corruption(
   tmp_path, change, message
 ):
   save_all(tmp_path, {1: None, 2: None})
-  for method in (Checkpoints.restore, Checkpoints.resume):
-    with pytest.raises(ValueError, match=message) as error:
-      method(Checkpoints(tmp_path, BPC), change(make_state(0)))
-    assert not isinstance(error.value, CorruptCheckpointError)
-    assert f'{tmp_path}/2' in str(error.value)
+  with pytest.raises(ValueError, match=message) as error:
+    Checkpoints(tmp_path, BPC).resume(change(make_state(0)))
+  assert not isinstance(error.value, CorruptCheckpointError)
+  assert f'{tmp_path}/2' in str(error.value)
   assert Checkpoints(tmp_path, BPC).steps == [1, 2]
+
+
+def test_a_part_is_read_whatever_the_rest_is(tmp_path):
+  save_all(tmp_path, {1: None})
+  state = make_state(1)
+  checkpoints = Checkpoints(tmp_path, BPC)
+  step, found = checkpoints.restore({'params': make_state(0).params})
+  assert step == 1
+  assert_same(found, {'params': state.params})
+  with pytest.raises(ValueError, match=r'params/cell/bias is .*no such leaf'):
+    checkpoints.restore({'params': without_bias(state).params})
+  with pytest.raises(ValueError, match=r'key is uint32\[2\] .*uint32\[4\]'):
+    checkpoints.restore({'key': jnp.zeros(4, jnp.uint32)})
+
+
+def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
+  save_all(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
+  (tmp_path / '99').symlink_to('nowhere')
+  (tmp_path / '98').symlink_to(tmp_path / '1')
+  for name in ('97', '٣', '7.new'):
+    (tmp_path / name).write_text('x')
+  for name in ('007', 'notes'):
+    (tmp_path / name).mkdir()
+  left = ['007', '97', '98', '99', 'notes', '٣']
+  assert Checkpoints(tmp_path, BPC).steps == [1, 2, 3]
+  for which, step in (('latest', 3), ('best', 1)):
+    caplog.clear()
+    found, _ = Checkpoints(tmp_path, BPC).restore(make_state(0), which)
+    assert found == step
+    assert caplog.text.count(', '.join(left)) == 1
+  with Checkpoints(tmp_path, BPC, keep_latest=1) as checkpoints:
+    assert checkpoints.resume(make_state(0))[0] == 3
+    checkpoints.save(4, make_state(4))
+  names = ['1', '4', '7.new', *left]
+  assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+  'place, error',
+  [
+    ('load', OSError(errno.EMFILE, 'Too many open files')),
+    ('load', RuntimeError("Unable to initialize backend 'cuda'")),
+    ('hash', OSError(errno.EMFILE, 'Too many open files')),
+    ('hash', PermissionError(errno.EACCES, 'Permission denied')),
+    ('summary', OSError(errno.EIO, 'Input/output error')),
+  ],
+)
+def test_an_error_of_the_machine_is_no_damage(
+  place, error, tmp_path, monkeypatch
+):
+  save_all(tmp_path, {1: 1.0, 2: 2.0})
+
+  def fail(*_):
+    raise error
+
+  module, name = {
+    'load': (ocp, 'load_checkpointables'),
+    'hash': (checkpoint_files, 'hash_files'),
+    'summary': (pathlib.Path, 'read_bytes'),
+  }[place]
+  with monkeypatch.context() as patch:
+    patch.setattr(module, name, fail)
+    for read in (Checkpoints.resume, Checkpoints.restore):
+      with pytest.raises(OSError, match=str(error.args[-1])) as caught:
+        read(Checkpoints(tmp_path, BPC), make_state(0))
+      assert 'corrupt' not in str(caught.value)
+  assert sorted(os.listdir(tmp_path)) == ['1', '2']
+  assert Checkpoints(tmp_path, BPC).resume(make_state(0))[0] == 2
+
+
+def test_arrays_that_went_elsewhere_are_noticed(tmp_path, monkeypatch):
+  save = ocp.save_checkpointables_async
+
+  def save_elsewhere(path, items):
+    path.mkdir(parents=True)
+    return save(tmp_path / 'elsewhere', items)
+
+  monkeypatch.setattr(ocp, 'save_checkpointables_async', save_elsewhere)
+  checkpoints = Checkpoints(tmp_path / 'run', BPC)
+  checkpoints.save(1, make_state(1))
+  with pytest.raises(OSError, match='1.new has no arrays'):
+    checkpoints.close()
+  assert checkpoints.steps == []
+
+
+def test_a_failed_write_does_not_hide_the_error_before_it(
+  tmp_path, monkeypatch, caplog
+):
+  def fail(*_):
+    raise OSError('disk full')
+
+  monkeypatch.setattr(checkpoint_files, 'publish', fail)
+  with (
+    pytest.raises(FloatingPointError, match='NaN'),
+    Checkpoints(tmp_path, BPC) as checkpoints,
+  ):
+    checkpoints.save(1, make_state(1))
+    raise FloatingPointError('a loss of NaN')
+  assert 'disk full' in caplog.text
+
+
+def test_a_published_checkpoint_is_told_of_when_it_is_complete(tmp_path):
+  told = []
+  with Checkpoints(
+    tmp_path,
+    BPC,
+    published=lambda step: told.append((step, checkpoints.steps)),
+  ) as checkpoints:
+    for step in (1, 2):
+      checkpoints.save(step, make_state(step))
+  assert told == [(1, [1]), (2, [1, 2])]
 
 
 def test_saving_a_step_again_keeps_its_metrics(tmp_path):
@@ -501,6 +614,7 @@ def test_reader_looks_again_when_its_checkpoint_is_deleted(
 SAVE_UNTIL_KILLED = """
 import sys
 import numpy as np
+from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   start = checkpoints.steps[-1] if checkpoints.steps else 0
@@ -538,6 +652,7 @@ def test_orbax_is_quiet_but_this_log_is_not(tmp_path):
 import sys
 import numpy as np
 from absl import logging
+from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints
 logging.set_verbosity(logging.INFO)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:

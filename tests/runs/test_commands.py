@@ -17,9 +17,14 @@ def define_flags():
   flags.DEFINE_integer('count', 1, 'How many.', lower_bound=1)
   flags.DEFINE_string('raise', '', 'An error, by its name.')
   flags.DEFINE_integer('status', None, 'Returned.')
+  flags.DEFINE_multi_string('workdir', [], 'Folders.')
+  flags.DEFINE_bool('compute', False, 'Needs a device.')
 
 def main(*words):
   print('ran', flags.FLAGS.count, *words)
+  if flags.FLAGS.compute:
+    import jax
+    jax.devices()
   name = flags.FLAGS['raise'].value
   if name:
     raise getattr(__builtins__, name)('the cause')
@@ -32,13 +37,14 @@ commands.start(main, define_flags, CHOICES)
 BOTH = {'a': ('count', 'raise', 'status'), 'b': ('count',)}
 
 
-def run(*arguments, choices=()):
+def run(*arguments, choices=(), env=None):
   script = PLAIN.replace('CHOICES', repr(choices))
   return subprocess.run(
     [sys.executable, '-c', script, *arguments],
     capture_output=True,
     text=True,
     timeout=60,
+    env=os.environ | (env or {}),
   )
 
 
@@ -64,6 +70,7 @@ def test_a_command_runs(arguments, choices, printed, status):
     (['c'], BOTH, "got 'c'; say one of: a, b."),
     ([], BOTH, 'say one of: a, b.'),
     (['b', '--status=1'], BOTH, 'b does not read --status; it reads --count.'),
+    (['--workdir=a', '--workdir=gs://b/c'], (), "--workdir is 'gs://b/c', a U"),
     (['--raise=ValueError'], (), 'the cause'),
     (['--raise=FloatingPointError'], (), 'the cause'),
     (['--raise=FileNotFoundError'], (), 'the cause'),
@@ -75,6 +82,15 @@ def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
   assert done.returncode == 1
   assert done.stderr.startswith(f'error: {line}'), done.stderr
   assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'rocm'])
+def test_a_platform_that_is_not_here_is_named(platform):
+  done = run('--compute', env={'JAX_PLATFORMS': platform})
+  assert done.returncode == 1
+  said = f'error: JAX finds no device of the platform {platform!r} here.'
+  assert done.stderr.splitlines()[-1].startswith(said), done.stderr
+  assert 'Traceback' not in done.stderr
 
 
 def test_a_tilde_is_the_home_folder():

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from hyper import configuration
-from hyper.runs import loop, metrics, observers, optimization
+from hyper.runs import folder, loop, metrics, observers, optimization
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.numbers import NONE, numbers_of
 from hyper.runs.steps import KeptSteps, Steps
@@ -25,6 +24,7 @@ CONFIG = {
   'paper': '',
   'seed': 0,
   'data': {'batch_size': 2},
+  'model': {},
   'size': 3,
   'l2_rate': 0.01,
   'optimizer': {
@@ -141,7 +141,7 @@ def test_what_is_due_happens_in_its_order(tmp_path):
   expected.insert(4, (4, 'validation'))
   assert lines(tmp_path) == [*expected, (8, 'validation')]
   assert saved(tmp_path).steps[-2:] == [6, 8]
-  assert configuration.load(str(tmp_path)) == config_of()
+  assert folder.load_config(str(tmp_path)) == config_of()
   assert train(tmp_path) == 0  # has all its steps
   assert len(lines(tmp_path)) == 10
 
@@ -293,7 +293,7 @@ def test_a_new_run_that_fails_before_its_first_save_frees_the_folder(tmp_path):
   exploding = config_of(**{'schedule.learning_rate': 3e38})
   with pytest.raises(FloatingPointError, match='yet to be written'):
     train(tmp_path, exploding)
-  assert not configuration.is_run(str(tmp_path))
+  assert not folder.is_run(str(tmp_path))
   assert train(tmp_path) == 0
 
 

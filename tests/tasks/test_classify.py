@@ -10,8 +10,7 @@ import pytest
 import reference
 from flax.traverse_util import flatten_dict
 
-from hyper import configuration
-from hyper.runs import training
+from hyper.runs import folder, training
 from hyper.tasks.classify import (
   Classify,
   half_squares,
@@ -222,7 +221,7 @@ def test_the_network_follows_images_of_ones_own(name, tmp_path):
     batch,
     jax.random.key(0),
   )
-  (run / configuration.CONFIG_FILE).touch()
+  (run / folder.CONFIG).touch()
   again = Classify(config, 'elsewhere', str(run))  # without the images
   assert again.kind == task.kind
   np.savez(

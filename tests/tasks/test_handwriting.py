@@ -17,7 +17,7 @@ from hyper.data import embedded
 from hyper.decode import sample_steps
 from hyper.drawing import handwriting as pictures
 from hyper.models.handwriting import HandwritingModel, shifted
-from hyper.runs import metrics, training
+from hyper.runs import folder, metrics, training
 from hyper.tasks import handwriting
 from hyper.tasks.handwriting import Handwriting
 
@@ -248,7 +248,7 @@ def test_an_experiment_from_training_to_its_score(run, data_dir):
   assert all(np.isfinite(x['nats']) for x in lines)
   losses = [x['loss'] for x in lines if x['split'] == 'train'][:4]
   np.testing.assert_allclose(losses, LOSSES[config.model.cell.name], rtol=2e-5)
-  scores = evaluate.evaluate(config, workdir, data_dir, None, 'best')
+  scores = evaluate.evaluate(workdir, 'best', data_dir)
   assert scores['split'] == 'validation'
   best = min(x['nats'] for x in lines if x['split'] == 'validation')
   np.testing.assert_allclose(scores['nats'], best, rtol=1e-6)
@@ -257,7 +257,7 @@ def test_an_experiment_from_training_to_its_score(run, data_dir):
     path = os.path.join(workdir, f'samples_validation.{ending}')
     assert os.path.getsize(path) > 1000
   with pytest.raises(ValueError, match='no test part.*--split=validation'):
-    evaluate.evaluate(config, workdir, data_dir, 'test', 'best')
+    evaluate.evaluate(workdir, 'best', data_dir, 'test')
 
 
 @pytest.mark.parametrize('run', ['iam_lstm'], indirect=True)
@@ -327,9 +327,7 @@ def test_the_densities_drawn_are_those_of_the_bias(run, tmp_path, monkeypatch):
 
 def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
   _, workdir = run
-  task, *_ = trained.load(
-    configuration.load(workdir), workdir, data_dir, 'latest'
-  )
+  task = trained.load(workdir, 'latest', data_dir).task
   line = task.find('validation-0003')
   np.testing.assert_array_equal(
     generate.read_prime(task, 'validation-0003'), line.offsets
@@ -347,10 +345,9 @@ def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
     generate.read_prime(task, str(tmp_path / 'nothing.csv'))
 
 
-def test_a_run_of_another_task_draws_no_strokes(tmp_path, monkeypatch):
-  configuration.save(get('mnist_cnn', 'embedded'), str(tmp_path))
-  monkeypatch.setattr(trained, 'load', lambda *args: (object(), 4, None))
-  with pytest.raises(ValueError, match="'classify'; strokes needs handwriting"):
+def test_a_run_of_another_task_draws_no_strokes(tmp_path):
+  folder.save_config(str(tmp_path), get('mnist_cnn', 'embedded'))
+  with pytest.raises(ValueError, match="'classify'; a run of 'handwriting' is"):
     generate.strokes(str(tmp_path), 1, 1, 0.0, 0)
 
 

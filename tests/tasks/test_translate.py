@@ -16,7 +16,7 @@ import sacrebleu
 
 import evaluate
 import train
-from hyper import configuration, generate, trained
+from hyper import generate, trained
 from hyper.data import (
   embedded,
   number_names,
@@ -26,7 +26,7 @@ from hyper.data import (
 )
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import translations
-from hyper.runs import metrics, training
+from hyper.runs import folder, metrics, training
 from hyper.tasks import translate as translate_task
 from hyper.tasks.translate import Translate
 
@@ -76,9 +76,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def loaded(run):
-  config = configuration.load(run)
-  task, _, state = trained.load(config, run, '', 'latest')
-  return task, state
+  found = trained.load(run, 'latest', '')
+  return found.task, found
 
 
 @pytest.fixture(scope='module')
@@ -97,8 +96,7 @@ def test_an_experiment_from_training_to_its_score(run):
     x['step']: x['log_perplexity'] for x in lines if x['split'] == 'validation'
   }
   assert list(validation) == [2, 4]
-  config = configuration.load(run)
-  scores = evaluate.evaluate(config, run, '', 'validation', 'best')
+  scores = evaluate.evaluate(run, 'best', '', 'validation')
   assert scores['checkpoint'] == min(validation, key=validation.__getitem__)
   np.testing.assert_allclose(
     scores['log_perplexity'], min(validation.values()), rtol=1e-5
@@ -178,7 +176,7 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   for split, unknown in (('train', 0), ('validation', 3), ('test', 3)):
     batch = next(task.batches(split, 0, 0))
     assert (batch['source'] == UNKNOWN).sum() == unknown
-  text = (tmp_path / 'run' / translate_task.PIECES).read_text()
+  text = (tmp_path / 'run' / folder.WORD_PIECES).read_text()
   kept = word_pieces.WordPieces(text)
   assert kept.pieces == task.pieces.pieces
   assert 'sentence pairs' in task.describe()[0]
@@ -245,11 +243,10 @@ def test_translations_do_not_depend_on_their_neighbours(loaded, params):
 
 
 def test_a_wide_beam_finds_the_best_of_all_translations(run, params):
-  config = configuration.load(run)
   limit = 3
   decoding = {'batch_size': 1, 'beam_size': 1200, 'length_more': limit}
-  config.decoding.update(decoding)
-  task, _, _ = trained.load(config, run, '', 'latest')
+  changes = [f'decoding.{name}={value}' for name, value in decoding.items()]
+  task = trained.load(run, 'latest', '', changes=changes).task
   v = len(task.pieces)
   assert (v - 1) * v <= 1200  # all that may go on, and more
   others = [k for k in range(v) if k != END]
@@ -380,10 +377,10 @@ def test_impossible_configs_leave_nothing_behind(
 def test_a_run_without_its_pieces_is_not_given_others(run, tmp_path):
   copy = str(tmp_path / 'copy')
   shutil.copytree(run, copy)
-  os.remove(os.path.join(copy, translate_task.PIECES))
+  os.remove(os.path.join(copy, folder.WORD_PIECES))
   with pytest.raises(FileNotFoundError, match='no word_pieces.json'):
     generate.translate(copy, ['one'], 'latest')
-  assert not os.path.exists(os.path.join(copy, translate_task.PIECES))
+  assert not os.path.exists(os.path.join(copy, folder.WORD_PIECES))
 
 
 def test_what_a_failed_start_left_is_not_used(tmp_path):
@@ -392,12 +389,12 @@ def test_what_a_failed_start_left_is_not_used(tmp_path):
   smaller = shrunk('nmt_lstm', **{'data.vocabulary_size': 31})
   task = Translate(smaller, '', workdir)
   assert len(task.pieces) == 31
-  configuration.save(smaller, workdir)
+  folder.save_config(workdir, smaller)
   assert len(Translate(smaller, '', workdir).pieces) == 31
 
 
 def test_other_tasks_do_not_translate(tmp_path):
   config = importlib.import_module('configs.mnist_cnn').get_config('embedded')
-  configuration.save(config, str(tmp_path))
-  with pytest.raises(ValueError, match='does not translate'):
+  folder.save_config(str(tmp_path), config)
+  with pytest.raises(ValueError, match="a run of 'translate' is needed"):
     trained.load_translator(str(tmp_path), 'best')

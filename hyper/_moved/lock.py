@@ -1,0 +1,3 @@
+"""Names the new place of a module that moved."""
+
+raise ImportError('hyper.lock is now hyper.runs.folder.')

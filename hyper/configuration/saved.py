@@ -1,0 +1,229 @@
+"""Whole configs: checked, changed field by field, turned into JSON and back."""
+
+import ast
+import difflib
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from hyper.configuration.arguments import LEAVES, check_type, is_of
+
+FIELDS: dict[str, type] = {  # of every config, beside those of its task
+  'task': str,
+  'seed': int,
+  'data': dict,
+  'model': dict,
+  'optimizer': dict,
+  'schedule': dict,
+  'train_steps': int,
+  'eval_every_steps': int,
+  'save_every_steps': int,
+  'log_every_steps': int,
+}
+
+# May change in a run that is resumed: what its next step does stays the same.
+CHANGEABLE = (
+  *('train_steps', 'eval_every_steps', 'save_every_steps'),
+  'log_every_steps',
+  'paper',  # a sentence in folders of older versions
+)
+
+
+def check(config: ConfigDict) -> None:
+  """Checks that a config has what every config has, and can be saved exactly.
+
+  Raises:
+    ValueError: a section or a number is missing or of another type, or a value
+      is one that JSON would change.
+  """
+  fields = config.to_dict()
+  for name, kind in FIELDS.items():
+    if name not in fields:
+      noun = 'section' if kind is dict else 'field'
+      raise ValueError(f'the config has no {noun} {name!r}.')
+    if kind is dict and not isinstance(fields[name], dict):
+      raise ValueError(
+        f'config.{name} is {fields[name]!r}; it must be a section.'
+      )
+    check_type(f'config.{name}', fields[name], kind)
+  _check_leaves(fields, 'config')
+
+
+FORMAT = 2  # of what `to_json` writes; a file without a number is of format 1
+
+
+def to_json(config: ConfigDict) -> str:
+  """Returns the JSON of a config, with the number of its format.
+
+  Raises:
+    ValueError: the config has a value that would not read back as it is.
+  """
+  fields = config.to_dict()
+  _check_leaves(fields, 'config')
+  content = {'format': FORMAT} | fields
+  return json.dumps(content, indent=2, allow_nan=False) + '\n'
+
+
+def _check_leaves(value: Any, path: str) -> None:
+  if isinstance(value, dict):
+    for key, entry in value.items():
+      _check_leaves(entry, f'{path}.{key}')
+  elif isinstance(value, tuple):
+    for k, entry in enumerate(value):
+      _check_leaves(entry, f'{path}[{k}]')
+  elif type(value) not in LEAVES:
+    raise ValueError(
+      f'{path} is a {type(value).__name__}; a config holds only bool, int, '
+      'float, str, tuples and sections of these.'
+    )
+  elif isinstance(value, float) and not math.isfinite(value):
+    raise ValueError(f'{path} is {value}; a config holds only finite numbers.')
+
+
+def from_json(text: str) -> ConfigDict:
+  """Returns the config that `to_json` wrote, locked; older ones are upgraded.
+
+  Raises:
+    ValueError: `text` is no JSON object, or of a newer format.
+  """
+  fields = json.loads(text)
+  if not isinstance(fields, dict):
+    raise ValueError(f'a config is a JSON object, not {text[:40]!r}.')
+  number = fields.pop('format', 1)
+  if not is_of(number, int) or not 1 <= number <= FORMAT:
+    raise ValueError(
+      f'it is of format {number!r}, and this version of hyper reads formats 1 '
+      f'to {FORMAT}. Use the version that wrote it, or a later one.'
+    )
+  return ConfigDict(_with_tuples(upgrade(fields))).lock()
+
+
+def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+  """Returns the fields of a saved config under the names of today.
+
+  Fields that did not exist when the config was saved get the value that trains
+  as it did then.
+  """
+  data = fields.get('data')
+  if not isinstance(data, dict):
+    return fields
+  if isinstance(text := data.get('text'), dict):  # of a translation
+    rest = {name: x for name, x in data.items() if name != 'text'}
+    files = {name: x for name, x in text.items() if name != 'name'}
+    data = rest | {'source': text.get('name')} | files
+  name, colon, prefix = str(data.get('source')).partition(':')
+  if name == 'enwik8' and colon:  # enwik8:4154064
+    data = data | {'source': name, 'prefix_bytes': int(prefix)}
+  added = _ADDED.get(fields.get('task', ''), {})
+  if fields.get('hypernetwork', {}).get('name') == 'static':
+    added = added | {'hypernetwork': {'initialisation': 'notebook'}}
+  return _merge(added, fields | {'data': data})
+
+
+def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+  """Returns `fields` with the entries of `added` that they lack."""
+  merged = dict(fields)
+  for name, value in added.items():
+    if not isinstance(value, dict):
+      merged.setdefault(name, value)
+    elif isinstance(fields.get(name), dict):
+      merged[name] = _merge(value, fields[name])
+  return merged
+
+
+_ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
+  'char_lm': {
+    'data': {
+      **{'prefix_bytes': 0, 'files': (), 'split': (0.9, 0.05, 0.05)},
+      'symbols': 'bytes',
+    },
+  },
+  'classify': {
+    'data': {
+      **{'mean': (0.0,), 'deviation': (1.0,), 'flip': False},
+      **{'path': '', 'split': (0.9, 0.05, 0.05)},
+    },
+    'l2_rate': 0.0,
+  },
+  'translate': {
+    'data': {
+      **{'train': (), 'validation': (), 'test': ()},
+      'character_coverage': 0.9995,
+    },
+    'model': {'bottom_context': False},
+  },
+}
+
+
+def _with_tuples(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _with_tuples(entry) for key, entry in value.items()}
+  if isinstance(value, list):
+    return tuple(_with_tuples(entry) for entry in value)
+  return value
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """Returns a line for each field that differs: `path: old -> new`."""
+  before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
+  return [
+    f'{path}: {before.get(path, "absent")!r} -> {after.get(path, "absent")!r}'
+    for path in sorted(before.keys() | after.keys())
+    if before.get(path, _ABSENT) != after.get(path, _ABSENT)
+  ]
+
+
+_ABSENT = object()
+
+
+def _flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  flat: dict[str, Any] = {}
+  for key, value in tree.items():
+    if isinstance(value, dict) and value:
+      flat |= _flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def change(config: ConfigDict, assignments: Iterable[str]) -> ConfigDict:
+  """Returns the config with fields replaced.
+
+  Args:
+    config: which stays as it is.
+    assignments: each FIELD=VALUE with the whole path of the field, such as
+      'data.eval_streams=1'; a value is written as in Python, text also without
+      quotes.
+
+  Raises:
+    ValueError: no such field, or a value of another type.
+  """
+  changed = config.copy_and_resolve_references()
+  for assignment in assignments:
+    fields = _flatten(changed.to_dict())
+    path, _, text = assignment.partition('=')
+    if path not in fields:
+      near = difflib.get_close_matches(path, fields, 1)
+      hint = f' Did you mean {near[0]!r}?' if near else ''
+      raise ValueError(
+        f'--set={assignment}: there is no field {path!r}.{hint} The fields '
+        f'are: {", ".join(fields)}.'
+      )
+    value = _parse(text, type(fields[path]))
+    check_type(f'--set={assignment}: the value', value, type(fields[path]))
+    changed.update_from_flattened_dict({path: value})
+  return changed.lock()
+
+
+def _parse(text: str, kind: type) -> Any:
+  """Returns the value of a type that `text` stands for; else what it is."""
+  try:
+    value = _with_tuples(ast.literal_eval(text))
+  except (ValueError, SyntaxError, TypeError, MemoryError):
+    value = text
+  if kind is str and not isinstance(value, str):
+    return text
+  return float(value) if kind is float and is_of(value, int) else value

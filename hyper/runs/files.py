@@ -1,0 +1,83 @@
+"""Writes files whole or not at all, and refuses paths that cannot work."""
+
+import contextlib
+import os
+
+UNUSABLE = '\\[]'  # orbax takes a backslash for a slash, brackets for a pattern
+
+
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
+  """Writes a file, whole or not at all.
+
+  After it returns, the file survives a loss of power, on a disk that keeps its
+  promises.
+
+  Args:
+    path: of the file; its folder is made if it is missing.
+    content: bytes, or text to write as UTF-8.
+
+  Raises:
+    OSError: the file cannot be written. The error names `path`, and a file
+      that was there before is unchanged.
+  """
+  path = os.fspath(path)
+  partial = f'{path}.partial'
+  try:
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    with open(partial, 'wb') as file:
+      file.write(content.encode() if isinstance(content, str) else content)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      os.remove(partial)
+    raise OSError(error.errno, error.strerror, path) from error
+  sync(os.path.dirname(path) or '.')
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+  """Flushes a file, or the names in a folder, to the disk.
+
+  File systems that cannot flush a folder are left as they are.
+  """
+  with contextlib.suppress(OSError):
+    number = os.open(path, os.O_RDONLY)
+    try:
+      os.fsync(number)
+    finally:
+      os.close(number)
+
+
+def check_path(flag: str, path: str) -> None:
+  """Checks that a path given by the user is one of the local file system.
+
+  Args:
+    flag: the name of the path in the message, such as '--workdir'.
+    path: what was given.
+
+  Raises:
+    ValueError: `path` is a URL.
+  """
+  if '://' in path:
+    raise ValueError(
+      f'{flag} is {path!r}, a URL; only files on a disk are read and written. '
+      'Mount the storage as a disk and give its path (see docs/devices.md).'
+    )
+
+
+def check_workdir(workdir: str) -> None:
+  """Checks that orbax can write and find checkpoints in `workdir`.
+
+  Raises:
+    ValueError: `workdir` is a URL, or its absolute path has a character that
+      orbax takes for another one.
+  """
+  check_path('--workdir', workdir)
+  path = os.path.abspath(workdir)
+  odd = [x for x in path if x in UNUSABLE or '\ud800' <= x <= '\udfff']
+  if odd:
+    raise ValueError(
+      f'--workdir is {path!r}; checkpoints cannot be kept in a folder with '
+      f'{odd[0]!r} in its path. Give another one.'
+    )

@@ -1,0 +1,112 @@
+"""What a run folder says of its past, and what the run is checked against.
+
+starts.jsonl has a line of JSON for each start: step, command, commit, versions,
+hardware, data. It is history, and nothing depends on it.
+
+record.json holds the fingerprint of each split of the data, the SHA-256 of each
+file that the run keeps of them, and the step of the first checkpoint. Folders
+of format 1 have none; of such a run the training data's fingerprint stands in
+starts.jsonl.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+
+from hyper.runs import files
+
+RECORD, STARTS = 'record.json', 'starts.jsonl'
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """What a run is checked against.
+
+  Attributes:
+    data: the fingerprint of each split, as far as it is known.
+    files: the SHA-256 of each file that the run keeps, by name.
+    first_checkpoint: the step of the first checkpoint ever published, or None
+      before that.
+  """
+
+  data: Mapping[str, str]
+  files: Mapping[str, str]
+  first_checkpoint: int | None
+
+
+def read_record(workdir: str) -> Record | None:
+  """Returns the record of a run; None if it has none, as in format 1.
+
+  Raises:
+    ValueError: record.json is damaged.
+  """
+  path = os.path.join(workdir, RECORD)
+  try:
+    with open(path, 'rb') as file:
+      return Record(**json.loads(file.read()))
+  except FileNotFoundError:
+    return None
+  except (ValueError, TypeError) as error:
+    raise ValueError(
+      f'{path} is damaged ({error}). Put back a copy of it; or remove it, and '
+      'the files of the run are taken as they are now.'
+    ) from error
+
+
+def write_record(workdir: str, record: Record) -> None:
+  """Writes record.json, whole or not at all."""
+  text = json.dumps(dataclasses.asdict(record), indent=2) + '\n'
+  files.write(os.path.join(workdir, RECORD), text)
+
+
+def sha256(content: bytes) -> str:
+  """Returns the SHA-256 of some bytes in hexadecimal digits."""
+  return hashlib.sha256(content).hexdigest()
+
+
+def known_data(workdir: str) -> Mapping[str, str]:
+  """Returns the fingerprints of the data that a run was begun with.
+
+  Splits that were not fingerprinted then are missing.
+  """
+  record = read_record(workdir)
+  if record is not None:
+    return record.data
+  fingerprints = [line.get('data') for line in read_starts(workdir)]
+  first = next((x for x in fingerprints if isinstance(x, str)), None)
+  return {'train': first} if first else {}
+
+
+def add_start(workdir: str, start: Mapping[str, Any]) -> None:
+  """Appends a line of JSON to starts.jsonl, and names damaged ones in it."""
+  read_starts(workdir)
+  path = os.path.join(workdir, STARTS)
+  with open(path, 'a+b') as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 1, 0))
+    is_torn = file.read(1) not in (b'', b'\n')
+    file.write(b'\n' * is_torn + json.dumps(start).encode() + b'\n')
+
+
+def read_starts(workdir: str) -> list[dict[str, Any]]:
+  """Returns the starts of a run; damaged lines are named and skipped."""
+  path = os.path.join(workdir, STARTS)
+  starts, content = [], b''
+  with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
+    content = file.read()
+  for number, line in enumerate(content.splitlines(), 1):
+    try:
+      start = json.loads(line)
+    except ValueError:
+      start = None
+    if isinstance(start, dict):
+      starts.append(start)
+    else:
+      logging.warning('%s, line %d is damaged and skipped.', path, number)
+  return starts

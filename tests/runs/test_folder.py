@@ -1,0 +1,334 @@
+"""Run folders: whose they are, what they refuse, and files written whole."""
+
+import contextlib
+import errno
+import fcntl
+import importlib
+import json
+import logging
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from hyper import configuration
+from hyper.runs import files, folder
+from hyper.runs.checkpoint import Checkpoints
+
+DATA = {'train': 'a', 'validation': 'b'}
+HOLDER = """
+import sys
+from hyper.runs import folder
+with folder.hold(sys.argv[1]):
+  print('held', flush=True)
+  sys.stdin.read()
+"""
+
+
+def get(**fields):
+  config = importlib.import_module('configs.mnist_cnn').get_config().unlock()
+  config.update_from_flattened_dict(fields)
+  return config.lock()
+
+
+def checkpoints_of(workdir):
+  return Checkpoints(
+    os.path.join(workdir, folder.CHECKPOINTS),
+    ('error', 'min'),
+    published=lambda step: folder.note_checkpoint(workdir, step),
+  )
+
+
+def start(workdir, data=DATA, config=None, save=(), fail=False):
+  """Begins or resumes a run, saves at some steps, and may fail then."""
+  workdir, config = str(workdir), config or get()
+  folder.check_run(workdir, config)
+  with (
+    checkpoints_of(workdir) as checkpoints,
+    folder.claim(workdir, config, 'data', data, checkpoints),
+  ):
+    for step in save:
+      checkpoints.save(step, {'x': np.full(2, step)})
+    if fail:
+      raise FloatingPointError('a loss of NaN')
+
+
+def starts(workdir):
+  text = (pathlib.Path(workdir) / folder.STARTS).read_text()
+  return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+  path = tmp_path / 'new' / 'file'
+  folder.write(path, 'é')
+  assert path.read_bytes() == 'é'.encode()
+  folder.write(path, b'\xff')
+  assert [p.name for p in path.parent.iterdir()] == ['file']
+
+  def full(number):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(os, 'fsync', full)
+  with pytest.raises(OSError, match=f'No space left .*{path}') as error:
+    folder.write(path, 'other')
+  assert error.value.errno == errno.ENOSPC
+  assert [p.name for p in path.parent.iterdir()] == ['file']
+  assert path.read_bytes() == b'\xff'
+
+
+@pytest.mark.parametrize(
+  'path', ['gs://bucket/run1', 's3://a', 'http://a/b', 'file:///tmp/a']
+)
+def test_urls_are_refused(path):
+  with pytest.raises(ValueError, match='--output is .*a URL.*docs/devices.md'):
+    files.check_path('--output', path)
+  with pytest.raises(ValueError, match='--workdir is'):
+    folder.check_run(path, get())
+
+
+@pytest.mark.parametrize('name', ['back\\slash', 'a[1]', 'a\udcff'])
+def test_paths_that_orbax_reads_otherwise_are_refused(name, tmp_path):
+  with pytest.raises(ValueError, match='--workdir is .* Give another one'):
+    folder.check_run(str(tmp_path / name), get())
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', ['a b', 'é', 'a?b*c', 'a%20#', '{x}'])
+def test_other_odd_paths_keep_checkpoints(name, tmp_path):
+  start(tmp_path / name, save=[1])
+  with checkpoints_of(str(tmp_path / name)) as checkpoints:
+    assert checkpoints.restore({'x': np.zeros(2, int)})[0] == 1
+
+
+def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path):
+  workdir = str(tmp_path / 'run')
+  with subprocess.Popen(
+    [sys.executable, '-c', HOLDER, workdir],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    cwd=folder.ROOT,
+  ) as other:
+    assert other.stdout.readline() == b'held\n'
+    with pytest.raises(ValueError, match=f'another train.py .* {workdir}'):
+      folder.hold(workdir).__enter__()
+    other.kill()
+    other.wait()
+  with folder.hold(workdir):
+    pass
+
+
+def test_only_what_was_made_for_the_lock_is_removed(tmp_path):
+  with folder.hold(str(tmp_path / 'new')):
+    pass
+  assert not (tmp_path / 'new').exists()
+  (tmp_path / 'old').mkdir()
+  with folder.hold(str(tmp_path / 'old')):
+    pass
+  assert (tmp_path / 'old').is_dir()
+  with folder.hold(str(tmp_path / 'run')):
+    (tmp_path / 'run' / 'config.json').touch()
+  assert (tmp_path / 'run' / 'config.json').exists()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+  def missing(file, operation):
+    raise OSError(errno.ENOSYS, 'Function not implemented')
+
+  monkeypatch.setattr(fcntl, 'flock', missing)
+  with pytest.raises(OSError) as error:
+    folder.hold(str(tmp_path)).__enter__()
+  for part in ('.lock', 'not implemented', str(tmp_path), 'Give a --workdir'):
+    assert part in str(error.value)
+
+
+def test_a_config_is_saved_and_loaded(tmp_path):
+  workdir = str(tmp_path / 'a' / 'run')
+  folder.save_config(workdir, get(seed=1))
+  folder.save_config(workdir, get(seed=2))
+  (path,) = (tmp_path / 'a' / 'run').iterdir()
+  assert path.name == folder.CONFIG
+  config = folder.load_config(workdir)
+  assert config == get(seed=2) and config.is_locked
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path} is no run folder'):
+    folder.load_config(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    *('', '{"seed": 0', 'seed = 0', '[]', '\xff', '{"task": "char_lm"}'),
+    *('{"task": [], "data": {}}', '{"format": 99}', '{"data": 3}'),
+  ],
+)
+def test_a_config_file_that_cannot_be_used_is_named(text, tmp_path):
+  path = tmp_path / folder.CONFIG
+  path.write_text(text, encoding='latin-1')
+  with pytest.raises(ValueError, match=re.escape(str(path))):
+    folder.load_config(str(tmp_path))
+
+
+def test_a_new_folder_and_the_same_config_pass_the_check(tmp_path):
+  folder.check_run(str(tmp_path / 'new'), get())
+  assert not (tmp_path / 'new').exists()
+  folder.save_config(str(tmp_path), get())
+  folder.check_run(str(tmp_path), get(train_steps=7, log_every_steps=3))
+
+
+def test_another_config_is_refused_with_the_change(tmp_path):
+  folder.save_config(str(tmp_path), get())
+  changed = get(**{'data.batch_size': 8})
+  with pytest.raises(ValueError, match=r'data.batch_size: \d+ -> 8\n') as error:
+    folder.check_run(str(tmp_path), changed)
+  assert str(tmp_path) in str(error.value)
+  assert 'seed' not in str(error.value)
+
+
+def test_each_start_is_a_line(tmp_path, monkeypatch):
+  monkeypatch.setattr(sys, 'argv', ['train.py', '--config=a b', '--count=1'])
+  start(tmp_path, save=[3])
+  start(tmp_path)
+  first, second = starts(tmp_path)
+  assert (first['step'], second['step']) == (0, 3)
+  assert first['command'] == "python train.py '--config=a b' --count=1"
+  assert first['versions']['jax'] == jax.__version__
+  assert first['data_dir'] == os.path.abspath('data')
+  assert first['data'] == DATA
+
+
+@pytest.mark.parametrize('tail', [b'{"step": 1, "da', b'\xff\xfe\n', b'[]\n'])
+def test_a_damaged_line_of_the_starts_is_named_and_skipped(
+  tail, tmp_path, caplog
+):
+  start(tmp_path, save=[1])
+  (tmp_path / folder.RECORD).unlink()  # as in a folder of format 1
+  path = tmp_path / folder.STARTS
+  path.write_bytes(b'{"data": "a"}\n' + tail)
+  with caplog.at_level(logging.WARNING):
+    start(tmp_path)
+    start(tmp_path)
+  assert f'{path}, line 2 is damaged' in caplog.text
+  assert json.loads(path.read_bytes().splitlines()[-1])['step'] == 1
+
+
+@pytest.mark.parametrize(
+  'split, name', [('train', 'training'), (2 * ('validation',))]
+)
+def test_a_run_goes_on_with_the_data_it_was_begun_with(split, name, tmp_path):
+  start(tmp_path, save=[1])
+  start(tmp_path)
+  before = (tmp_path / folder.RECORD).read_text()
+  message = rf'other {name} data \({DATA[split]}\) .*now \(z\)'
+  with pytest.raises(ValueError, match=message):
+    start(tmp_path, DATA | {split: 'z'}, get(train_steps=9))
+  assert (tmp_path / folder.RECORD).read_text() == before
+  assert folder.load_config(str(tmp_path)) == get()
+  start(tmp_path, DATA | {'test': 'c'})  # looked at for the first time
+  with pytest.raises(ValueError, match=r'other test data \(c\)'):
+    start(tmp_path, DATA | {'test': 'd'})
+
+
+def test_a_run_without_a_record_is_accepted_and_gets_one(tmp_path, caplog):
+  start(tmp_path, save=[1])
+  folder.save(str(tmp_path), folder.VOCABULARY, '[1, 2]')
+  (tmp_path / folder.RECORD).unlink()
+  (tmp_path / folder.STARTS).write_text('{"step": 0, "data": "a"}\n')
+  with pytest.raises(ValueError, match=r'other training data \(a\)'):
+    start(tmp_path, DATA | {'train': 'z'})
+  with caplog.at_level(logging.INFO):
+    start(tmp_path)
+  assert 'begun by an earlier version' in caplog.text
+  record = json.loads((tmp_path / folder.RECORD).read_text())
+  assert record['data'] == DATA
+  assert list(record['files']) == [folder.VOCABULARY]
+  assert record['first_checkpoint'] == 1
+
+
+def test_a_damaged_record_is_named(tmp_path):
+  start(tmp_path, save=[1])
+  (tmp_path / folder.RECORD).write_text('{"data": {}')
+  with pytest.raises(ValueError, match=f'{folder.RECORD} is damaged'):
+    start(tmp_path)
+
+
+def test_a_new_run_that_fails_before_its_first_checkpoint_is_undone(tmp_path):
+  with pytest.raises(FloatingPointError):
+    start(tmp_path, fail=True)
+  assert os.listdir(tmp_path) == []
+  start(tmp_path, config=get(seed=3))
+  with pytest.raises(FloatingPointError):
+    start(tmp_path, config=get(seed=3), fail=True)  # resumed, so it stays
+  assert folder.is_run(str(tmp_path))
+  with pytest.raises(FloatingPointError):
+    start(tmp_path / 'new', save=[1], fail=True)
+  assert folder.is_run(str(tmp_path / 'new'))
+
+
+def test_checkpoints_of_an_unknown_config_are_refused(tmp_path):
+  start(tmp_path, save=[1])
+  (tmp_path / folder.CONFIG).unlink()
+  with pytest.raises(ValueError, match='has checkpoints, but no config.json'):
+    start(tmp_path)
+
+
+def test_checkpoints_that_are_gone_are_asked_for(tmp_path):
+  start(tmp_path)  # as if killed before its first checkpoint
+  start(tmp_path, save=[5, 6])
+  start(tmp_path)
+  os.rename(tmp_path / folder.CHECKPOINTS, tmp_path / 'away')
+  with pytest.raises(ValueError, match='had checkpoints, the first of step 5'):
+    start(tmp_path)
+  os.rename(tmp_path / 'away', tmp_path / folder.CHECKPOINTS)
+  start(tmp_path)
+
+
+def test_numbers_of_an_earlier_run_are_renamed(tmp_path, caplog):
+  for count in ('', '-2'):
+    (tmp_path / folder.METRICS).write_text(f'{{"step": 1{count[1:]}}}\n')
+    with caplog.at_level(logging.WARNING), contextlib.suppress(ValueError):
+      start(tmp_path)
+    assert f'renamed to {tmp_path}/{folder.METRICS}.old{count}' in caplog.text
+    (tmp_path / folder.CONFIG).unlink()
+  assert (tmp_path / f'{folder.METRICS}.old').read_text() == '{"step": 1}\n'
+
+
+def test_what_a_run_keeps_is_verified(tmp_path):
+  workdir = str(tmp_path)
+  folder.save(workdir, folder.NORMALISATION, '[1.0]')
+  assert folder.read(workdir, folder.NORMALISATION, json.loads) is None
+  start(tmp_path)
+  assert folder.read(workdir, folder.NORMALISATION, json.loads) == [1.0]
+  path = tmp_path / folder.NORMALISATION
+  path.write_text('[1.2]')
+  with pytest.raises(ValueError, match=f'{path} is not the file that the run'):
+    folder.read(workdir, folder.NORMALISATION, json.loads)
+  start(tmp_path)  # does not take the new one over
+  with pytest.raises(ValueError, match=str(path)):
+    folder.read(workdir, folder.NORMALISATION, json.loads)
+  path.unlink()
+  with pytest.raises(FileNotFoundError, match=f'no {folder.NORMALISATION}'):
+    folder.read(workdir, folder.NORMALISATION, json.loads)
+
+
+def test_what_an_old_run_keeps_is_taken_as_it_is(tmp_path, caplog):
+  folder.save_config(str(tmp_path), get())
+  folder.save(str(tmp_path), folder.VOCABULARY, '[1]')
+  with caplog.at_level(logging.INFO):
+    assert folder.read(str(tmp_path), folder.VOCABULARY, json.loads) == [1]
+  assert 'no checksum on record' in caplog.text
+  (tmp_path / folder.VOCABULARY).write_text('[1')
+  with pytest.raises(ValueError, match=f'{folder.VOCABULARY} is damaged'):
+    folder.read(str(tmp_path), folder.VOCABULARY, json.loads)
+
+
+def test_the_config_of_a_run_has_the_format_of_today(tmp_path):
+  start(tmp_path)
+  fields = json.loads((tmp_path / folder.CONFIG).read_text())
+  assert fields['format'] == configuration.FORMAT
