@@ -10,7 +10,7 @@ validation part; the draw is the same for every run.
 import io
 import os
 import pickletools
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def _download(absent: list[str], folders: list[str]) -> str:
 
 
 def _unpack(
-  file: BinaryIO, path: str, names: list[str]
+  file: raw_files.File, path: str, names: list[str]
 ) -> dict[str, np.ndarray]:
   """Returns the verified records of some batches from a tar archive."""
   spellings = {

@@ -11,7 +11,7 @@ import itertools
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hyper.data import fingerprints, prepared, raw_files
@@ -60,9 +60,9 @@ class Pairs:
 def load(
   data_dir: str,
   split: str,
-  train: tuple[str, str],
-  validation: tuple[str, str],
-  test: tuple[str, str],
+  train: Sequence[str],
+  validation: Sequence[str],
+  test: Sequence[str],
 ) -> Pairs:
   """The pairs of two plain text files, in UTF-8, with a sentence a line.
 

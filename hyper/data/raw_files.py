@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import io
 import os
 import queue
 import tarfile
@@ -13,10 +12,26 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 LONGEST_LINE = 2**20  # bytes
-File = IO[bytes] | io.BufferedIOBase
+
+
+@runtime_checkable
+class File(Protocol):
+  """Bytes to read, packed by gzip or not."""
+
+  def read(self, size: int = ..., /) -> bytes:
+    """Returns at most `size` bytes."""
+
+  def readline(self, size: int = ..., /) -> bytes:
+    """Returns at most `size` bytes, up to the end of a line."""
+
+  def seek(self, place: int, whence: int = ..., /) -> int:
+    """Goes to a place, and returns it."""
+
+  def tell(self) -> int:
+    """Returns the place."""
 
 
 def find(folders: Iterable[str], names: Iterable[str]) -> str | None:
@@ -77,8 +92,8 @@ def lines(file: File, name: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def unpacking(
-  path: str, most: int, file: IO[bytes] | None = None
-) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+  path: str, most: int, file: File | None = None
+) -> Iterator[Iterator[tuple[str, File]]]:
   """Gives the paths and files in a tar archive, one after the other.
 
   Args:
@@ -102,7 +117,7 @@ def unpacking(
     raise ValueError(f'{path} is a damaged archive: {error}') from error
 
 
-def _unzipped(file: IO[bytes]) -> File:
+def _unzipped(file: File) -> File:
   is_gzip = file.read(2) == b'\x1f\x8b'
   file.seek(0)
   return gzip.GzipFile(fileobj=file) if is_gzip else file

@@ -11,7 +11,6 @@ import html
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 from hyper.data import prepared, raw_files
 from hyper.data.parallel_text import FIELDS, Pairs, read_pairs
@@ -123,7 +122,7 @@ def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
   raise ValueError(f'{path} holds no {name}')
 
 
-def _lines(file: IO[bytes], name: str) -> Iterable[bytes]:
+def _lines(file: raw_files.File, name: str) -> Iterable[bytes]:
   if name.endswith('.gz'):
     return raw_files.lines(gzip.GzipFile(fileobj=file), name)
   lines = raw_files.lines(file, name)

@@ -64,7 +64,7 @@ class WordPieces:
     encoded = self._tokenizer.encode_batch_fast(list(sentences))
     return [np.array([*entry.ids, END], np.int32) for entry in encoded]
 
-  def decode(self, numbers: Iterable[int]) -> str:
+  def decode(self, numbers: Iterable[int | np.integer]) -> str:
     """Returns the sentence of some numbers, up to the first END."""
     parts = []
     for number in numbers:

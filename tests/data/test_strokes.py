@@ -49,15 +49,17 @@ def test_a_long_step_is_removed_and_the_rest_moves_closer():
   offsets = np.float32([[1, 0, 0], [30, 40, 0], [2, 0, 0], [1, 1, 1]])
   found = strokes.remove_long_steps(offsets, 49.9)
   np.testing.assert_array_equal(found, offsets[[0, 2, 3]])
-  np.testing.assert_array_equal(strokes.remove_long_steps(offsets, 50), offsets)
+  np.testing.assert_array_equal(
+    strokes.remove_long_steps(offsets, 50.0), offsets
+  )
 
 
 def test_a_stroke_ends_where_its_long_last_steps_are_removed():
   offsets = np.float32([[1, 0, 0], [99, 0, 0], [99, 0, 1], [1, 1, 0]])
-  found = strokes.remove_long_steps(offsets, 50)
+  found = strokes.remove_long_steps(offsets, 50.0)
   np.testing.assert_array_equal(found, [[1, 0, 1], [1, 1, 0]])
   assert offsets[0, 2] == 0  # the argument is left as it was
-  first = strokes.remove_long_steps(np.float32([[99, 0, 1], [1, 1, 0]]), 50)
+  first = strokes.remove_long_steps(np.float32([[99, 0, 1], [1, 1, 0]]), 50.0)
   np.testing.assert_array_equal(first, [[1, 1, 0]])
 
 
