@@ -237,11 +237,11 @@ class Translate:
     }
 
   def translate(self, params: Any, sentences: Sequence[str]) -> list[str]:
-    """Returns the translation of each sentence; of an empty one an empty one."""
+    """Returns the translations of sentences; an empty one stays empty."""
     return [self.pieces.decode(x) for x in self.search(params, sentences)]
 
   def search(self, params: Any, sentences: Sequence[str]) -> list[np.ndarray]:
-    """Returns each translation's pieces, int32 [t] with END last, by beam search."""
+    """Returns the pieces of each translation, int32 [t] with END last."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
     shapes = Buckets(
