@@ -102,7 +102,8 @@ def limits(
   if not values['validation']:
     return None
   high = np.nanmax(np.concatenate(values['validation']))
-  every = [*itertools.chain(*values.values()), [*references.values()]]
+  every: list[Any] = [*itertools.chain(*values.values())]
+  every.append([*references.values()])
   low = np.nanmin(np.concatenate(every))
   margin = 0.05 * (high - low) or 0.05
   return float(low - margin), float(high + margin)
