@@ -4,8 +4,9 @@
 
 The layer-norm HyperLSTM with 1000 units, a hyper LSTM of 128 and embeddings of
 size 4. Variants: `:no_layer_norm`, `:large_embedding` (16, more dropout),
-`:two_layer` (of the large embedding, still more dropout), `:embedded`, small
-and without data, and `:text`, as small, on text of your own. Differs from
+`:two_layer` (of the large embedding, still more dropout), `:hypergru`, which
+the paper does not have (docs/adding_a_cell.md), `:embedded`, small and without
+data, and `:text`, as small, on text of your own. Differs from
 ptb_lstm.py, which says how to give a text, in the cell alone.
 
 Paper: 1.250 bpc on test, `:no_layer_norm` 1.265, `:large_embedding` 1.233.
@@ -18,7 +19,14 @@ from ml_collections import ConfigDict
 
 from configs import ptb_lstm
 from configs.ptb_lstm import DROPOUT, EMBEDDED, TEXT
-from configs.shared import HYPERLSTM, NO_LAYER_NORM, Fields, configure, grid
+from configs.shared import (
+  HYPERGRU,
+  HYPERLSTM,
+  NO_LAYER_NORM,
+  Fields,
+  configure,
+  grid,
+)
 
 RECIPE = ptb_lstm.RECIPE | {
   'model': ptb_lstm.RECIPE['model'] | {'cell': HYPERLSTM}
@@ -36,6 +44,7 @@ VARIANTS = {
     'model.cell.embedding_size': 16,
     **dict.fromkeys(DROPOUT, 0.2),
   },
+  'hypergru': {'model.cell': HYPERGRU},
   'embedded': EMBEDDED | SMALL,
   'text': TEXT | SMALL,
 }

@@ -35,6 +35,19 @@ HYPERLSTM = {
   'scaling_noise': 0.0,
   'dtype': 'float32',
 }
+HYPERGRU = {
+  'name': 'hypergru',
+  'units': 1000,
+  'hyper_units': 128,
+  'embedding_size': 4,
+  'layer_norm': True,
+  'hyper_layer_norm': True,
+  'dropout_rate': 0.1,
+  'hyper_dropout_rate': 0.0,
+  'hyper_state': 'new',
+  'scaling_noise': 0.0,
+  'dtype': 'float32',
+}
 NO_LAYER_NORM = {
   'model.cell.layer_norm': False,
   'model.cell.hyper_layer_norm': False,

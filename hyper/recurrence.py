@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hyper.cells.cell import Cell, check_carry, make_multiply
@@ -88,14 +89,14 @@ class Recurrence(nn.Module):
     *old: Any,
     initial_carry: Any = None,
     init_key: Array | None = None,
-    seq_lengths: Shaped[Array, '...'] | None = None,
+    seq_lengths: ArrayLike | None = None,
     return_carry: bool | None = None,
     time_major: bool | None = None,
     reverse: bool | None = None,
     keep_order: bool | None = None,
     train: bool = False,
-    scale: Shaped[Array, '...'] | None = None,
-    reset: Shaped[Array, '...'] | None = None,
+    scale: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
   ) -> Any:
     """Runs the window from a carry to the carry after it.
 
@@ -129,25 +130,28 @@ class Recurrence(nn.Module):
     if old:
       raise ValueError(NEW_CALL)
     check_inputs(inputs, scale)
+    inputs, factors, starts, lengths = jax.tree.map(
+      jnp.asarray, (inputs, scale, reset, seq_lengths)
+    )
     is_major, is_backward = (
       given(time_major, self.time_major),
       given(reverse, self.reverse),
     )
 
     def turn(x: Array) -> Array:
-      return flip(x, seq_lengths, is_major) if is_backward else x
+      return flip(x, lengths, is_major) if is_backward else x
 
     def move(x: Array) -> Array:
       return x if is_major else jnp.swapaxes(x, 0, 1)
 
     begun = None  # the streams that start again before the window
-    if reset is not None and reset.ndim == 1:
-      begun, reset = reset, None
-    xs, scale, starts = jax.tree.map(
-      lambda x: move(turn(x)), (inputs, scale, reset)
+    if starts is not None and starts.ndim == 1:
+      begun, starts = starts, None
+    xs, factors, starts = jax.tree.map(
+      lambda x: move(turn(x)), (inputs, factors, starts)
     )
     carry = self._start(initial_carry, begun, xs.shape[1:2])
-    carry, outputs = self._run(carry, xs, scale, starts, seq_lengths, train)
+    carry, outputs = self._run(carry, xs, factors, starts, lengths, train)
     outputs = move(outputs)
     if is_backward and given(keep_order, self.keep_order):
       outputs = turn(outputs)
@@ -197,12 +201,12 @@ def given(value: Any, default: Any) -> Any:
   return default if value is None else value
 
 
-def is_symbols(inputs: Array) -> bool:
+def is_symbols(inputs: Any) -> bool:
   """True if `inputs` are integers, each standing for its one-hot vector."""
   return jnp.issubdtype(inputs.dtype, jnp.integer)
 
 
-def check_inputs(inputs: Any, scale: Array | None) -> None:
+def check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
   """Raises a ValueError where inputs are not those of one window."""
   if not hasattr(inputs, 'ndim'):
     raise ValueError(f'inputs are a {type(inputs).__name__}. {NEW_CALL}')

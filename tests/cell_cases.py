@@ -8,7 +8,7 @@ import numpy as np
 import reference
 from flax import linen as nn
 
-from hyper.cells import CELLS
+from hyper.cells import CELLS, Drawn
 from hyper.cells.unroll import unroll
 from hyper.recurrence import Recurrence
 
@@ -154,7 +154,11 @@ def assert_dropout_equals_the_equations(cell, step, weights_of, **options):
     xs = jnp.swapaxes(inputs, 0, 1) @ matrices['x']
     return unroll(cell.step, matrices, small, carry, (xs, None, masks))
 
-  masks = drawn[0] if len(drawn) == 1 else tuple(drawn)
+  masks = [
+    Drawn(mask, np.full(TIME, 1 - rate, 'f'))
+    for mask, rate in zip(drawn, rates.values(), strict=True)
+  ]
+  masks = masks[0] if len(masks) == 1 else tuple(masks)
   last, outputs = run(params, carry, inputs, masks)
   names = ('', 'hyper_')[: len(drawn)]
   dropping = {f'{k}masks': x for k, x in zip(names, drawn, strict=True)} | {

@@ -133,7 +133,8 @@ def test_every_variant_that_claims_a_row_trains_it():
       claimed.setdefault(get(name).paper, []).append(name)
   ours = claimed.pop('')
   sources = {table.data for table in paper.TABLES}
-  assert not [name for name in ours if get(name).data.source in sources]
+  unpublished = [name for name in ours if get(name).data.source in sources]
+  assert unpublished == ['ptb_hyperlstm:hypergru']  # of a cell not in it
   assert set(claimed) == set(TRAINED)
   for row, (first, *aliases) in claimed.items():
     assert first == row

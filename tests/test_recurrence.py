@@ -51,7 +51,7 @@ def randomised(cell, inputs=INPUTS, seed=0):
 
   shapes = jax.eval_shape(init)['params']
   params = {
-    name: ('gamma' in name) + 0.5 * random([seed, k], *x.shape)
+    name: jnp.asarray(('gamma' in name) + 0.5 * random([seed, k], *x.shape))
     for k, (name, x) in enumerate(sorted(shapes.items()))
   }
   return {'params': {'cell': params}}
@@ -530,12 +530,12 @@ def test_without_a_carry_it_starts_from_zeros_and_returns_outputs_alone():
 
 
 def test_it_runs_both_ways_and_in_stacks_with_flax():
-  cells = VARIANTS['lstm'], VARIANTS['hyperlstm']
+  cells = VARIANTS['lstm-plain'], VARIANTS['gru']
   inputs = random(1, BATCH, TIME, INPUTS)
 
   def outputs(kinds, variables=None):
     both = nn.Bidirectional(*(k(c) for k, c in zip(kinds, cells, strict=True)))
-    top = kinds[1](make('hyperrnn'))
+    top = kinds[1](make('rnn'))
     stack = nn.Sequential([both, top])
     if variables is None:
       return jax.jit(stack.init)(jax.random.key(0), inputs)
@@ -608,10 +608,8 @@ def test_streams_that_start_again_before_the_window():
 # Rates as arguments of the compiled program.
 
 
-@pytest.mark.parametrize('name', DROPPING)
-@pytest.mark.parametrize('remat_steps', [0, 2])
-def test_a_traced_rate_drops_what_the_number_drops(name, remat_steps):
-  variables = randomised(make(name, **NORM))
+def dropping_step(name, remat_steps=0):
+  """Value and gradient of a training step by parameters and rates."""
   inputs = random(1, BATCH, TIME, INPUTS)
 
   def loss(variables, rates):
@@ -621,15 +619,29 @@ def test_a_traced_rate_drops_what_the_number_drops(name, remat_steps):
     )
     return weighted(outputs)
 
-  step = jax.value_and_grad(loss)
+  return jax.value_and_grad(loss)
+
+
+TRACED = {k: jnp.float32(x) for k, x in DROPOUT.items()}
+
+
+@pytest.mark.parametrize(
+  'name, remat_steps', [*((name, 0) for name in DROPPING), ('lstm', 2)]
+)
+def test_a_traced_rate_drops_what_the_number_drops(name, remat_steps):
+  step = dropping_step(name, remat_steps)
+  variables = randomised(make(name, **NORM))
   wanted = fast_jit(lambda variables: step(variables, DROPOUT))(variables)
-  traced = {k: jnp.float32(x) for k, x in DROPOUT.items()}
-  assert_trees_close(fast_jit(step)(variables, traced), wanted)
-  several = jax.tree.map(lambda x: jnp.stack([x, 0 * x, x]), traced)
-  found = fast_jit(jax.vmap(step, (None, 0)))(variables, several)
-  assert_trees_close(jax.tree.map(lambda x: x[0], found), wanted)
-  without = fast_jit(lambda variables: step(variables, {}))(variables)
-  assert_trees_close(jax.tree.map(lambda x: x[1], found), without)
+  assert_trees_close(fast_jit(step)(variables, TRACED), wanted)
+
+
+def test_one_program_runs_several_rates_at_once():
+  step, variables = dropping_step('lstm'), randomised(make('lstm', **NORM))
+  rates = jax.tree.map(lambda x: jnp.stack([x, 0 * x]), TRACED)
+  found = fast_jit(jax.vmap(step, (None, 0)))(variables, rates)
+  for k, numbers in enumerate((DROPOUT, {})):
+    wanted = fast_jit(lambda x, rates=numbers: step(x, rates))(variables)
+    assert_trees_close(jax.tree.map(lambda x, k=k: x[k], found), wanted)
 
 
 # Products.

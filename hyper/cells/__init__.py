@@ -5,6 +5,7 @@
 
 from hyper.cells.cell import Cell, Product, Weights, make_multiply
 from hyper.cells.dropout import (
+  Drawn,
   Mask,
   Rate,
   check_rate,
@@ -12,12 +13,16 @@ from hyper.cells.dropout import (
   drop,
   is_off,
 )
+from hyper.cells.gru import GRUCell, HyperGRUCell
 from hyper.cells.lstm import HyperLSTMCell, LSTMCell
 from hyper.cells.rnn import HyperRNNCell, RNNCell
 
 __all__ = [
   'CELLS',
   'Cell',
+  'Drawn',
+  'GRUCell',
+  'HyperGRUCell',
   'HyperLSTMCell',
   'HyperRNNCell',
   'LSTMCell',
@@ -38,4 +43,6 @@ CELLS = {
   'hyperrnn': HyperRNNCell,
   'lstm': LSTMCell,
   'hyperlstm': HyperLSTMCell,
+  'gru': GRUCell,
+  'hypergru': HyperGRUCell,
 }

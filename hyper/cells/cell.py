@@ -27,6 +27,8 @@ saved and differentiated, and whether an input is a vector or a symbol.
 - A matrix that `pack` leaves in `small` works and is only slower: its gradient
   is summed step by step instead of being one product over all steps.
 - `small` may be any pytree of arrays.
+- `masks` holds a `Drawn` for each `Mask`, or None. A step reads no rate of its
+  own, which may be traced.
 
 Shapes: b batch, v input size, n units, m hyper units, e embedding size (N_z).
 """
@@ -132,7 +134,7 @@ class Cell(nn.RNNCellBase):
       for name, (init, shape) in self.parameters(input_size).items()
     }
 
-  def __call__(self, carry: Any, inputs: Array) -> tuple[Any, Array]:
+  def __call__(self, carry: Any, inputs: Any) -> tuple[Any, Array]:
     """One step: carry, inputs [..., v] or symbols [...] -> carry, [..., n].
 
     Raises:
@@ -151,7 +153,7 @@ class Cell(nn.RNNCellBase):
     return jax.tree.map(lambda y: y.reshape(*batch, y.shape[-1]), after)
 
   @nn.nowrap
-  def width(self, inputs: Array) -> int:
+  def width(self, inputs: Any) -> int:
     """The input size, from the inputs or, for symbols, from the field."""
     if not jnp.issubdtype(inputs.dtype, jnp.integer):
       return inputs.shape[-1]
@@ -163,7 +165,7 @@ class Cell(nn.RNNCellBase):
     return self.input_size
 
   @nn.nowrap
-  def zeros(self, batch: tuple[int, ...]) -> Any:
+  def zeros(self, batch: tuple[Any, ...]) -> Any:
     """The carry at the start of a sequence, leaves [*batch, size].
 
     Every leaf is an array of its own, so that a carry may be donated.
@@ -173,7 +175,7 @@ class Cell(nn.RNNCellBase):
     )
 
   @nn.nowrap
-  def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> Any:
+  def initialize_carry(self, rng: Any, input_shape: tuple[Any, ...]) -> Any:
     """The zero carry for inputs of shape [..., v] (Flax's signature)."""
     del rng
     return self.zeros(input_shape[:-1])
@@ -246,7 +248,7 @@ def rows(weights: Weights, *names: str) -> Weights:
   }
 
 
-def check_carry(cell: Cell, carry: Any, batch: tuple[int, ...]) -> None:
+def check_carry(cell: Cell, carry: Any, batch: tuple[Any, ...]) -> None:
   """Raises a ValueError unless `carry` is one of `cell`, float32."""
   wanted = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct((*batch, size), jnp.float32),

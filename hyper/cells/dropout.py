@@ -18,6 +18,17 @@ class Mask(NamedTuple):
   rate: Rate
 
 
+class Drawn(NamedTuple):
+  """A mask as a step gets it: true where a value stays, and the share 1 - rate.
+
+  The share comes with the mask, so that a traced rate is an argument of the
+  loop over time and of its gradient, not a constant within them.
+  """
+
+  mask: Bool[Array, '*shape size']
+  kept: Float[Array, '*outer']
+
+
 def is_off(rate: Rate) -> bool:
   """True if `rate` is a Python 0, for which there is no mask at all.
 
@@ -36,7 +47,7 @@ def check_rate(name: str, rate: Rate) -> None:
 
 
 def draw_masks(
-  masks: Any, shape: tuple[int, ...], rng: Callable[[], Array] | None
+  masks: Any, shape: tuple[Any, ...], rng: Callable[[], Array] | None
 ) -> Any:
   """Draws what `Cell.masks` describes.
 
@@ -47,19 +58,19 @@ def draw_masks(
       off. None draws nothing.
 
   Returns:
-    For each `Mask` a bool array [*shape, size], true where a value stays; None
-    where the rate is off or nothing is drawn.
+    For each `Mask` a `Drawn`, of mask [*shape, size] and kept [*shape[:-1]], or
+    None where the rate is off or nothing is drawn.
 
   >>> import jax
   >>> masks = (Mask(5, 0.5), Mask(3, 0.0))
   >>> main, inner = draw_masks(masks, (2,), lambda: jax.random.key(0))
-  >>> main.shape, inner
+  >>> main.mask.shape, inner
   ((2, 5), None)
   """
   described, tree = jax.tree.flatten(
     masks, is_leaf=lambda x: isinstance(x, Mask)
   )
-  drawn: list[Array | None] = [None] * len(described)
+  drawn: list[Drawn | None] = [None] * len(described)
   if rng is not None and not all(is_off(mask.rate) for mask in described):
     key = rng()
     keys = jax.random.split(key, len(drawn)) if len(drawn) > 1 else [key]
@@ -70,9 +81,7 @@ def draw_masks(
   return jax.tree.unflatten(tree, drawn)
 
 
-def draw_mask(
-  key: Array, rate: Rate, shape: tuple[int, ...]
-) -> Bool[Array, '...'] | None:
+def draw_mask(key: Array, rate: Rate, shape: tuple[int, ...]) -> Drawn | None:
   """Draws true with probability 1 - rate (to 1/65536); None if it is off.
 
   Two entries share each random word, which is most of the cost on a CPU.
@@ -83,13 +92,12 @@ def draw_mask(
   words = jax.random.bits(key, (*front, -(-last // 2)), jnp.uint32)
   halves = jax.lax.bitcast_convert_type(words, jnp.uint16)
   kept = jnp.clip(jnp.round((1 - rate) * 65536), 1, 65536)
-  return halves.reshape(*front, -1)[..., :last] <= (kept - 1).astype(jnp.uint16)
+  mask = halves.reshape(*front, -1)[..., :last] <= (kept - 1).astype(jnp.uint16)
+  return Drawn(mask, jnp.full(front[:-1], 1 - rate, jnp.float32))
 
 
-def drop(
-  x: Float[Array, '...'], mask: Bool[Array, '...'] | None, rate: Rate
-) -> Float[Array, '...']:
-  """Zeroes x where `mask` is false and scales the rest by 1 / (1 - rate)."""
-  if mask is None:
+def drop(x: Float[Array, '...'], drawn: Drawn | None) -> Float[Array, '...']:
+  """Zeroes x where the mask is false and scales the rest by 1 / (1 - rate)."""
+  if drawn is None:
     return x
-  return jnp.where(mask, x / jnp.asarray(1 - rate, x.dtype), jnp.zeros_like(x))
+  return jnp.where(drawn.mask, x / drawn.kept, jnp.zeros_like(x))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn import sigmoid
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from hyper.cells import hyper
 from hyper.cells.cell import (
@@ -23,7 +23,7 @@ from hyper.cells.cell import (
   layer_norm,
   rows,
 )
-from hyper.cells.dropout import Mask, Rate, drop
+from hyper.cells.dropout import Drawn, Mask, Rate, drop
 
 GATES = ('i', 'g', 'f', 'o')
 NORM = ('gamma', 'beta', 'gamma_c', 'beta_c')
@@ -78,8 +78,7 @@ def lstm_state(
   gates: list[Float[Array, 'b n']],
   c: Float[Array, 'b n'],
   small: Weights,
-  mask: Bool[Array, 'b n'] | None,
-  dropout_rate: Rate,
+  mask: Drawn | None,
   forget_bias: float,
 ) -> tuple[Float[Array, 'b n'], Float[Array, 'b n']]:
   """The new c and h from the pre-activations of the gates (eqs 9 and 13).
@@ -99,7 +98,7 @@ def lstm_state(
       for gate in zip(gates, small['gamma'], small['beta'], strict=True)
     ]
   i, g, f, o = gates
-  g = drop(jnp.tanh(g), mask, dropout_rate)
+  g = drop(jnp.tanh(g), mask)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g
   return c, sigmoid(o) * activated(c, small)
 
@@ -183,10 +182,8 @@ class LSTMCell(Cell):
     y = product('h', h) + x
     if 'b' in small:
       y = y + small['b']
-    c, h = lstm_state(
-      *(jnp.split(y, 4, -1), c, small),
-      *(masks, self.dropout_rate, self.forget_bias),
-    )
+    gates = jnp.split(y, 4, -1)
+    c, h = lstm_state(gates, c, small, masks, self.forget_bias)
     return (c, h), h
 
   @nn.nowrap
@@ -307,8 +304,8 @@ class HyperLSTMCell(Cell):
     if 'b' in small['hyper']:
       y_hyper = y_hyper + small['hyper']['b']
     c_hyper, h_hyper = lstm_state(
-      *(jnp.split(y_hyper, 4, -1), c_hyper, small['hyper']),
-      *(masks[1], self.hyper_dropout_rate, self.forget_bias),
+      *(jnp.split(y_hyper, 4, -1), c_hyper, small['hyper'], masks[1]),
+      self.forget_bias,
     )
 
     source = h_hyper if self.hyper_state == 'new' else h_hyper_old
@@ -320,10 +317,7 @@ class HyperLSTMCell(Cell):
       + (z[8 + k] @ small['w_bz'][k] + small['b'][k])
       for k in range(4)
     ]
-    c, h = lstm_state(
-      *(gates, c, small),
-      *(masks[0], self.dropout_rate, self.forget_bias),
-    )
+    c, h = lstm_state(gates, c, small, masks[0], self.forget_bias)
     return ((c, h), (c_hyper, h_hyper)), h
 
   @nn.nowrap

@@ -1,4 +1,4 @@
-"""Sequence models: the character language model of sections 4.3 and 4.4.
+"""The character language model of sections 4.3 and 4.4.
 
 Shapes: b batch, t time, v vocabulary size, n units of the last cell.
 """
@@ -31,7 +31,7 @@ class CharacterModel(nn.Module):
   it does so under every cell.
 
   Raises:
-    ValueError: there is no such dropout rate.
+    ValueError: a rate is not within [0, 1).
   """
 
   cells: Sequence[Cell]
@@ -64,11 +64,17 @@ class CharacterModel(nn.Module):
     train: bool = False,
     reset: Bool[Array, ' b'] | None = None,
   ) -> tuple[Any, Float[Array, 'b t v']]:
-    """From the carries before a window to those after it, and the logits.
+    """Reads a window of text.
 
-    Logits at time t are of the symbol that follows `symbols[:, t]`. Streams
-    that `reset` marks start again from the zero carry. While training, dropout
-    draws from the random stream 'dropout'.
+    Args:
+      carries: of all cells before the window, see `zeros`.
+      symbols: the window; each in [0, v).
+      train: dropout draws from the random stream 'dropout'.
+      reset: true for streams that start again from the zero carry.
+
+    Returns:
+      The carries after the window, and the logits; those at time t are of the
+      symbol that follows `symbols[:, t]`.
     """
     kept = jnp.ones(symbols.shape, jnp.float32)
     x: Array = symbols
@@ -83,6 +89,6 @@ class CharacterModel(nn.Module):
     return tuple(after), self.softmax(self.output_dropout(x, train))
 
   @nn.nowrap
-  def zeros(self, batch: int) -> Any:
+  def zeros(self, batch: Any) -> Any:
     """The carries at the start of `batch` streams."""
     return tuple(cell.zeros((batch,)) for cell in self.cells)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.cells import Rate, drop, is_off
+from hyper.cells import Drawn, Rate, drop, is_off
 
 
 class Dropout(nn.Module):
@@ -31,4 +31,4 @@ class Dropout(nn.Module):
       return x
     kept = jnp.asarray(1 - self.rate, jnp.float32)
     mask = jax.random.bernoulli(self.make_rng('dropout'), kept, x.shape)
-    return drop(x, mask, self.rate)
+    return drop(x, Drawn(mask, kept))

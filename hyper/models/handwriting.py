@@ -30,12 +30,12 @@ class HandwritingModel(nn.Module):
       of long lines finite.
 
   Deviation: the paper does not say whether output dropout is also between the
-  layers of a stack; here it is behind the last one only. The limit of
+  layers of a stack; here it is after the last one only. The limit of
   derivatives is Graves's, not the paper's. The linear layer starts orthogonal
   under every cell; the paper says so for the baselines alone.
 
   Raises:
-    ValueError: there is no such dropout rate.
+    ValueError: the rate is not within [0, 1).
   """
 
   cells: Sequence[Cell]
@@ -75,11 +75,14 @@ class HandwritingModel(nn.Module):
     return tuple(after), self.mixture(self.output_dropout(x, train))
 
   @nn.nowrap
-  def zeros(self, batch: int) -> Any:
+  def zeros(self, batch: Any) -> Any:
     """The carries at the start of `batch` lines."""
     return tuple(cell.zeros((batch,)) for cell in self.cells)
 
 
 def shifted(steps: Float[Array, 'b t 3']) -> Float[Array, 'b t 3']:
-  """What is read before each step: the step before, a null step at first."""
+  """Returns what the model reads to predict each step: the step before it.
+
+  The first step is predicted from a null step.
+  """
   return jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -25,7 +25,7 @@ FIRST_RESIDUAL = 2  # the third layer from the bottom
 
 
 class Memory(NamedTuple):
-  """What the decoder reads of a source.
+  """What the encoder makes of a source, and the decoder reads.
 
   Attributes:
     values: outputs of the top encoder layer.
@@ -39,7 +39,7 @@ class Memory(NamedTuple):
 
 
 def uniform(limit: float) -> Callable[..., Array]:
-  """The initialiser of all that is not a cell: uniform in +-limit."""
+  """Returns the initialiser of all but cells: uniform in +-limit."""
 
   def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32):
     return jax.random.uniform(key, shape, dtype, -limit, limit)
@@ -63,13 +63,12 @@ class Translator(nn.Module):
     dropout_rate: of the inputs of layers.
     start_limit: parameters start uniform in plus and minus this; GNMT's 0.04
       is for 1024 units, and smaller models learn slowly from it.
-    uniform_cells: whether the cells too start so, as GNMT's do, but for the
-      gains and shifts of layer norm; otherwise they start as they do by
-      themselves.
-    remat: whether the backward pass computes each recurrent layer anew instead
-      of keeping what the forward pass had: less memory, more time.
-    bottom_context: whether the bottom decoder layer, too, gets the context,
-      that of the piece before. Training then is a loop over single pieces.
+    uniform_cells: start the cells like this too, as GNMT does, but for the
+      gains and shifts of layer norm; otherwise by their own initialisers.
+    remat: the backward pass computes each recurrent layer again instead of
+      keeping the values of the forward pass: less memory, more time.
+    bottom_context: the bottom decoder layer, too, reads the context, that of
+      the piece before. Training then is a loop over single pieces.
 
   Deviation: GNMT's formula takes the bottom layer's output of the step before
   as the query. Here it is that of the step itself, whose input is the piece
@@ -77,7 +76,7 @@ class Translator(nn.Module):
   decoder layers; here to the bottom one only with `bottom_context`.
 
   Raises:
-    ValueError: too few layers, or no such dropout rate.
+    ValueError: there are too few layers, or the rate is not within [0, 1).
   """
 
   encoder_cells: Sequence[Cell]
@@ -128,8 +127,8 @@ class Translator(nn.Module):
   ) -> Float[Array, 'b t v']:
     """Logits of the piece that follows each of the target's `inputs`.
 
-    Padding is at the end of either side; `mask` is of the source, of which
-    every row has a piece at least. While training, dropout draws from the
+    Padding is at the end of either side. `mask` is true at the pieces of the
+    source; every row has at least one. While training, dropout draws from the
     random stream 'dropout'.
     """
     memory = self.encode(source, mask, train)
@@ -139,7 +138,7 @@ class Translator(nn.Module):
   def encode(
     self, source: Int[Array, 'b s'], mask: Bool[Array, 'b s'], train: bool
   ) -> Memory:
-    """Reads the source; what lies in the padding changes nothing."""
+    """Reads the source; padding changes nothing."""
     lengths = mask.sum(-1)
     forward, backward, *above = self.encoder_layers
     x = self.dropout(self.source_embedding(source), train)
@@ -198,7 +197,7 @@ class Translator(nn.Module):
     return start_uniformly(cell_key, params, self.start_limit)
 
   @nn.nowrap
-  def zeros(self, batch: int) -> Any:
+  def zeros(self, batch: Any) -> Any:
     """The carries of the decoder's layers before the first piece."""
     bottom, *above = (cell.zeros((batch,)) for cell in self.decoder_cells)
     if self.bottom_context:
@@ -259,8 +258,8 @@ def attend(
 ) -> Float[Array, 'b t s']:
   """Additive attention (Bahdanau et al. 2015): softmax(score tanh(q + k)).
 
-  Target pieces are gone through one after the other, and their hidden layers
-  computed anew for the gradient: all at once they would take [b, t, s, n].
+  Target pieces are read one after another, and the gradient computes their
+  hidden layers again: all of them together would take [b, t, s, n].
   """
 
   @jax.checkpoint
@@ -272,7 +271,7 @@ def attend(
 
 
 def start_uniformly(key: Array, params: Any, limit: float) -> Any:
-  """Draws the parameters of cells, but for layer norm, from +-limit."""
+  """Draws the parameters of cells from +-limit, but for those of layer norm."""
   leaves, structure = jax.tree_util.tree_flatten_with_path(params)
   started = []
   for k, (path, x) in enumerate(leaves):

@@ -193,7 +193,7 @@ def test_scalings_are_those_that_a_step_uses(name, state):
   cell = small(name, hyper_state=state)
   params, before = randomised(cell), random_carry(cell)
   after, _ = one_step(cell, params, before)
-  d_h = cell.scalings(params, before, after)
+  d_h = jax.jit(cell.scalings)(params, before, after)
   assert d_h.shape == (BATCH, len(cell.scaled_gates), UNITS)
   by_hand = params | {
     'w_h': params['w_h'] * np.asarray(d_h[:1]).reshape(1, -1),

@@ -1,0 +1,263 @@
+"""The GRU, and the HyperGRU, the worked example of docs/adding_a_cell.md.
+
+Shapes: b batch, v input size, n units, m hyper units, e embedding size (N_z).
+Gates are in the order r, u, g, side by side in the last axis.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn import sigmoid
+from jaxtyping import Array, Float
+
+from hyper.cells import hyper
+from hyper.cells.cell import (
+  Cell,
+  Product,
+  Table,
+  Weights,
+  check_choice,
+  layer_norm,
+  rows,
+)
+from hyper.cells.dropout import Drawn, Mask, Rate, drop
+
+GATES = ('r', 'u', 'g')
+VECTORS = ('b', 'b_h', 'gamma', 'beta')
+orthogonal, zeros = nn.initializers.orthogonal(), nn.initializers.zeros
+
+
+def gru_parameters(n: int, h_size: int, x_size: int, has_norm: bool) -> Table:
+  """The parameters of a GRU of n units but for b, which layer norm replaces."""
+  table: Table = {
+    'w_h': (orthogonal, (h_size, 3 * n)),
+    'w_x': (orthogonal, (x_size, 3 * n)),
+    'b_h': (zeros, (n,)),
+  }
+  if has_norm:
+    table['gamma'] = (nn.initializers.ones, (3, n))
+    table['beta'] = (zeros, (3, n))
+  return table
+
+
+def bias(n: int) -> Table:
+  """b of r and u, and b_x of g."""
+  return {'b': (zeros, (3, n))}
+
+
+def gru_state(
+  h_terms: Sequence[Float[Array, 'b n']],
+  x_terms: Sequence[Float[Array, 'b n']],
+  h: Float[Array, 'b n'],
+  small: Weights,
+  mask: Drawn | None,
+) -> Float[Array, 'b n']:
+  """The new h from each gate's terms in h and in x; reset after the product.
+
+    r, u = sigmoid(LN(h_term + x_term + b))
+    g = tanh(LN(x_term + b_x + r (h_term + b_h)))
+    h_t = u h_{t-1} + (1 - u) Dropout(g)
+
+  `small` holds the gains of layer norm, or there is none; b and b_x may be in
+  `small` or in `x_terms`.
+  """
+
+  def normalised(k: int, y: Float[Array, 'b n']) -> Float[Array, 'b n']:
+    if 'b' in small:
+      y = y + small['b'][k]
+    if 'gamma' in small:
+      y = layer_norm(y, small['gamma'][k], small['beta'][k])
+    return y
+
+  r, u = (sigmoid(normalised(k, h_terms[k] + x_terms[k])) for k in (0, 1))
+  g = normalised(2, x_terms[2] + r * (h_terms[2] + small['b_h']))
+  return u * h + (1 - u) * drop(jnp.tanh(g), mask)
+
+
+class GRUCell(Cell):
+  """GRU (Cho et al. 2014), as Flax's GRUCell: reset after the product.
+
+    r, u = sigmoid(LN(W_h h_{t-1} + W_x x_t + b))
+    g = tanh(LN(W_x x_t + b_x + r (W_h h_{t-1} + b_h)))
+    h_t = u h_{t-1} + (1 - u) Dropout(g)
+
+  The carry is h [b, n]. Parameters: w_h [n, 3n], w_x [v, 3n], b_h [n] and
+  b [3, n] (b_x is its last row) or, with layer norm, gamma and beta [3, n].
+
+  Deviation: the paper has no GRU.
+
+  Attributes:
+    layer_norm: normalise each gate; b is dropped then, as in `LSTMCell`.
+    dropout_rate: recurrent dropout on g (Semeniuta et al. 2016).
+
+  >>> import jax, jax.numpy as jnp
+  >>> cell, x = GRUCell(units=5), jnp.ones((2, 3))
+  >>> variables = cell.init(jax.random.key(0), cell.zeros((2,)), x)
+  >>> h, y = cell.apply(variables, cell.zeros((2,)), x)
+  >>> y.shape
+  (2, 5)
+  """
+
+  layer_norm: bool = False
+  dropout_rate: Rate = 0.0
+
+  @property
+  def carry_sizes(self) -> int:
+    """n."""
+    return self.units
+
+  @nn.nowrap
+  def parameters(self, input_size: int) -> Table:
+    """w_h, w_x and b_h, and b or the gains and shifts of layer norm."""
+    n = self.units
+    table = gru_parameters(n, n, input_size, self.layer_norm)
+    return table if self.layer_norm else table | bias(n)
+
+  @nn.nowrap
+  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
+    """Matrices 'h' [n, 3n] and 'x' [v, 3n]; biases and gains."""
+    matrices = {'h': weights['w_h'], 'x': weights['w_x']}
+    return matrices, rows(weights, *VECTORS)
+
+  @property
+  def masks(self) -> Mask:
+    """One mask, on g."""
+    return Mask(self.units, self.dropout_rate)
+
+  @nn.nowrap
+  def step(
+    self, product: Product, small: Weights, carry: Any, x: Array, masks: Any
+  ) -> tuple[Any, Array]:
+    """The equations of the class."""
+    h_terms = jnp.split(product('h', carry), 3, -1)
+    x_terms = jnp.split(x, 3, -1)
+    h = gru_state(h_terms, x_terms, carry, small, masks)
+    return h, h
+
+
+class HyperGRUCell(Cell):
+  """HyperGRU: a small GRU scales the rows of the main GRU's weights.
+
+    h^_t = GRU^(h^_{t-1}, [h_{t-1}; x_t])
+    z_h = W_hh h^ + b_hh,  z_x = W_hx h^ + b_hx,  z_b = W_hb h^      (eq. 11)
+    d_h = W_hz z_h,  d_x = W_xz z_x,  b = W_bz z_b + b_0             (eq. 12)
+    r, u = sigmoid(LN(d_h (W_h h_{t-1}) + d_x (W_x x_t) + b))
+    g = tanh(LN(d_x (W_x x_t) + b_x + r (d_h (W_h h_{t-1}) + b_h)))
+    h_t = u h_{t-1} + (1 - u) Dropout(g)
+
+  b_x is the b of the gate g. The carry is (h, h_hyper), [b, n] and [b, m].
+  Parameters: those of the main GRU, whose b is [3, n], generated with W_bz, and
+  kept under layer norm; those of the hyper GRU with the prefix `hyper_`; w_hh,
+  w_hx, w_hb [m, 3e] with biases b_hh, b_hx [3e], which make the embeddings;
+  w_hz, w_xz, w_bz [3, e, n], which turn them into scalings and a bias.
+
+  Deviation: the paper has no HyperGRU. Its equations for the HyperLSTM (10 to
+  12) are used with the gates of a GRU, in which r acts after the product, as in
+  Flax's GRUCell, so that all products are taken together. b_h, which r scales,
+  is not generated. Initial values are those of appendix A.2.3.
+
+  Attributes:
+    hyper_units: m.
+    embedding_size: e, the paper's N_z.
+    layer_norm: in the main cell.
+    hyper_layer_norm: in the hyper cell.
+    dropout_rate: recurrent dropout in the main cell, on g.
+    hyper_dropout_rate: recurrent dropout in the hyper cell.
+    hyper_state: 'new' or 'old', see `HyperLSTMCell`.
+    scaling_noise: see `hyper.scalings`.
+
+  >>> import jax, jax.numpy as jnp
+  >>> cell, x = HyperGRUCell(units=5, hyper_units=4), jnp.ones((2, 3))
+  >>> variables = cell.init(jax.random.key(0), cell.zeros((2,)), x)
+  >>> (h, h_hyper), y = cell.apply(variables, cell.zeros((2,)), x)
+  >>> y.shape, h_hyper.shape
+  ((2, 5), (2, 4))
+  """
+
+  hyper_units: int = 128
+  embedding_size: int = 4
+  layer_norm: bool = True
+  hyper_layer_norm: bool = True
+  dropout_rate: Rate = 0.0
+  hyper_dropout_rate: Rate = 0.0
+  hyper_state: str = 'new'
+  scaling_noise: float = 0.0
+
+  def __post_init__(self) -> None:
+    check_choice('hyper_state', self.hyper_state, ('new', 'old'))
+    super().__post_init__()
+
+  @property
+  def carry_sizes(self) -> tuple[int, int]:
+    """n and m."""
+    return self.units, self.hyper_units
+
+  @nn.nowrap
+  def parameters(self, input_size: int) -> Table:
+    """Those of the main GRU, the hyper GRU, embeddings and scalings."""
+    n, m, e = self.units, self.hyper_units, self.embedding_size
+    inner = gru_parameters(m, m, n + input_size, self.hyper_layer_norm)
+    inner |= {} if self.hyper_layer_norm else bias(m)
+    return {
+      **gru_parameters(n, n, input_size, self.layer_norm),
+      **hyper.prefixed(inner),
+      **hyper.embeddings(m, 3 * e),
+      **hyper.scalings((3, e, n), self.scaling_noise),
+      **bias(n),
+    }
+
+  @nn.nowrap
+  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
+    """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
+    small = rows(weights, *VECTORS) | hyper.bias(weights)
+    small |= hyper.by_gate(weights)
+    small['hyper'] = rows(hyper.unprefixed(weights), *VECTORS)
+    return hyper.matrices(weights, weights['w_h'], weights['w_x']), small
+
+  @property
+  def masks(self) -> tuple[Mask, Mask]:
+    """One mask for each cell."""
+    return (
+      Mask(self.units, self.dropout_rate),
+      Mask(self.hyper_units, self.hyper_dropout_rate),
+    )
+
+  @nn.nowrap
+  def step(
+    self, product: Product, small: Weights, carry: Any, x: Array, masks: Any
+  ) -> tuple[Any, Array]:
+    """The equations of the class."""
+    h, h_hyper_old = carry
+    from_h, hyper_from_h = jnp.split(product('h', h), [3 * self.units], -1)
+    from_x, hyper_from_x = jnp.split(x, [3 * self.units], -1)
+    h_hyper = gru_state(
+      jnp.split(product('hyper_h', h_hyper_old), 3, -1),
+      jnp.split(hyper_from_h + hyper_from_x, 3, -1),
+      *(h_hyper_old, small['hyper'], masks[1]),
+    )
+
+    source = h_hyper if self.hyper_state == 'new' else h_hyper_old
+    z = jnp.split(product('z', source) + small['b_z'], 9, -1)
+    h_terms = [
+      (z[k] @ small['w_hz'][k]) * y
+      for k, y in enumerate(jnp.split(from_h, 3, -1))
+    ]
+    x_terms = [
+      (z[3 + k] @ small['w_xz'][k]) * y + z[6 + k] @ small['w_bz'][k]
+      for k, y in enumerate(jnp.split(from_x, 3, -1))
+    ]
+    h = gru_state(h_terms, x_terms, h, small, masks[0])
+    return (h, h_hyper), h
+
+  @property
+  def scaled_gates(self) -> tuple[str, ...]:
+    """r, u and g."""
+    return GATES
+
+  @nn.nowrap
+  def scalings(self, weights: Weights, before: Any, after: Any) -> Array:
+    """d_h of the gates at steps [t], [t, 3, n]; see `hyper.scalings_of`."""
+    h_hyper = (after if self.hyper_state == 'new' else before)[1]
+    return hyper.scalings_of(weights, h_hyper)
