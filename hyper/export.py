@@ -17,18 +17,19 @@ from hyper.runs import commands
 
 
 def variables(workdir: str, which: str | int, baked: bool) -> Any:
-  """The variables of a trained network, ready for its `apply`.
+  """Returns the variables of a trained network, ready for its `apply`.
 
   Raises:
     ValueError: the run is not of image classification, or the checkpoint is
       damaged.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  task, state = trained.load_classifier(workdir, which)
+  run = trained.load(workdir, which, task='classify')
+  task = run.task
   if baked or task.hypernetwork is None:
-    return {'params': task.main_params(state.params)} | state.model_state
-  collections = {k: {'network': x} for k, x in state.model_state.items()}
-  return {'params': state.params} | collections
+    return {'params': task.main_params(run.params)} | run.model_state
+  collections = {k: {'network': x} for k, x in run.model_state.items()}
+  return {'params': run.params} | collections
 
 
 def main() -> None:

@@ -56,9 +56,10 @@ def text(
       finite, or the prompt has a symbol that is not in the vocabulary.
     FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
-  task, params = trained.load_text_model(workdir, which)
+  run = trained.load(workdir, which, task='char_lm')
+  task = run.task
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
-  drawn = task.sample(params, prompt, length, temperature, seed)
+  drawn = task.sample(run.params, prompt, length, temperature, seed)
   return (decoder.decode(task.vocabulary.to_bytes([k])) for k in drawn)
 
 
@@ -103,22 +104,21 @@ def strokes(
       data or the file of the prime are missing.
   """
   check_finite('bias', bias)
-  task, step, state = trained.load_run(
-    workdir, which, 'handwriting', 'strokes needs handwriting', data_dir
-  )
+  run = trained.load(workdir, which, data_dir, 'handwriting')
+  task, params = run.task, run.params
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
-  drawn = task.sample(state.params, count, length, bias, seed, first)
+  drawn = task.sample(params, count, length, bias, seed, first)
   lines = [np.concatenate([first, line]) for line in drawn]
   path = picture_path(output) or os.path.join(workdir, 'strokes')
-  title = f'samples at step {step:,}, bias {bias:g}'
+  title = f'samples at step {run.step:,}, bias {bias:g}'
   paths = pictures.draw_page({title: lines}, path, len(first))
-  carries, outputs = task.read(state.params, lines[0])
+  carries, outputs = task.read(params, lines[0])
   paths += pictures.draw_density(
     lines[0], f'{path}_density', **task.expected(outputs[:-1], bias)
   )
   gates = task.model.cells[-1].scaled_gates
   if gates:
-    scaled = weight_scalings(task.model, state.params, carries)
+    scaled = weight_scalings(task.model, params, carries)
     rows = weight_change.intensities(*map(np.asarray, scaled))[1:]
     paths += pictures.draw_weight_change(
       lines[0], rows, gates, f'{path}_weight_change'
@@ -161,10 +161,11 @@ def translate(
     ValueError: the run has another task.
     FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
-  task, params = trained.load_translator(workdir, which)
+  run = trained.load(workdir, which, task='translate')
+  task = run.task
   if beam_size:
     task.decoding = dataclasses.replace(task.decoding, beam_size=beam_size)
-  return task.translate(params, sentences)
+  return task.translate(run.params, sentences)
 
 
 def read_sentences(path: str) -> list[str]:

@@ -117,32 +117,3 @@ def _takes_over(task: Any, model_state: Any) -> bool:
   """
   kept = jax.tree.leaves(task.eval_state(model_state))
   return any(isinstance(x, jax.ShapeDtypeStruct) for x in kept)
-
-
-def load_text_model(workdir: str, which: str | int) -> tuple[Any, Any]:
-  """Returns the task and parameters of a character model."""
-  run = load(workdir, which, task='char_lm')
-  return run.task, run.params
-
-
-def load_classifier(workdir: str, which: str | int) -> tuple[Any, Run]:
-  """Returns the task and state of an image classifier."""
-  run = load(workdir, which, task='classify')
-  return run.task, run
-
-
-def load_translator(
-  workdir: str, which: str | int, data_dir: str = ''
-) -> tuple[Any, Any]:
-  """Returns the task and parameters of a translator."""
-  run = load(workdir, which, data_dir, 'translate')
-  return run.task, run.params
-
-
-def load_run(
-  workdir: str, which: str | int, task: str, need: str, data_dir: str = ''
-) -> tuple[Any, int, Run]:
-  """Returns task, step and state of a run of a certain task."""
-  del need
-  run = load(workdir, which, data_dir, task)
-  return run.task, run.step, run

@@ -54,7 +54,7 @@ def test_a_baked_run_loads_into_the_plain_network(runs, images, tmp_path):
   main = WideResNet(blocks=1)  # nothing of a hypernetwork from here on
   like = jax.eval_shape(lambda: main.init(jax.random.key(0), images))
   found = jax.jit(main.apply)(weights.load(path, like), images)
-  task, _ = trained.load_classifier(runs['hyper'], 'best')
+  task = trained.load(runs['hyper']).task
   whole = export.variables(runs['hyper'], 'best', baked=False)
   weights.save(whole, path)
   whole = weights.load(path, like=whole)

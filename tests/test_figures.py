@@ -75,7 +75,8 @@ def changes(weights, states):
 
 
 def test_reading_is_stepping(hyper_run):
-  task, params = trained.load_text_model(hyper_run, 'best')
+  found = trained.load(hyper_run)
+  task, params = found.task, found.params
   apply, carry = jax.jit(task.reader(params)), task.model.zeros(1)
   text = task.encode('the text', 'the text')
   carries, logits = read_symbols(apply, carry, text)
@@ -127,7 +128,8 @@ def test_pictures_of_several_runs(
 
 def stepped(run, text):
   """A run's weights, and its carries after start and each symbol."""
-  task, params = trained.load_text_model(run, 'best')
+  found = trained.load(run)
+  task, params = found.task, found.params
   apply, carry, carries = jax.jit(task.reader(params)), task.model.zeros(1), []
   for symbol in [task.vocabulary.start, *task.encode(text, 'the text')]:
     carry, _ = apply(carry, jnp.full((1, 1), symbol))
@@ -221,7 +223,8 @@ def test_runs_are_named_by_what_parts_them():
 
 def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run):
   own = ('the ', 5, 1.0, 3)
-  task, params = trained.load_text_model(hyper_run, 'best')
+  found = trained.load(hyper_run)
+  task, params = found.task, found.params
   numbers = texts.Text('', *own).of(task, params)
   drawn = ''.join(generate.text(hyper_run, *own))
   assert task.vocabulary.to_bytes(numbers).decode() == f'the {drawn}'
@@ -259,7 +262,7 @@ def test_what_cannot_be_drawn_is_one_line(
 
 
 def test_text_of_several_bytes_comes_whole(hyper_run, monkeypatch):
-  task, _ = trained.load_text_model(hyper_run, 'best')
+  task = trained.load(hyper_run).task
   numbers = task.encode('a – b', 'the text')
   monkeypatch.setattr(CharLM, 'sample', lambda *_: iter(numbers))
   pieces = list(generate.text(hyper_run, '', 5, 1.0, 0))

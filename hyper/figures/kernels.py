@@ -66,13 +66,14 @@ class Run:
   """
 
   def __init__(self, workdir: str, name: str, which: str):
-    task, state = trained.load_classifier(workdir, which)
+    run = trained.load(workdir, which, task='classify')
+    task = run.task
     self.workdir, self._name = workdir, name
     self._image_shape = task.kind.shape
-    main_params = jax.device_get(task.main_params(state.params))
+    main_params = jax.device_get(task.main_params(run.params))
     params = flatten_dict(main_params, sep='/')
     self.kernels = {k: x for k, x in params.items() if x.ndim > 1}
-    free = state.params
+    free = run.params
     if task.hypernetwork:
       free = free.get('network', {})
     names = flatten_dict(free, sep='/')

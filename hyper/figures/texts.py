@@ -61,25 +61,24 @@ def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
       or the text does not fit.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  task, step, state = trained.load_run(
-    workdir, which, 'char_lm', 'text needs char_lm'
-  )
+  run = trained.load(workdir, which, task='char_lm')
+  task, params = run.task, run.params
   cell = task.model.cells[-1]
   if not cell.scaled_gates:
     raise ValueError(
       f'{workdir} is a run of {type(cell).__name__}, whose weights do not '
       'change; give a run of a cell with a hypernetwork.'
     )
-  numbers = text.of(task, state.params)
-  carries, _ = task.read(state.params, numbers)
-  scaled = weight_scalings(task.model, state.params, carries)
+  numbers = text.of(task, params)
+  carries, _ = task.read(params, numbers)
+  scaled = weight_scalings(task.model, params, carries)
   symbols = [
     task.vocabulary.to_bytes([k]).decode(errors='replace') for k in numbers
   ]
   # The first step reads the symbol before the text.
   rows = weight_change.intensities(*map(np.asarray, scaled))[1:]
   (name,) = run_names([workdir])
-  title = f'{name} at step {step:,}'
+  title = f'{name} at step {run.step:,}'
   weight_change.draw_text(symbols, rows, cell.scaled_gates, title, path)
 
 
@@ -100,7 +99,8 @@ def draw_saturation(
   """
   values = {}
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    task, params = trained.load_text_model(workdir, which)
+    run = trained.load(workdir, which, task='char_lm')
+    task, params = run.task, run.params
     carries, _ = task.read(params, text.of(task, params))
     weights = params[f'cells_{len(task.model.cells) - 1}']
     values[name] = np.asarray(task.model.cells[-1].hidden(weights, carries[-1]))

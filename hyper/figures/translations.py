@@ -26,8 +26,9 @@ def draw_attention(
     raise ValueError('there is nothing to translate; give --sentence=TEXT.')
   alignments = []
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    task, params = trained.load_translator(workdir, which)
-    alignments.append(attention.Alignment(name, *task.align(params, sentence)))
+    run = trained.load(workdir, which, task='translate')
+    aligned = run.task.align(run.params, sentence)
+    alignments.append(attention.Alignment(name, *aligned))
   attention.draw(alignments, path)
 
 
@@ -57,14 +58,16 @@ def write_examples(
     FileNotFoundError: a run, its checkpoint or the data are missing.
   """
   runs = [
-    (name, *trained.load_translator(workdir, which, data_dir))
-    for workdir, name in zip(workdirs, run_names(workdirs), strict=True)
+    trained.load(workdir, which, data_dir, 'translate') for workdir in workdirs
   ]
-  pairs = runs[0][1].examples(split, count)
+  pairs = runs[0].task.examples(split, count)
   sources, references = zip(*pairs, strict=True)
   rows: list[tuple[str, Sequence[str]]]
   rows = [('source', sources), ('reference', references)]
-  rows += [(name, task.translate(x, sources)) for name, task, x in runs]
+  rows += [
+    (name, run.task.translate(run.params, sources))
+    for name, run in zip(run_names(workdirs), runs, strict=True)
+  ]
   lines = ['| | |', '| --- | --- |']
   for k in range(len(pairs)):
     lines += [f'| {label} | {_cell(texts[k])} |' for label, texts in rows]

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import sys
+import types
 import unicodedata
 
 import jax
@@ -321,7 +322,8 @@ def test_attention_and_examples_of_two_runs(
   assert weights.shape == (len(target), len(source))
   np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
   assert ''.join(source[:-1]).replace(word_pieces.BLANK, ' ').strip() == name
-  monkeypatch.setattr(trained, 'load_translator', lambda *_: (task, params))
+  run = types.SimpleNamespace(task=task, params=params)
+  monkeypatch.setattr(trained, 'load', lambda *_, **__: run)
   path = tmp_path / 'attention.png'
   translations.draw_attention(
     ['runs/one', 'runs/two/'], name, 'best', str(path)
@@ -344,9 +346,9 @@ def test_attention_and_examples_of_two_runs(
 
 
 def test_loading_a_run_to_translate_with(run, loaded):
-  task, params = trained.load_translator(run, 'latest')
-  assert task.pieces.pieces == loaded[0].pieces.pieces
-  x, y = (p['softmax']['kernel'] for p in (params, loaded[1].params))
+  found = trained.load(run, 'latest', '', 'translate')
+  assert found.task.pieces.pieces == loaded[0].pieces.pieces
+  x, y = (p['softmax']['kernel'] for p in (found.params, loaded[1].params))
   np.testing.assert_array_equal(x, y)
 
 
@@ -397,4 +399,4 @@ def test_other_tasks_do_not_translate(tmp_path):
   config = importlib.import_module('configs.mnist_cnn').get_config('embedded')
   folder.save_config(str(tmp_path), config)
   with pytest.raises(ValueError, match="a run of 'translate' is needed"):
-    trained.load_translator(str(tmp_path), 'best')
+    trained.load(str(tmp_path), task='translate')

@@ -1,0 +1,71 @@
+"""A trained run is loaded from its folder, whatever trained it."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from hyper import trained
+from hyper.runs import folder
+
+FORMAT_1 = pathlib.Path(__file__).parent / 'runs' / 'format_1'
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+  """Folders of small runs, and their data."""
+  place = tmp_path_factory.mktemp('place')
+  shutil.copytree(FORMAT_1, place, dirs_exist_ok=True)
+  return place
+
+
+def load(place, *args, **fields):
+  workdir, data_dir = str(place / 'char_lm'), str(place / 'data')
+  return trained.load(workdir, 'latest', data_dir, *args, **fields)
+
+
+def test_parameters_are_read_whatever_the_rest_was(place):
+  run = load(place)
+  assert run.step == 4 and run.config.task == 'char_lm'
+  with jax.default_prng_impl('rbg'):
+    other = load(place, changes=['data.batch_size=1', 'optimizer.beta1=0.5'])
+  assert other.config.data.batch_size == 1
+  jax.tree.map(np.testing.assert_array_equal, run.params, other.params)
+
+
+def test_state_is_read_where_an_evaluation_begins_with_it(place):
+  assert load(place).model_state is None  # carries begin at zero
+  shapes = {'batch_stats': jax.ShapeDtypeStruct((3,), np.float32)}
+
+  class Task:
+    def eval_state(self, model_state):
+      return model_state
+
+  assert trained._takes_over(Task(), shapes)
+  assert not trained._takes_over(Task(), {})
+
+
+def test_a_run_of_another_task_is_refused(place):
+  with pytest.raises(ValueError, match="'char_lm'; a run of 'classify' is"):
+    load(place, 'classify')
+
+
+def test_the_score_is_that_of_training(place):
+  scores = json.loads((FORMAT_1 / 'char_lm' / 'scores.json').read_text())
+  found = trained.score(load(place), 'validation')
+  assert found == pytest.approx(scores['validation'], rel=1e-5)
+
+
+def test_parameters_of_another_model_are_named(place):
+  with pytest.raises(ValueError, match='params/.* is needed here'):
+    load(place, changes=['model.cell.units=7'])
+
+
+def test_a_folder_without_checkpoints_is_named(place, tmp_path):
+  for name in (folder.CONFIG, folder.VOCABULARY):
+    shutil.copy(place / 'char_lm' / name, tmp_path / name)
+  with pytest.raises(FileNotFoundError, match=f'no checkpoint .*{tmp_path}'):
+    trained.load(str(tmp_path), 'best', str(place / 'data'))
