@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import weakref
 
 import jax
 import numpy as np
@@ -283,3 +284,15 @@ def test_rates_of_dropout_are_arguments_of_the_step(name, data_dir, tmp_path):
   assert values[0] == values[1]
   found = steps[0].train(steps[0].init(0), batch, numbers[0])[1]['loss']
   assert float(found) != values[0]
+
+
+@pytest.mark.parametrize('name', ['ptb_lstm', 'mnist_cnn'])
+def test_a_task_that_is_let_go_of_is_freed_with_its_data(
+  name, data_dir, tmp_path
+):
+  task = make_task(shrunk(name), data_dir, str(tmp_path))
+  task.describe()
+  next(task.batches('train', 0, 0))
+  found = weakref.ref(task)
+  del task
+  assert found() is None
