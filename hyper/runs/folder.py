@@ -3,6 +3,7 @@
 - config.json: the config; a folder that has it is that of a run.
 - record.json: what the run is checked against, see `hyper.runs.record`.
 - starts.jsonl: a line for each start: command, commit, versions, data.
+- evaluations.jsonl: a line for each evaluation by evaluate.py.
 - metrics.jsonl: the numbers, see `hyper.runs.metrics`.
 - tensorboard/: the same numbers, for TensorBoard.
 - checkpoints/: see `hyper.runs.checkpoint`.
@@ -18,7 +19,7 @@ import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -28,10 +29,11 @@ from hyper.runs import checkpoint_files, files, provenance
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.files import write
 from hyper.runs.record import (
+  EVALUATIONS,
   RECORD,
   STARTS,
   Record,
-  add_start,
+  append,
   known_data,
   read_record,
   sha256,
@@ -165,6 +167,7 @@ def claim(
   data_dir: str,
   data: Mapping[str, str],
   checkpoints: Checkpoints,
+  parameters: int,
 ) -> Iterator[None]:
   """Marks `workdir` as this run: writes config.json and appends a start.
 
@@ -177,13 +180,14 @@ def claim(
     data_dir: of the data sets.
     data: the fingerprint of each split.
     checkpoints: of the run, set right by `resume` if there are any.
+    parameters: how many are trained.
 
   Raises:
     ValueError: the run was begun with other data.
   """
   is_new = not is_run(workdir)
   if is_new:
-    for name in (RECORD, STARTS, METRICS):
+    for name in (RECORD, STARTS, METRICS, EVALUATIONS):
       _set_aside(workdir, name)
   elif changes := data_changes(workdir, data):
     raise ValueError(
@@ -195,7 +199,8 @@ def claim(
   save_config(workdir, config)
   step = steps[-1] if steps else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
-  add_start(workdir, {'step': step} | provenance.describe(ROOT) | where)
+  start = {'step': step, 'parameters': parameters} | where
+  append(workdir, STARTS, start | provenance.describe(ROOT))
   try:
     yield
   except Exception:
@@ -234,6 +239,14 @@ def data_changes(workdir: str, data: Mapping[str, str]) -> str:
   if not changed:
     return ''
   return f'other {", ".join(names)} data ({before}) than there are now ({now})'
+
+
+def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
+  """Appends scores to evaluations.jsonl; one that cannot is a warning."""
+  try:
+    append(workdir, EVALUATIONS, scores)
+  except OSError as error:
+    logging.warning('the scores are not kept in %s: %s', workdir, error)
 
 
 def save(workdir: str, name: str, text: str) -> None:
