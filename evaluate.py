@@ -87,8 +87,8 @@ def main() -> None:
     args.split,
     [*args.override, *args.set],
   )
+  print(json.dumps(finite(scores), allow_nan=False), flush=True)
   folder.note_evaluation(args.workdir, finite(scores))
-  print(json.dumps(finite(scores), allow_nan=False))
 
 
 def define_flags() -> None:

@@ -50,8 +50,6 @@ KEPT = (VOCABULARY, NORMALISATION, WORD_PIECES, IMAGE_KIND)
 ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
 T = TypeVar('T')
 
-__all__ = ['write']
-
 
 @contextlib.contextmanager
 def hold(workdir: str) -> Iterator[None]:
@@ -195,13 +193,13 @@ def claim(
       '--workdir.'
     )
   steps = checkpoints.steps
-  _update_record(workdir, data, steps)
-  save_config(workdir, config)
   step = steps[-1] if steps else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
   start = {'step': step, 'parameters': parameters} | where
-  append(workdir, STARTS, start | provenance.describe(ROOT))
   try:
+    _update_record(workdir, data, steps)
+    save_config(workdir, config)
+    append(workdir, STARTS, start | provenance.describe(ROOT))
     yield
   except Exception:
     try:
@@ -210,7 +208,7 @@ def claim(
       logging.error('%s', failure)  # which must not hide the error before it
     if is_new and not checkpoints.steps:
       for name in (CONFIG, RECORD, STARTS):
-        os.remove(os.path.join(workdir, name))
+        pathlib.Path(workdir, name).unlink(missing_ok=True)
     raise
 
 
@@ -302,32 +300,19 @@ def _update_record(
         'are recorded from now on.',
         workdir,
       )
-  kept = {}
-  for name in KEPT:
-    with (
-      contextlib.suppress(FileNotFoundError),
-      open(os.path.join(workdir, name), 'rb') as file,
-    ):
-      kept[name] = sha256(file.read())
+  paths = [pathlib.Path(workdir, name) for name in KEPT]
+  kept = {x.name: sha256(x.read_bytes()) for x in paths if x.exists()}
   first = record.first_checkpoint
   if first is None and steps:
     first = steps[0]
-  write_record(
-    workdir,
-    Record({**data, **record.data}, {**kept, **record.files}, first),
-  )
+  merged = Record({**data, **record.data}, {**kept, **record.files}, first)
+  write_record(workdir, merged)
 
 
 def _set_aside(workdir: str, name: str) -> None:
   """Renames a file of another run, if there is one with something in it."""
   path = os.path.join(workdir, name)
-  if not os.path.exists(path) or not os.path.getsize(path):
-    return
-  aside, count = f'{path}.old', 1
-  while os.path.exists(aside):
-    count += 1
-    aside = f'{path}.old-{count}'
-  os.rename(path, aside)
-  logging.warning(
-    '%s is of a run that is not here any more, renamed to %s.', path, aside
-  )
+  if os.path.exists(path) and os.path.getsize(path):
+    aside = files.free_name(f'{path}.old')
+    os.rename(path, aside)
+    logging.warning('%s is of another run, renamed to %s.', path, aside)
