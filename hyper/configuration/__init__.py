@@ -6,6 +6,7 @@ saved with a run (`to_json`, `from_json`), and read back exactly.
 """
 
 from hyper.configuration.arguments import (
+  Fields,
   build,
   check_positive,
   check_source,
@@ -28,6 +29,7 @@ from hyper.configuration.saved import (
 __all__ = [
   'CHANGEABLE',
   'FORMAT',
+  'Fields',
   'build',
   'change',
   'check',

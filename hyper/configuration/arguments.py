@@ -5,15 +5,18 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+from ml_collections import ConfigDict
+
+Fields: TypeAlias = Mapping[str, Any] | ConfigDict  # a section of a config
 LEAVES = (bool, int, float, str)
 
 
 def build(
   table: Mapping[str, Any],
   section: str,
-  fields: Mapping[str, Any],
+  fields: Fields,
   **given: Any,
 ) -> Any:
   """Calls the entry of `table` that the field `name` names.
@@ -40,7 +43,7 @@ def build(
 def splat(
   target: Callable[..., Any],
   section: str,
-  fields: Mapping[str, Any],
+  fields: Fields,
   **given: Any,
 ) -> Any:
   """Calls `target` with a section's fields as its keyword arguments.
@@ -77,9 +80,9 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
     wanted: an annotation. Only bool, int, float, str, and tuples of one of
       them, are checked. A union that has float stands for float.
   """
-  if typing.get_origin(wanted) in (typing.Union, types.UnionType):
-    wanted = float if float in typing.get_args(wanted) else Any
-  kinds = typing.get_args(wanted) if typing.get_origin(wanted) is tuple else ()
+  wanted = without_arrays(wanted)
+  is_tuple = typing.get_origin(wanted) is tuple
+  kinds = [without_arrays(x) for x in typing.get_args(wanted)] * is_tuple
   if kinds and kinds[0] in LEAVES and isinstance(value, tuple | list):
     if ... not in kinds and len(value) != len(kinds):
       raise ValueError(
@@ -93,6 +96,13 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
     raise ValueError(
       f'{place} is {value!r}; it must be of type {wanted.__name__}.'
     )
+
+
+def without_arrays(wanted: Any) -> Any:
+  """Returns float for a union with float, Any for another, else `wanted`."""
+  if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+    return float if float in typing.get_args(wanted) else Any
+  return wanted
 
 
 def is_of(value: Any, kind: type) -> bool:

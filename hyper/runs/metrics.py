@@ -6,12 +6,11 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsInt
 
 from absl import logging
 
 from hyper.runs import files
-from hyper.runs.folder import METRICS, TENSORBOARD
 from hyper.runs.observers import Observers, TensorBoard
 
 RESERVED = ('step', 'split', 'time')
@@ -44,7 +43,7 @@ class MetricsWriter:
   def __init__(self, workdir: str | os.PathLike[str], start_step: int = 0):
     folder = pathlib.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    self._path = folder / METRICS
+    self._path = folder / 'metrics.jsonl'
     is_resumed = self._path.exists()
     self._written = _rewind(self._path, start_step) if is_resumed else set()
     self._file = self._path.open('ab', buffering=0)
@@ -52,7 +51,7 @@ class MetricsWriter:
     self._has_warned = False
     purged = start_step + 1 if is_resumed else None
     self._observers = Observers(
-      lambda: TensorBoard(folder / TENSORBOARD, purged)
+      lambda: TensorBoard(folder / 'tensorboard', purged)
     )
 
   def __enter__(self) -> 'MetricsWriter':
@@ -61,7 +60,9 @@ class MetricsWriter:
   def __exit__(self, *error: Any) -> None:
     self.close()
 
-  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+  def write(
+    self, step: SupportsInt, split: str, values: Mapping[str, float]
+  ) -> None:
     """Writes one line, at once, and tells the observers.
 
     Args:
@@ -123,7 +124,7 @@ def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     FileNotFoundError: the run has no metrics.
     ValueError: a line other than the last is broken; file and line are named.
   """
-  lines = _parse(pathlib.Path(workdir) / METRICS)
+  lines = _parse(pathlib.Path(workdir) / 'metrics.jsonl')
   return [
     {name: math.nan if x is None else x for name, x in line.items()}
     for _, line in lines

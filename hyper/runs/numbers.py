@@ -12,7 +12,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from hyper.configuration import CHANGEABLE
+from hyper.configuration import CHANGEABLE, Fields
 
 Numbers = Mapping[str, Any]  # floats and tuples of floats, or arrays for them
 NONE: Numbers = MappingProxyType({})
@@ -39,7 +39,7 @@ def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
 
 
 def with_numbers(
-  fields: Mapping[str, Any], section: str, numbers: Numbers
+  fields: Fields, section: str, numbers: Numbers
 ) -> dict[str, Any]:
   """Returns the fields of a section with the numbers in their places.
 

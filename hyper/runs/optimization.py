@@ -1,15 +1,14 @@
 """Optimizers and learning rate schedules, by the names that configs use."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import optax
 
-from hyper.configuration import build
+from hyper.configuration import Fields, build
 from hyper.runs.numbers import NONE, Numbers, with_numbers
 
+Number = float | jax.Array  # an array is traced, and is not checked
 Optimization = tuple[optax.GradientTransformation, optax.Schedule]
 NUMBERS = (  # of the sections config.schedule and config.optimizer
   'schedule.learning_rate',
@@ -19,9 +18,7 @@ NUMBERS = (  # of the sections config.schedule and config.optimizer
 )
 
 
-def make_optimization(
-  config: Mapping[str, Any], numbers: Numbers = NONE
-) -> Optimization:
+def make_optimization(config: Fields, numbers: Numbers = NONE) -> Optimization:
   """Returns the optimizer and the schedule that a config describes.
 
   Args:
@@ -38,7 +35,7 @@ def make_optimization(
   return make_optimizer(fields, schedule), schedule
 
 
-def make_schedule(fields: Mapping[str, Any]) -> optax.Schedule:
+def make_schedule(fields: Fields) -> optax.Schedule:
   """Returns the learning rate as a function of the step.
 
   >>> make_schedule({'name': 'constant', 'learning_rate': 0.1})(1000)
@@ -48,20 +45,20 @@ def make_schedule(fields: Mapping[str, Any]) -> optax.Schedule:
 
 
 def make_optimizer(
-  fields: Mapping[str, Any], schedule: optax.Schedule
+  fields: Fields, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
   """Returns the optimizer that `name` chooses from OPTIMIZERS."""
   return build(OPTIMIZERS, 'config.optimizer', fields, schedule=schedule)
 
 
-def constant(learning_rate: float) -> optax.Schedule:
+def constant(learning_rate: Number) -> optax.Schedule:
   """Returns the same learning rate at every step."""
   check_rates(learning_rate)
   return optax.constant_schedule(learning_rate)
 
 
 def piecewise(
-  learning_rates: tuple[float, ...], until_steps: tuple[int, ...]
+  learning_rates: tuple[Number, ...], until_steps: tuple[int, ...]
 ) -> optax.Schedule:
   """Returns each learning rate until its step; the last holds to the end."""
   if len(learning_rates) != len(until_steps):
@@ -75,7 +72,7 @@ def piecewise(
 
 
 def exponential(
-  learning_rate: float, decay: float, minimum: float
+  learning_rate: Number, decay: float, minimum: Number
 ) -> optax.Schedule:
   """Returns max(learning_rate decay^step, minimum)."""
   check_rates(learning_rate, minimum)
@@ -84,7 +81,7 @@ def exponential(
 
 def adam(
   schedule: optax.Schedule,
-  clip_norm: float,
+  clip_norm: Number,
   beta1: float,
   beta2: float,
   epsilon: float,
@@ -97,14 +94,14 @@ def adam(
 
 
 def sgd(
-  schedule: optax.Schedule, clip_norm: float, momentum: float, nesterov: bool
+  schedule: optax.Schedule, clip_norm: Number, momentum: float, nesterov: bool
 ) -> optax.GradientTransformation:
   """Returns stochastic gradient descent with momentum, after clipping."""
   check_shares(momentum=momentum)
   return optax.chain(clip(clip_norm), optax.sgd(schedule, momentum, nesterov))
 
 
-def check_rates(*rates: float) -> None:
+def check_rates(*rates: Number) -> None:
   """Raises a ValueError for a learning rate that is negative or not finite."""
   for rate in rates:
     if not isinstance(rate, jax.Array) and not 0 <= rate < math.inf:
@@ -124,7 +121,7 @@ def check_shares(**shares: float) -> None:
       )
 
 
-def clip(norm: float) -> optax.GradientTransformation:
+def clip(norm: Number) -> optax.GradientTransformation:
   """Returns clipping by the global norm over all parameters; 0 disables.
 
   Raises:

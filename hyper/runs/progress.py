@@ -1,12 +1,13 @@
 """The line that says how far a run is."""
 
+import io
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from logging import LogRecord
-from typing import Any, TextIO
+from typing import Any, SupportsFloat
 
 from absl import logging
 
@@ -34,7 +35,7 @@ class Progress:
     total_steps: int,
     start_step: int,
     unit: str,
-    stream: TextIO | None = None,
+    stream: io.TextIOBase | None = None,
     clock: Callable[[], float] = time.monotonic,
   ):
     self._total_steps, self._unit = total_steps, unit
@@ -53,7 +54,7 @@ class Progress:
     self.close()
 
   def update(
-    self, step: int, values: Mapping[str, float], count: float
+    self, step: int, values: Mapping[str, float], count: SupportsFloat
   ) -> float:
     """Shows a step, its speed, and the time left.
 
@@ -123,7 +124,7 @@ class Progress:
     return True
 
 
-def _width(terminal: TextIO) -> int:
+def _width(terminal: Any) -> int:
   try:
     width = os.get_terminal_size(terminal.fileno()).columns
   except (OSError, ValueError):

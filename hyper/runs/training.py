@@ -6,18 +6,18 @@ in the config, are arguments of the compiled step; see `hyper.runs.numbers`.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, SupportsFloat
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Int, UInt32
+from jaxtyping import Array, Bool
 
 from hyper.runs.numbers import NONE, Numbers
 from hyper.runs.optimization import Optimization
-from hyper.runs.task import Batch, Outcome, Sums, Task
+from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
 
@@ -25,19 +25,21 @@ Loss = Callable[..., Outcome]
 class TrainState(struct.PyTreeNode):
   """Everything that a step changes or reads, as arrays only.
 
+  Annotations say nothing, since JAX puts shardings and the like in their place.
+
   Attributes:
-    step: the number of steps taken.
+    step: int32 [], the number of steps taken.
     params: the parameters.
     opt_state: the optimizer's state.
     model_state: batch statistics, or the recurrent carry of text streams.
-    key: data of the random key; step s draws from fold_in(key, s).
+    key: uint32, data of the random key; step s draws from fold_in(key, s).
   """
 
-  step: Int[Array, '']
+  step: Any
   params: Any
   opt_state: Any
   model_state: Any
-  key: UInt32[Array, '...']
+  key: Any
 
 
 def init_state(
@@ -71,7 +73,7 @@ def make_init(
 
 def make_train_step(
   loss: Loss, optimization: Callable[[Numbers], Optimization]
-) -> Callable[[TrainState, Batch, Numbers], tuple[TrainState, dict[str, Any]]]:
+) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
   The step takes over the buffers of the state that it is given. Its metrics are
@@ -84,7 +86,7 @@ def make_train_step(
   """
 
   def train_step(
-    state: TrainState, batch: Batch, numbers: Numbers
+    state: TrainState, batch: Any, numbers: Numbers
   ) -> tuple[TrainState, dict[str, Any]]:
     optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -111,7 +113,7 @@ def make_train_step(
   return jax.jit(train_step, donate_argnums=0)
 
 
-EvalStep = Callable[[Any, Any, Batch], tuple[Any, Sums]]
+EvalStep = Callable[[Any, Any, Any], tuple[Any, Sums]]
 
 
 def make_eval_step(loss: Loss) -> EvalStep:
@@ -120,9 +122,7 @@ def make_eval_step(loss: Loss) -> EvalStep:
   Its results are the next model state, and the sums.
   """
 
-  def eval_step(
-    params: Any, model_state: Any, batch: Batch
-  ) -> tuple[Any, Sums]:
+  def eval_step(params: Any, model_state: Any, batch: Any) -> tuple[Any, Sums]:
     key = jax.random.key(0)
     return loss(params, model_state, batch, key, False, NONE)[1]
 
@@ -163,7 +163,7 @@ def count_parameters(params: Any) -> int:
   return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))
 
 
-def all_finite(values: Iterable[float]) -> bool:
+def all_finite(values: Iterable[SupportsFloat]) -> bool:
   """Returns True if all values are finite numbers."""
   return all(math.isfinite(value) for value in values)
 

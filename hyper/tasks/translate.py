@@ -5,7 +5,7 @@ Shapes: b pairs, s and t word pieces of the source and the target.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,13 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import build, check_positive, check_source, splat
+from hyper.configuration import (
+  Fields,
+  build,
+  check_positive,
+  check_source,
+  splat,
+)
 from hyper.data import (
   embedded,
   pair_batches,
@@ -405,7 +411,7 @@ def mean_nats(
 
 
 def make_model(
-  cell: Mapping[str, Any],
+  cell: Fields,
   layers: int,
   dropout_rate: Rate,
   start_limit: float,

@@ -104,7 +104,12 @@ def test_unknown_names_and_fields_are_named():
     {'name': 'constant', 'learning_rate': -1.0},
     {'name': 'constant', 'learning_rate': float('nan')},
     {'name': 'piecewise', 'learning_rates': (0.1, -0.1), 'until_steps': (1, 2)},
-    {'name': 'exponential', 'learning_rate': 1, 'decay': 0.9, 'minimum': -1},
+    {
+      'name': 'exponential',
+      'learning_rate': 1.0,
+      'decay': 0.9,
+      'minimum': -1.0,
+    },
   ],
 )
 def test_impossible_learning_rates_are_refused(fields):

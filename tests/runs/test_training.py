@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from hyper.runs import optimization, training
 from hyper.runs.numbers import numbers_of
+from hyper.runs.task import Task as TaskProtocol
 
 ADAM = {
   'name': 'adam',
@@ -162,7 +163,7 @@ def test_optimizers_clip_and_report_the_norm_before(fields):
     np.testing.assert_allclose(state.params['w'], w, rtol=1e-4)
 
 
-class Task:
+class Task(TaskProtocol):
   """Three batches of evaluation; notes what it is asked for."""
 
   def __init__(self):
