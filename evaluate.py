@@ -5,7 +5,7 @@
 The run folder holds everything but the data. What the task reports beyond its
 means goes into the same line. --set replaces a field of the saved config for
 this evaluation, for example `--set=data.eval_streams=1` for one pass over the
-whole text.
+whole text. The line is also appended to evaluations.jsonl in the run folder.
 """
 
 import json
@@ -64,13 +64,12 @@ def evaluate(
   }
 
 
-def to_line(scores: dict[str, Any]) -> str:
-  """Returns scores as a line of JSON; NaN and infinity are null."""
-  finite = {
+def finite(scores: dict[str, Any]) -> dict[str, Any]:
+  """Returns scores as JSON can hold them: NaN and infinity are None."""
+  return {
     name: None if isinstance(x, float) and not math.isfinite(x) else x
     for name, x in scores.items()
   }
-  return json.dumps(finite, allow_nan=False)
 
 
 def main() -> None:
@@ -88,7 +87,8 @@ def main() -> None:
     args.split,
     [*args.override, *args.set],
   )
-  print(to_line(scores))
+  print(json.dumps(finite(scores), allow_nan=False), flush=True)
+  folder.note_evaluation(args.workdir, finite(scores))
 
 
 def define_flags() -> None:

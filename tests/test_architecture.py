@@ -72,7 +72,8 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.compare': (
     *('hyper.compare', 'hyper.paper', 'hyper.recipes', 'hyper.runs.commands'),
-    *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.drawing.progress'),
+    *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.runs.record'),
+    'hyper.drawing.progress',
   ),
   'hyper.export': ('hyper.trained', 'hyper.weights', 'hyper.runs.commands'),
   'hyper.figures': (),

@@ -7,9 +7,11 @@ import io
 import json
 import pathlib
 import re
+import types
 
 import pytest
 
+import evaluate
 from hyper import paper, recipes
 from hyper.compare import __main__ as command
 from hyper.compare import curves, entries, finished, formats, page, tables
@@ -52,11 +54,12 @@ def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
     line = {'step': config.train_steps * k // len(paces), 'time': time}
     lines += [
       line | {'split': 'train', metric: 9.0, 'images_per_second': 10.0 * k},
-      line | {'split': 'validation', metric: 1 + abs(3 - k)},
+      line | {'split': 'validation', metric: 1.0 + abs(3 - k)},
     ]
   write_lines(folder / 'metrics.jsonl', lines)
   write_lines(folder / 'starts.jsonl', [{'devices': 'TPU v5e (tpu)'} | record])
-  scores = [{'split': 'test', metric: x} for x in test or ()]
+  best = {'split': 'test', 'checkpoint': config.train_steps * 3 // len(paces)}
+  scores = [best | {metric: x} for x in test or ()]
   write_lines(folder / 'evaluations.jsonl', scores)
 
 
@@ -124,11 +127,33 @@ def test_without_a_test_score_it_is_validation_beside_validation(tmp_path):
   assert column(grid, 'difference') == ['-0.347']
 
 
-def test_evaluations_of_changed_configs_do_not_count(tmp_path):
+@pytest.mark.parametrize(
+  'fields', [{'set': ['l2_rate=1']}, {'other_data': True}, {'checkpoint': 1}]
+)
+def test_evaluations_of_something_else_do_not_count(tmp_path, fields):
   make_run(tmp_path, 'mnist_cnn', test=[0.9])
   with (tmp_path / 'evaluations.jsonl').open('a') as file:
-    file.write('{"split": "test", "error": 7.0, "set": ["l2_rate=1"]}\n')
+    line = {'split': 'test', 'checkpoint': 2750 * 3 // 4, 'error': 7.0}
+    file.write(json.dumps(line | fields) + '\n')
   assert finished.read(str(tmp_path)).scores['test', 'error'] == 0.9
+
+
+def test_what_evaluate_prints_is_kept_in_the_run_folder(
+  tmp_path, monkeypatch, capsys
+):
+  make_run(tmp_path, 'mnist_cnn')
+  step = finished.best_of('classify', finished.read_metrics(str(tmp_path)))
+  scores = {'checkpoint': step['step'], 'split': 'test', 'error': 0.5}
+  monkeypatch.setattr(
+    evaluate, 'evaluate', lambda *_: scores | {'nats': float('nan')}
+  )
+  given = {'workdir': str(tmp_path), 'checkpoint': 'best', 'data_dir': ''}
+  rest = {'split': None, 'override': [], 'set': []}
+  given = types.SimpleNamespace(FLAGS=types.SimpleNamespace(**given, **rest))
+  monkeypatch.setattr(evaluate, 'flags', given)
+  evaluate.main()
+  assert json.loads(capsys.readouterr().out) == scores | {'nats': None}
+  assert finished.read(str(tmp_path)).scores['test', 'error'] == 0.5
 
 
 def test_baselines_stand_beside_hypernetworks_in_the_papers_order(tmp_path):
@@ -148,7 +173,9 @@ def test_a_run_in_training_has_no_difference(tmp_path):
   path = tmp_path / 'b' / 'metrics.jsonl'
   path.write_text(''.join(path.read_text().splitlines(keepends=True)[:4]))
   (grid,) = tables.compare(group(str(tmp_path)))
-  assert column(grid, 'here') == ['0.90 % error', '0.80 % error']
+  assert column(grid, 'here') == [
+    *('0.90 % error', '2.00 % error (validation)')
+  ]
   assert column(grid, 'difference') == ['+0.18', '']
   assert grid.notes == ('differs from mnist_cnn in train_steps 2750 -> 1375',)
 

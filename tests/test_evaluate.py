@@ -25,8 +25,8 @@ def place(tmp_path):
 
 def test_numbers_that_are_not_finite_are_null():
   scores = {'a': math.nan, 'b': -math.inf, 'c': 1.5, 'd': 'x', 'e': 3}
-  line = evaluate.to_line(scores)
-  assert json.loads(line) == {'a': None, 'b': None, 'c': 1.5, 'd': 'x', 'e': 3}
+  found = evaluate.finite(scores)
+  assert found == {'a': None, 'b': None, 'c': 1.5, 'd': 'x', 'e': 3}
 
 
 def test_other_data_than_in_training_are_named(place, caplog):

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import os
 import re
 import statistics
@@ -15,6 +16,7 @@ from hyper import paper, recipes
 from hyper.paper import Measure
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
+from hyper.runs.record import EVALUATIONS, STARTS, read_lines
 
 MEASURES = {  # of a task: what the paper reports
   'char_lm': Measure('test', 'bpc', 'bpc'),
@@ -99,9 +101,10 @@ def read(workdir: str) -> Run:
   """
   config = load_config(workdir)
   record = read_json(os.path.join(workdir, 'run.json'))  # of results/
-  start = (read_lines(os.path.join(workdir, 'starts.jsonl')) or [{}])[-1]
+  start = (read_lines(workdir, STARTS) or [{}])[-1]
   row = row_of(config, record.get('command') or start.get('command', ''))
   lines = read_metrics(workdir)
+  best = best_of(config.task, lines)
   steps = max((line['step'] for line in lines), default=0)
   unit, speed = speed_of(lines)
   return Run(
@@ -109,9 +112,7 @@ def read(workdir: str) -> Run:
     config,
     row,
     changes_from(row, config, steps),
-    scores_of(config.task, lines)
-    | recorded_scores(record)
-    | evaluated(workdir),
+    scores_of(best) | recorded_scores(record) | evaluated(workdir, best),
     record.get('parameters') or start.get('parameters', 0),
     steps,
     seconds_of(lines),
@@ -167,17 +168,25 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
     return []
 
 
-def scores_of(
-  task: str, lines: Sequence[dict[str, Any]]
-) -> dict[tuple[str, str], float]:
-  """Returns the validation scores where the metric that decides was best."""
+def best_of(task: str, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+  """Returns the line of the best validation, first of equals; {} if none."""
   metric = SELECTION.get(task, MEASURES[task].metric)
-  found = [x for x in lines if x['split'] == 'validation' and metric in x]
-  if not found:
-    return {}
-  best = min(found, key=lambda line: line[metric])
-  values = {k: x for k, x in best.items() if k not in metrics.RESERVED}
-  return {('validation', name): value for name, value in values.items()}
+  found = [
+    line
+    for line in lines
+    if line['split'] == 'validation'
+    and math.isfinite(line.get(metric, math.nan))
+  ]
+  return min(found, key=lambda line: line[metric], default={})
+
+
+def scores_of(line: dict[str, Any]) -> dict[tuple[str, str], float]:
+  """Returns the scores in a line of metrics or of evaluations."""
+  return {
+    (line['split'], name): value
+    for name, value in line.items()
+    if isinstance(value, float) and name != 'time'
+  }
 
 
 def recorded_scores(record: dict[str, Any]) -> dict[tuple[str, str], float]:
@@ -190,16 +199,19 @@ def recorded_scores(record: dict[str, Any]) -> dict[tuple[str, str], float]:
   }
 
 
-def evaluated(workdir: str) -> dict[tuple[str, str], float]:
-  """Returns the scores that evaluate.py left in a run folder.
+def evaluated(
+  workdir: str, best: dict[str, Any]
+) -> dict[tuple[str, str], float]:
+  """Returns the scores that evaluate.py left of the best checkpoint.
 
-  Of evaluations with changed fields none counts; of others the last one does.
+  The last evaluation of a split counts, and none of a changed config or of
+  other data.
   """
   scores: dict[tuple[str, str], float] = {}
-  for line in read_lines(os.path.join(workdir, 'evaluations.jsonl')):
-    if not line.get('set'):
-      values = {k: x for k, x in line.items() if isinstance(x, float)}
-      scores |= {(line['split'], name): x for name, x in values.items()}
+  for line in read_lines(workdir, EVALUATIONS):
+    is_best = line.get('checkpoint') == best.get('step')
+    if is_best and not line.get('set') and not line.get('other_data'):
+      scores |= scores_of(line)
   return scores
 
 
@@ -241,11 +253,3 @@ def read_json(path: str) -> dict[str, Any]:
     return {}
   with open(path, encoding='utf-8') as file:
     return json.load(file)
-
-
-def read_lines(path: str) -> list[dict[str, Any]]:
-  """Returns the objects of a file of JSON lines; none if there is no file."""
-  if not os.path.exists(path):
-    return []
-  with open(path, encoding='utf-8') as file:
-    return [json.loads(line) for line in file if line.endswith('}\n')]

@@ -174,7 +174,7 @@ def _make_builder(
 
   class Info(tfds.core.DatasetInfo):
     def initialize_from_bucket(self):
-      """Does nothing: no network, no temporary folder left behind."""
+      """Does nothing: no network, and no temporary folder."""
 
   class Builder(  # type: ignore[call-arg]
     tfds.core.GeneratorBasedBuilder, skip_registration=True

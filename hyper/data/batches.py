@@ -15,9 +15,9 @@ Arrays = dict[str, np.ndarray]
 def shuffled(
   arrays: Arrays, batch_size: int, seed: int, start: int
 ) -> Iterator[Arrays]:
-  """Endless batches in a new order each epoch, from batch `start` on.
+  """Yields batches without end, in a new order each epoch, from `start` on.
 
-  What is left of an epoch when no whole batch remains is left out.
+  Drops the last, incomplete batch of each epoch.
 
   Raises:
     ValueError: there are fewer examples than one batch needs.
@@ -41,7 +41,7 @@ def shuffled(
 
 
 def in_order(arrays: Arrays, batch_size: int) -> Iterator[Arrays]:
-  """All examples once; the last batch is filled up, and the mask says so."""
+  """Yields all examples once; `mask` is false where a batch is filled up."""
   count = len(next(iter(arrays.values())))
   for first in range(0, count, batch_size):
     chosen = np.arange(first, first + batch_size)
@@ -53,11 +53,11 @@ def in_order(arrays: Arrays, batch_size: int) -> Iterator[Arrays]:
 def training_windows(
   symbols: np.ndarray, streams: int, window: int, seed: int, start: int
 ) -> Iterator[Arrays]:
-  """Endless windows of contiguous streams, from window `start` on.
+  """Yields windows of contiguous streams without end, from `start` on.
 
   In each epoch the text is cut into streams of equal length, beginning at a
-  random one of the first `window` symbols, and read through in step. The
-  streams are read anew in the next epoch, from another beginning.
+  random one of the first `window` symbols, and read through in step. The next
+  epoch begins at another symbol.
 
   Yields:
     inputs [streams, window]; targets, the symbols one place later; mask, all
@@ -93,7 +93,7 @@ def training_windows(
 def scoring_windows(
   symbols: np.ndarray, first: int, streams: int, window: int, warmup: int
 ) -> Iterator[Arrays]:
-  """Windows that together score every symbol of a text exactly once.
+  """Yields windows that together score every symbol of a text exactly once.
 
   The text is cut into streams of equal length, and each stream begins up to
   `warmup` symbols early, on text that belongs to the stream before it and is

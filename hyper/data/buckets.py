@@ -13,7 +13,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def choose_ends(lengths: np.ndarray, buckets: int) -> np.ndarray:
-  """The longest length of each bucket, so that padding is least.
+  """Returns the longest length of each bucket, so that padding is least.
 
   Args:
     lengths: of all examples, positive integers [n].
@@ -46,10 +46,10 @@ def plan(
   batch_size: int,
   rng: np.random.Generator | None = None,
 ) -> list[tuple[int, np.ndarray]]:
-  """The batches that go through all examples once.
+  """Returns the batches that go through all examples once.
 
-  What is left of a bucket when no whole batch remains goes into the next
-  longer one, and what is left of the last makes a batch that is not whole.
+  Examples that fill no whole batch of their bucket go into the next longer one;
+  those of the last bucket make an incomplete batch.
 
   Args:
     lengths: of the examples [n].
@@ -90,9 +90,9 @@ def shuffled(
   seed: int,
   start: int,
 ) -> Iterator[Arrays]:
-  """Endless whole batches in a new order each epoch, from batch `start` on.
+  """Yields whole batches without end, in a new order each epoch.
 
-  The examples left when no whole batch remains are left out of the epoch.
+  Drops the last, incomplete batch of each epoch.
 
   Args:
     examples: arrays [t, ...].
@@ -102,7 +102,7 @@ def shuffled(
     start: the first batch.
 
   Yields:
-    'offsets' [batch_size, t, ...] with zeros behind each example, and 'length'
+    'offsets' [batch_size, t, ...] with zeros after each example, and 'length'
     int32 [batch_size].
 
   Raises:
@@ -128,7 +128,7 @@ def shuffled(
 def in_order(
   examples: Sequence[np.ndarray], ends: np.ndarray, batch_size: int
 ) -> Iterator[Arrays]:
-  """All examples once, short ones first; missing ones have length 0."""
+  """Yields all examples once, short ones first; missing ones have length 0."""
   lengths = np.array([len(example) for example in examples])
   for length, numbers in plan(lengths, ends, batch_size):
     yield padded([examples[n] for n in numbers], length, batch_size)
@@ -137,7 +137,7 @@ def in_order(
 def padded(
   examples: Sequence[np.ndarray], length: int, batch_size: int
 ) -> Arrays:
-  """One batch: zeros behind each example, and in the place of missing ones."""
+  """Returns one batch, with zeros after each example and for missing ones."""
   offsets = np.zeros(
     (batch_size, length, *examples[0].shape[1:]), examples[0].dtype
   )
@@ -151,6 +151,6 @@ def padded(
 def padding_share(
   lengths: np.ndarray, ends: np.ndarray, batch_size: int
 ) -> float:
-  """The share of padding in the steps of all batches, between 0 and 1."""
+  """Returns the share of padding in the steps of all batches, in [0, 1]."""
   batches = plan(lengths, ends, batch_size)
   return float(1 - lengths.sum() / sum(end * batch_size for end, _ in batches))

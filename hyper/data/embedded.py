@@ -42,7 +42,7 @@ FONTS = (
 def load_text(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """Returns 'text', uint8 [n]: the UTF-8 bytes of the split, in order.
 
-  The whole is some 465,000 bytes and differs between versions of Python; the
+  The whole has about 465,000 bytes and differs between versions of Python; the
   first 90 % of it are for training, then 5 % each for validation and test.
 
   Raises:
@@ -101,7 +101,7 @@ def load_number_names(data_dir: str, split: str) -> Pairs:
   """
   del data_dir  # nothing to read, and too little to prepare
   prepared.check_split(split, NUMBERS)
-  # Drawn anew at every start; a Generator may draw otherwise in a later NumPy.
+  # Drawn at every start; a Generator may draw otherwise in a later NumPy.
   rng = np.random.RandomState(SEED)
   digits = rng.randint(1, 7, size=10 * sum(NUMBERS.values()))
   drawn = dict.fromkeys(rng.randint(10 ** (digits - 1), 10**digits).tolist())

@@ -18,7 +18,7 @@ FOLDERS = ('enwik8', '')
 NAMES = ('enwik8', 'enwik8.zip', 'enwik8.gz')
 URL = 'http://mattmahoney.net/dc/enwik8.zip'
 WHOLE = 100_000_000
-# SHA-256 of the first so many bytes, for lengths that are known.
+# Length of a prefix: its SHA-256.
 SHA256 = {
   WHOLE: '2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8',
   4_154_064: 'd8b3b95fb4993726ea7dcc93ae3c9e08a1a04cc540d05d7656fd267cc8ab5d6a',

@@ -83,7 +83,7 @@ def _read(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _find_all(folders: list[str]) -> dict[str, str]:
-  """The path of each list, and of each folder or its archive."""
+  """Returns the path of each list, and of each folder or its archive."""
   paths = {name: raw_files.find(folders, [name]) for name in LISTS}
   for name in (STROKES, ASCII):
     inside = (os.path.join(folder, name) for folder in folders)
@@ -124,7 +124,7 @@ def _raw(data_dir: str) -> list[str]:
 
 
 def _read_list(path: str) -> list[str]:
-  """The forms that a list names, one a line."""
+  """Returns the forms that a list names, one a line."""
   with open(path, encoding='ascii', errors='replace') as file:
     forms = [line.strip() for line in file]
   forms = [form for form in forms if form]
@@ -150,7 +150,7 @@ def _check_once(forms: dict[str, list[str]], paths: dict[str, str]) -> None:
 
 
 def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
-  """(form or line, path, content) of the files in a folder or archive."""
+  """Yields (form or line, path, content) of files in a folder or archive."""
   if os.path.isdir(path):
     for folder, folders, names in os.walk(path):
       folders.sort()
@@ -171,7 +171,7 @@ def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
-  """Name and offsets of each line of each wanted form, in order."""
+  """Returns name and offsets of each line of each wanted form, in order."""
   found: dict[str, dict[int, Named]] = {form: {} for form in wanted}
   for name, place, content in _members(path, '.xml'):
     form, _, number = name.rpartition('-')
@@ -192,13 +192,13 @@ def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
 
 
 def _prepare(line: list[np.ndarray]) -> np.ndarray:
-  """The offsets of a line [t, 3], recording errors mended."""
+  """Returns the offsets of a line [t, 3], with recording errors mended."""
   filled = [strokes.fill_gaps(s, INTERVAL, *GAP_SECONDS) for s in line]
   return strokes.remove_long_steps(strokes.to_offsets(filled), LONGEST_STEP)
 
 
 def _read_texts(path: str, wanted: set[str]) -> dict[str, list[str]]:
-  """What each wanted form says, line by line: the section CSR of its file."""
+  """Returns the text of each wanted form by line: section CSR of its file."""
   texts = {}
   for form, place, content in _members(path, '.txt'):
     if form in wanted:
@@ -221,7 +221,7 @@ def _read_texts(path: str, wanted: set[str]) -> dict[str, list[str]]:
 def _label(
   form: str, lines: list[Named], texts: list[str]
 ) -> list[strokes.Line]:
-  """Lines with their text; none where the form has another number of both."""
+  """Returns lines with text, or without where a form has unequal numbers."""
   if len(texts) != len(lines):
     logging.warning(
       'IAM-OnDB: %s has %d lines of strokes and %d of text; its text is left '

@@ -6,10 +6,10 @@ import numpy as np
 
 
 def parse(content: bytes, path: str) -> list[np.ndarray]:
-  """The strokes in a line's XML file: readings [n, 3] of x, y and seconds.
+  """Returns the strokes of a line's file: readings [n, 3] of x, y and seconds.
 
   Raises:
-    ValueError: the file is not as it must be; `path` and the place are named.
+    ValueError: the file has another form; `path` and the place are named.
   """
   try:
     root = ElementTree.fromstring(content)
@@ -29,7 +29,7 @@ def parse(content: bytes, path: str) -> list[np.ndarray]:
 
 
 def _stroke(stroke: ElementTree.Element, k: int, path: str) -> np.ndarray:
-  """The readings of a stroke, the k-th of its file."""
+  """Returns the readings [n, 3] of the k-th stroke of a file."""
   if stroke.tag != 'Stroke' or not len(stroke):
     raise ValueError(
       f'{path}: expected stroke {k} to be a Stroke with points, found '

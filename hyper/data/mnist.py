@@ -19,7 +19,7 @@ from hyper.data import prepared, raw_files
 SHAPE = (28, 28, 1)
 FOLDERS = ('mnist', 'MNIST/raw', '')
 MIRROR = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
-# Bytes and SHA-256, both unpacked: a .gz may have been made anew.
+# Bytes and SHA-256, both unpacked: a .gz may have been packed again.
 FILES = {
   'train-images-idx3-ubyte': (
     47_040_016,

@@ -58,7 +58,7 @@ class Buckets:
         )
 
   def rows(self, length: int) -> int:
-    """The pairs in a batch of this length."""
+    """Returns the number of pairs in a batch of this length."""
     return max(1, min(self.batch_size, self.batch_tokens // length))
 
 
@@ -101,13 +101,13 @@ class Order:
     )
 
   def once(self) -> Iterator[Chosen]:
-    """Every pair once, the short ones first."""
+    """Yields every pair once, the short ones first."""
     for length, rows, numbers in self._members:
       for first in range(0, len(numbers), rows):
         yield length, rows, numbers[first : first + rows]
 
   def epochs(self, seed: int, start: int) -> Iterator[Chosen]:
-    """Endless epochs from batch `start` on, each of every pair once, shuffled.
+    """Yields shuffled epochs without end, from batch `start` on.
 
     The last batch of a bucket may have fewer pairs than rows.
 
@@ -136,7 +136,7 @@ class Order:
       epoch, step = epoch + 1, 0
 
   def padding_share(self) -> float:
-    """The part of all places in an epoch's batches that hold no piece."""
+    """Returns the share of places in an epoch's batches that hold no piece."""
     places = pieces = 0
     for length, rows, numbers in self._members:
       places += 2 * length * rows * math.ceil(len(numbers) / rows)
@@ -147,7 +147,7 @@ class Order:
 def fill(
   sources: list[np.ndarray], targets: list[np.ndarray], length: int, rows: int
 ) -> Arrays:
-  """A batch of encoded pairs, with rows of padding where pairs are wanting.
+  """Returns a batch of encoded pairs, filled up with rows of padding.
 
   Returns:
     source [rows, length]; inputs [rows, length], the target after START; and
@@ -168,7 +168,7 @@ def fill(
 
 
 def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
-  """Lengths of both sentences of all pairs in pieces, with END, int32 [n, 2].
+  """Returns lengths in pieces, with END, of all pairs, int32 [n, 2].
 
   Where the pairs lie on the disk, the lengths are kept beside them, for these
   word pieces; a large corpus is gone through only once.

@@ -34,7 +34,7 @@ class Pairs:
     return len(self._records)
 
   def take(self, numbers: Iterable[int]) -> list[Pair]:
-    """The pairs with these numbers, in the order of the numbers."""
+    """Returns the pairs with these numbers, in the order of the numbers."""
     chosen = [int(number) for number in numbers]
     if self.folder is None:
       return [self._records[number] for number in chosen]
@@ -44,7 +44,7 @@ class Pairs:
     ]
 
   def fingerprint(self) -> str:
-    """What names these pairs: the prepared copy, or a checksum of them all."""
+    """Returns the name of the prepared copy, or a checksum of all pairs."""
     if self.folder is not None:
       name, version = pathlib.Path(self.folder).parts[-2:]
       return f'{name}/{version}'
@@ -52,7 +52,7 @@ class Pairs:
     return digest.hexdigest()[:16]
 
   def chunks(self, size: int = 10_000) -> Iterator[list[Pair]]:
-    """All pairs in order, some at a time."""
+    """Yields all pairs in order, at most `size` at a time."""
     for first in range(0, len(self), size):
       yield self.take(range(first, min(first + size, len(self))))
 
@@ -64,7 +64,7 @@ def load(
   validation: Sequence[str],
   test: Sequence[str],
 ) -> Pairs:
-  """The pairs of two plain text files, in UTF-8, with a sentence a line.
+  """Returns the pairs of two text files, in UTF-8, with a sentence a line.
 
   The prepared copy belongs to the content of the files: where that changes,
   another one is made.
@@ -115,7 +115,7 @@ def read_pairs(
   source_name: str,
   target_name: str,
 ) -> Iterator[dict[str, bytes]]:
-  """Records of the lines that belong together, without their ends.
+  """Yields records of the lines that belong together, without their ends.
 
   Raises:
     ValueError: a line is not UTF-8, one side has more lines, or there are

@@ -26,8 +26,8 @@ from hyper.data import fingerprints, prepared, strokes
 FOLDER = 'pen'
 KINDS = ('.json', '.csv')
 COLUMNS = ('line', 'stroke', 'x', 'y')
-VALIDATION = 10  # every so many lines one is for validation
-# A gap is filled from so many times the usual interval on, up to a second.
+VALIDATION = 10  # one line in this number is for validation
+# The shortest gap that is filled, in usual intervals; the longest is a second.
 GAP_INTERVALS = 3.5
 FASTEST = 0.001  # seconds from one reading to the next that are believed
 LARGEST = 1e9  # of a coordinate; the sums of lines stay exact enough
@@ -42,8 +42,7 @@ def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   Raises:
     FileNotFoundError: there are no files.
     OSError: data_dir cannot be written.
-    ValueError: no such split, a file is not as it must be, or there are too
-      few lines.
+    ValueError: no such split, a file of another form, or too few lines.
   """
   strokes.check_split(split, 'your own handwriting')
   folder = os.path.join(os.path.expanduser(data_dir), FOLDER)
@@ -58,7 +57,7 @@ def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
 
 
 def _find(folder: str) -> list[str]:
-  """Returns the files of handwriting in a folder; hidden ones are no such."""
+  """Returns the files of handwriting in a folder, without hidden ones."""
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   names = [
     name
@@ -100,10 +99,10 @@ def _split(paths: list[str]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def read(path: str) -> list[strokes.Line]:
-  """The lines in a JSON or CSV file, named by file and number from 1 on.
+  """Returns the lines in a JSON or CSV file, named by file and number from 1.
 
   Raises:
-    ValueError: the file is not as it must be; it and the place are named.
+    ValueError: the file has another form; it and the place are named.
     OSError: it cannot be read.
   """
   with open(path, encoding='utf-8-sig', newline='') as file:
@@ -164,7 +163,7 @@ def _as_wide_as_the_first(rows: csv.DictReader) -> Iterator[dict[str, str]]:
 def _together(
   rows: Iterable[dict[str, str]], column: str
 ) -> list[list[dict[str, str]]]:
-  """The rows that have the same in a column, which must stand together."""
+  """Groups rows by a column; equal ones must stand together."""
   groups: dict[str, list[dict[str, str]]] = {}
   for name, group in itertools.groupby(rows, lambda row: row[column]):
     if name in groups:
@@ -176,7 +175,7 @@ def _together(
 
 
 def _line(line: Any, n: int) -> np.ndarray:
-  """Offsets [t, 3] of a line, given as nested lists; the n-th of its file."""
+  """Returns offsets [t, 3] of the n-th line of a file, given as lists."""
   if not isinstance(line, list) or not line:
     raise ValueError(f'line {n} must be a list of strokes, and not empty.')
   found = [_stroke(stroke, n, k) for k, stroke in enumerate(line, 1)]
@@ -198,7 +197,7 @@ def _line(line: Any, n: int) -> np.ndarray:
 
 
 def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:
-  """Readings [r, 3], time NaN where it is not known."""
+  """Returns readings [r, 3], with NaN for a time that is not known."""
   place = f'stroke {k} of line {n}'
   if not isinstance(stroke, list) or not stroke:
     raise ValueError(f'{place} must be a list of readings, and not empty.')

@@ -160,7 +160,7 @@ def fetch(url: str, seconds: float = 10.0) -> bytes:
   Raises:
     ConnectionError: the network or the server did not deliver.
   """
-  # urlopen's own limit leaves out the name look-up and starts anew with every
+  # urlopen's own limit leaves out the name look-up and starts again with every
   # address of the host: without a network that adds up to minutes.
   answers: queue.SimpleQueue = queue.SimpleQueue()
 

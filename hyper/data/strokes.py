@@ -43,7 +43,7 @@ def check_split(split: str, source: str) -> None:
 
 
 def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
-  """Strokes [n, 2 or more] as offsets, float32 [t, 3].
+  """Returns strokes [n, 2 or more] as offsets, float32 [t, 3].
 
   First strokes of a single reading are left out: their ends have no offset
   that could tell of them.
@@ -59,7 +59,7 @@ def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
 def fill_gaps(
   stroke: np.ndarray, interval: float, shortest: float, longest: float
 ) -> np.ndarray:
-  """A stroke with missing readings interpolated on straight lines.
+  """Interpolates the missing readings of a stroke on straight lines.
 
   Args:
     stroke: readings [n, 3].
@@ -78,7 +78,7 @@ def fill_gaps(
 
 
 def remove_long_steps(offsets: np.ndarray, longest: float) -> np.ndarray:
-  """Offsets without those longer than `longest`: what follows moves closer.
+  """Removes offsets longer than `longest`, so that the rest moves closer.
 
   A stroke whose last step is removed ends with the step before.
   """
@@ -91,7 +91,7 @@ def remove_long_steps(offsets: np.ndarray, longest: float) -> np.ndarray:
 
 
 def pack(lines: Iterable[Line]) -> Arrays:
-  """Lines as arrays that can be stored side by side.
+  """Packs lines into arrays that can be stored side by side.
 
   Returns:
     'offsets' float32 [all steps, 3]; 'length' int32 [lines]; 'label' uint8,
@@ -107,7 +107,7 @@ def pack(lines: Iterable[Line]) -> Arrays:
 
 
 def unpack(arrays: Arrays) -> list[Line]:
-  """The lines that `pack` was given."""
+  """Returns the lines that `pack` was given."""
   ends = np.cumsum(arrays['length'])[:-1]
   labels = arrays['label'].tobytes().decode().split('\n')[:-1]
   every = np.split(arrays['offsets'], ends)
@@ -120,7 +120,7 @@ def unpack(arrays: Arrays) -> list[Line]:
 
 @dataclasses.dataclass(frozen=True)
 class Normalisation:
-  """What makes the offsets of the training lines mean 0 and deviation 1.
+  """Scale on which the offsets of training lines have mean 0, deviation 1.
 
   Attributes:
     mean: of x and y, in the source's unit, float32 [2].
@@ -131,17 +131,17 @@ class Normalisation:
   deviation: np.ndarray
 
   def apply(self, offsets: np.ndarray) -> np.ndarray:
-    """Offsets [..., 3] of the source to what the network reads."""
+    """Turns offsets [..., 3] of the source into what the network reads."""
     moves = (offsets[..., :2] - self.mean) / self.deviation
     return np.concatenate([moves, offsets[..., 2:]], -1, dtype=np.float32)
 
   def invert(self, steps: np.ndarray) -> np.ndarray:
-    """What the network reads or draws [..., 3] to offsets of the source."""
+    """Turns what the network draws [..., 3] into offsets of the source."""
     moves = steps[..., :2] * self.deviation + self.mean
     return np.concatenate([moves, steps[..., 2:]], -1, dtype=np.float32)
 
   def fit(self, offsets: np.ndarray) -> np.ndarray:
-    """Offsets [t, 3] of any unit, with steps as long as in the training lines.
+    """Scales offsets [t, 3] of any unit to steps as long as in training.
 
     So the writing gets their size where the pen is read about as often for each
     letter; a pen that is read twice as often makes it twice as large.
@@ -172,7 +172,7 @@ class Normalisation:
 
 
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:
-  """Mean and deviation over all steps of the lines, computed in float64.
+  """Returns mean and deviation over all steps of lines, computed in float64.
 
   Deviation: the paper does not say whether the lines that it leaves out for
   being short count here; those of `hyper/data/iam.py` are without them.

@@ -56,7 +56,7 @@ SEGMENT = re.compile(rb'<seg[^>]*>(.*)</seg>', re.IGNORECASE)
 
 
 def load(data_dir: str, split: str) -> Pairs:
-  """The pairs of a split, English first.
+  """Returns the pairs of a split, English first.
 
   Raises:
     FileNotFoundError: archives are missing.
@@ -113,7 +113,7 @@ def _split(
 
 @contextlib.contextmanager
 def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
-  """The lines of a file of an archive, which is in any folder of it."""
+  """Gives the lines of a file in an archive, in any folder of it."""
   with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       if os.path.basename(place) == name:

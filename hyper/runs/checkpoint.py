@@ -35,7 +35,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from hyper.runs import checkpoint_files
+from hyper.runs import checkpoint_files, files
 from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit, part
 from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
 
@@ -300,10 +300,7 @@ class Checkpoints:
       return {}
 
   def _set_aside(self, step: int) -> pathlib.Path:
-    aside, count = self.folder / f'{step}.corrupt', 1
-    while aside.exists():
-      count += 1
-      aside = self.folder / f'{step}.corrupt-{count}'
+    aside = pathlib.Path(files.free_name(f'{self._path(step)}.corrupt'))
     multihost_utils.sync_global_devices('new name found')
     if jax.process_index() == 0:
       self._path(step).rename(aside)

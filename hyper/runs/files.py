@@ -49,6 +49,15 @@ def sync(path: str | os.PathLike[str]) -> None:
       os.close(number)
 
 
+def free_name(path: str) -> str:
+  """Returns `path`, or with -2, -3 ... appended if there is such a file."""
+  name, count = path, 1
+  while os.path.lexists(name):
+    count += 1
+    name = f'{path}-{count}'
+  return name
+
+
 def check_path(flag: str, path: str) -> None:
   """Checks that a path given by the user is one of the local file system.
 

@@ -3,6 +3,7 @@
 - config.json: the config; a folder that has it is that of a run.
 - record.json: what the run is checked against, see `hyper.runs.record`.
 - starts.jsonl: a line for each start: command, commit, versions, data.
+- evaluations.jsonl: a line for each evaluation by evaluate.py.
 - metrics.jsonl: the numbers, see `hyper.runs.metrics`.
 - tensorboard/: the same numbers, for TensorBoard.
 - checkpoints/: see `hyper.runs.checkpoint`.
@@ -18,7 +19,7 @@ import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -28,10 +29,11 @@ from hyper.runs import checkpoint_files, files, provenance
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.files import write
 from hyper.runs.record import (
+  EVALUATIONS,
   RECORD,
   STARTS,
   Record,
-  add_start,
+  append,
   known_data,
   read_record,
   sha256,
@@ -47,8 +49,6 @@ IMAGE_KIND = 'images.json'
 KEPT = (VOCABULARY, NORMALISATION, WORD_PIECES, IMAGE_KIND)
 ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
 T = TypeVar('T')
-
-__all__ = ['write']
 
 
 @contextlib.contextmanager
@@ -165,6 +165,7 @@ def claim(
   data_dir: str,
   data: Mapping[str, str],
   checkpoints: Checkpoints,
+  parameters: int,
 ) -> Iterator[None]:
   """Marks `workdir` as this run: writes config.json and appends a start.
 
@@ -177,13 +178,14 @@ def claim(
     data_dir: of the data sets.
     data: the fingerprint of each split.
     checkpoints: of the run, set right by `resume` if there are any.
+    parameters: how many are trained.
 
   Raises:
     ValueError: the run was begun with other data.
   """
   is_new = not is_run(workdir)
   if is_new:
-    for name in (RECORD, STARTS, METRICS):
+    for name in (RECORD, STARTS, METRICS, EVALUATIONS):
       _set_aside(workdir, name)
   elif changes := data_changes(workdir, data):
     raise ValueError(
@@ -191,12 +193,13 @@ def claim(
       '--workdir.'
     )
   steps = checkpoints.steps
-  _update_record(workdir, data, steps)
-  save_config(workdir, config)
   step = steps[-1] if steps else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
-  add_start(workdir, {'step': step} | provenance.describe(ROOT) | where)
+  start = {'step': step, 'parameters': parameters} | where
   try:
+    _update_record(workdir, data, steps)
+    save_config(workdir, config)
+    append(workdir, STARTS, start | provenance.describe(ROOT))
     yield
   except Exception:
     try:
@@ -205,7 +208,7 @@ def claim(
       logging.error('%s', failure)  # which must not hide the error before it
     if is_new and not checkpoints.steps:
       for name in (CONFIG, RECORD, STARTS):
-        os.remove(os.path.join(workdir, name))
+        pathlib.Path(workdir, name).unlink(missing_ok=True)
     raise
 
 
@@ -234,6 +237,14 @@ def data_changes(workdir: str, data: Mapping[str, str]) -> str:
   if not changed:
     return ''
   return f'other {", ".join(names)} data ({before}) than there are now ({now})'
+
+
+def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
+  """Appends scores to evaluations.jsonl; one that cannot is a warning."""
+  try:
+    append(workdir, EVALUATIONS, scores)
+  except OSError as error:
+    logging.warning('the scores are not kept in %s: %s', workdir, error)
 
 
 def save(workdir: str, name: str, text: str) -> None:
@@ -289,32 +300,19 @@ def _update_record(
         'are recorded from now on.',
         workdir,
       )
-  kept = {}
-  for name in KEPT:
-    with (
-      contextlib.suppress(FileNotFoundError),
-      open(os.path.join(workdir, name), 'rb') as file,
-    ):
-      kept[name] = sha256(file.read())
+  paths = [pathlib.Path(workdir, name) for name in KEPT]
+  kept = {x.name: sha256(x.read_bytes()) for x in paths if x.exists()}
   first = record.first_checkpoint
   if first is None and steps:
     first = steps[0]
-  write_record(
-    workdir,
-    Record({**data, **record.data}, {**kept, **record.files}, first),
-  )
+  merged = Record({**data, **record.data}, {**kept, **record.files}, first)
+  write_record(workdir, merged)
 
 
 def _set_aside(workdir: str, name: str) -> None:
   """Renames a file of another run, if there is one with something in it."""
   path = os.path.join(workdir, name)
-  if not os.path.exists(path) or not os.path.getsize(path):
-    return
-  aside, count = f'{path}.old', 1
-  while os.path.exists(aside):
-    count += 1
-    aside = f'{path}.old-{count}'
-  os.rename(path, aside)
-  logging.warning(
-    '%s is of a run that is not here any more, renamed to %s.', path, aside
-  )
+  if os.path.exists(path) and os.path.getsize(path):
+    aside = files.free_name(f'{path}.old')
+    os.rename(path, aside)
+    logging.warning('%s is of another run, renamed to %s.', path, aside)

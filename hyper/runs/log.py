@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from hyper.runs import training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.folder import PROFILE
 from hyper.runs.metrics import MetricsWriter
 from hyper.runs.progress import Progress
 from hyper.runs.task import Task
@@ -147,7 +148,7 @@ class Trace:
   """
 
   def __init__(self, workdir: str, start: int, last: int):
-    self._folder = workdir and os.path.join(workdir, 'profile')
+    self._folder = workdir and os.path.join(workdir, PROFILE)
     self._first = max(
       start, min(start + UNPROFILED_STEPS, last - PROFILED_STEPS)
     )

@@ -110,9 +110,10 @@ def run(
     if start == config.train_steps and checkpoints.score(start) is not None:
       logging.info('%s has all its %d steps.', workdir, start)
       return 0
+    count = training.count_parameters(state.params)
     announce(config, description, state)
     with (
-      folder.claim(workdir, config, data_dir, data, checkpoints),
+      folder.claim(workdir, config, data_dir, data, checkpoints, count),
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):

@@ -11,6 +11,7 @@ from typing import Any, SupportsInt
 from absl import logging
 
 from hyper.runs import files
+from hyper.runs.folder import METRICS, TENSORBOARD
 from hyper.runs.observers import Observers, TensorBoard
 
 RESERVED = ('step', 'split', 'time')
@@ -43,7 +44,7 @@ class MetricsWriter:
   def __init__(self, workdir: str | os.PathLike[str], start_step: int = 0):
     folder = pathlib.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    self._path = folder / 'metrics.jsonl'
+    self._path = folder / METRICS
     is_resumed = self._path.exists()
     self._written = _rewind(self._path, start_step) if is_resumed else set()
     self._file = self._path.open('ab', buffering=0)
@@ -51,7 +52,7 @@ class MetricsWriter:
     self._has_warned = False
     purged = start_step + 1 if is_resumed else None
     self._observers = Observers(
-      lambda: TensorBoard(folder / 'tensorboard', purged)
+      lambda: TensorBoard(folder / TENSORBOARD, purged)
     )
 
   def __enter__(self) -> 'MetricsWriter':
@@ -124,7 +125,7 @@ def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     FileNotFoundError: the run has no metrics.
     ValueError: a line other than the last is broken; file and line are named.
   """
-  lines = _parse(pathlib.Path(workdir) / 'metrics.jsonl')
+  lines = _parse(pathlib.Path(workdir) / METRICS)
   return [
     {name: math.nan if x is None else x for name, x in line.items()}
     for _, line in lines

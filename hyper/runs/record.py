@@ -1,7 +1,8 @@
 """What a run folder says of its past, and what the run is checked against.
 
 starts.jsonl has a line of JSON for each start: step, command, commit, versions,
-hardware, data. It is history, and nothing depends on it.
+hardware, parameters, data. evaluations.jsonl has one for each evaluation. Both
+are history, and no run depends on them.
 
 record.json holds the fingerprint of each split of the data, the SHA-256 of each
 file that the run keeps of them, and the step of the first checkpoint. Folders
@@ -22,6 +23,7 @@ from absl import logging
 from hyper.runs import files
 
 RECORD, STARTS = 'record.json', 'starts.jsonl'
+EVALUATIONS = 'evaluations.jsonl'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,35 +80,37 @@ def known_data(workdir: str) -> Mapping[str, str]:
   record = read_record(workdir)
   if record is not None:
     return record.data
-  fingerprints = [line.get('data') for line in read_starts(workdir)]
+  fingerprints = [line.get('data') for line in read_lines(workdir, STARTS)]
   first = next((x for x in fingerprints if isinstance(x, str)), None)
   return {'train': first} if first else {}
 
 
-def add_start(workdir: str, start: Mapping[str, Any]) -> None:
-  """Appends a line of JSON to starts.jsonl, and names damaged ones in it."""
-  read_starts(workdir)
-  path = os.path.join(workdir, STARTS)
-  with open(path, 'a+b') as file:
+def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:
+  """Appends a line to a file of JSON lines, and names damaged ones in it."""
+  read_lines(workdir, name)
+  with open(os.path.join(workdir, name), 'a+b') as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 1, 0))
     is_torn = file.read(1) not in (b'', b'\n')
-    file.write(b'\n' * is_torn + json.dumps(start).encode() + b'\n')
+    file.write(b'\n' * is_torn + json.dumps(entry).encode() + b'\n')
 
 
-def read_starts(workdir: str) -> list[dict[str, Any]]:
-  """Returns the starts of a run; damaged lines are named and skipped."""
-  path = os.path.join(workdir, STARTS)
-  starts, content = [], b''
+def read_lines(workdir: str, name: str) -> list[dict[str, Any]]:
+  """Returns the objects of a file of JSON lines, or none if it is missing.
+
+  Damaged lines are named and skipped.
+  """
+  path = os.path.join(workdir, name)
+  entries, content = [], b''
   with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
     content = file.read()
   for number, line in enumerate(content.splitlines(), 1):
     try:
-      start = json.loads(line)
+      entry = json.loads(line)
     except ValueError:
-      start = None
-    if isinstance(start, dict):
-      starts.append(start)
+      entry = None
+    if isinstance(entry, dict):
+      entries.append(entry)
     else:
       logging.warning('%s, line %d is damaged and skipped.', path, number)
-  return starts
+  return entries

@@ -107,7 +107,7 @@ def test_the_signs_that_are_no_text_cannot_be_written_as_text(pieces):
 
 def test_decoding_stops_at_the_first_end(pieces):
   sea, men = pieces.encode(['sea', 'men'])
-  assert pieces.decode([START, *sea, *men, PAD]) == 'sea'
+  assert pieces.decode(np.array([START, *sea, *men, PAD])) == 'sea'
 
 
 def test_the_same_text_gives_the_same_pieces(pieces):

@@ -50,7 +50,7 @@ def start(workdir, data=DATA, config=None, save=(), fail=False):
   folder.check_run(workdir, config)
   with (
     checkpoints_of(workdir) as checkpoints,
-    folder.claim(workdir, config, 'data', data, checkpoints),
+    folder.claim(workdir, config, 'data', data, checkpoints, 3),
   ):
     for step in save:
       checkpoints.save(step, {'x': np.full(2, step)})
