@@ -1,35 +1,99 @@
-"""Writes the weights of a trained image classifier as safetensors.
+"""Writes the network of a trained run as one safetensors file.
 
+  python -m hyper.export --workdir=runs/ptb_hyper
   python -m hyper.export --workdir=runs/hyper_40_1 --baked
 
-With --baked these are the variables of the plain network, its kernels
-generated: whoever loads them needs no hypernetwork. Without it they are those
-of the network as it was trained. `hyper.weights.load` reads both.
+With --baked the kernels of an image classifier are generated once and for all:
+the file is that of the plain network, and using it needs no hypernetwork.
+Otherwise it is the network as it was trained.
+
+The file also says what is needed to use and to judge it, as text: `config`,
+`step`, `commit`, `scores` (by split, as far as they are known), `baked`, and
+the files that the run keeps of its data, such as `vocabulary.json`. In Python
+
+  module, variables = hyper.trained.load_network('trained.safetensors')
+
+gives both, and `hyper.weights` reads the arrays and the text alone.
 """
 
+import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
 
-from hyper import trained, weights
-from hyper.runs import commands
+from hyper import configuration, trained, weights
+from hyper.runs import commands, folder, metrics, record
 
 
-def variables(workdir: str, which: str | int, baked: bool) -> Any:
-  """Returns the variables of a trained network, ready for its `apply`.
+def export(
+  workdir: str, path: str, which: str | int = 'best', baked: bool = False
+) -> None:
+  """Writes the network of a run.
+
+  Args:
+    workdir: the run folder.
+    path: the file.
+    which: checkpoint, 'best', 'latest' or a step.
+    baked: generate the kernels of an image classifier.
 
   Raises:
-    ValueError: the run is not of image classification, or the checkpoint is
-      damaged.
-    FileNotFoundError: it is no run folder, or has no checkpoint.
+    FileNotFoundError: `workdir` is no run folder, or has no such checkpoint.
+    ValueError: the checkpoint is damaged, or `baked` does not apply.
   """
-  run = trained.load(workdir, which, task='classify')
-  task = run.task
-  if baked or task.hypernetwork is None:
-    return {'params': task.main_params(run.params)} | run.model_state
-  collections = {k: {'network': x} for k, x in run.model_state.items()}
-  return {'params': run.params} | collections
+  run = trained.load(workdir, which)
+  _, variables = trained.network(run, baked)
+  weights.save(variables, path, describe(run, baked))
+
+
+def describe(run: trained.Run, baked: bool) -> dict[str, str]:
+  """Returns what a file says of a run, all as text."""
+  starts = record.read_lines(run.workdir, record.STARTS)
+  commits = [
+    x.get('commit', '') for x in starts if x.get('step', 0) <= run.step
+  ]
+  text = {
+    'config': configuration.to_json(run.config),
+    'step': str(run.step),
+    'commit': commits[-1] if commits else '',
+    'scores': json.dumps(scores(run)),
+    'baked': str(baked).lower(),
+  }
+  for name in folder.KEPT:
+    path = os.path.join(run.workdir, name)
+    if os.path.exists(path):
+      with open(path, encoding='utf-8') as file:
+        text[name] = file.read()
+  return text
+
+
+def scores(run: trained.Run) -> dict[str, dict[str, float]]:
+  """Returns the scores of a checkpoint by split, as far as they are known.
+
+  Training knows those of validation, `evaluate.py` those that it was asked for.
+  """
+  lines = record.read_lines(run.workdir, folder.METRICS)
+  found = [
+    x
+    for x in lines
+    if x.get('step') == run.step and x.get('split') == 'validation'
+  ]
+  found += [
+    x
+    for x in record.read_lines(run.workdir, record.EVALUATIONS)
+    if x.get('checkpoint') == run.step and 'set' not in x
+  ]
+  return {x['split']: numbers(x) for x in found}
+
+
+def numbers(line: Mapping[str, Any]) -> dict[str, float]:
+  """Returns the scores in a line, which are its fractional numbers."""
+  return {
+    name: x
+    for name, x in line.items()
+    if isinstance(x, float) and name not in metrics.RESERVED
+  }
 
 
 def main() -> None:
@@ -38,14 +102,16 @@ def main() -> None:
   commands.prepare_output(args.output, ('safetensors',))
   name = 'baked' if args.baked else 'trained'
   path = args.output or os.path.join(args.workdir, f'{name}.safetensors')
-  weights.save(variables(args.workdir, args.checkpoint, args.baked), path)
+  export(args.workdir, path, args.checkpoint, args.baked)
   print(path)
 
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-  flags.DEFINE_bool('baked', False, 'Generate the kernels, once and for all.')
+  flags.DEFINE_bool(
+    'baked', False, 'Generate the kernels of an image classifier once for all.'
+  )
   flags.DEFINE_string('output', '', 'The file; by default in the run folder.')
   flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
   flags.mark_flag_as_required('workdir')

@@ -11,16 +11,19 @@
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
 import jax
+from flax import linen as nn
 from ml_collections import ConfigDict
 
-from hyper import configuration
+from hyper import configuration, weights
 from hyper.runs import folder, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.tasks import make_task
+from hyper.tasks.classify import Classify
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,72 @@ def score(run: Run, split: str = 'test') -> dict[str, float]:
   """
   eval_step = training.make_eval_step(run.task.loss)
   return training.evaluate(run.task, eval_step, run, split)
+
+
+def network(run: Run, baked: bool = False) -> tuple[nn.Module, Any]:
+  """Returns a run's module and its variables, ready for `apply`.
+
+  Args:
+    run: as loaded.
+    baked: of an image classifier, the plain network with its kernels generated,
+      instead of the hypernetwork.
+
+  Raises:
+    ValueError: `baked`, and the network is no image classifier.
+  """
+  task = run.task
+  if baked and not isinstance(task, Classify):
+    raise ValueError(
+      f'{run.workdir} is a run of the task {run.config.task!r}; only the '
+      'kernels of image classifiers are generated once and for all.'
+    )
+  variables = _variables(task, run.params, run.model_state or {}, baked)
+  return _module(task, baked), variables
+
+
+def load_network(path: str) -> tuple[nn.Module, Any]:
+  """Returns module and variables of a file that `hyper.export` wrote.
+
+  `weights.load_text(path)` has what else is in the file, such as a vocabulary.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: the file is damaged, or not one of `hyper.export`.
+  """
+  text = weights.load_text(path)
+  if 'config' not in text:
+    raise ValueError(
+      f'{path} does not say of which network it is; load it with '
+      'hyper.weights.load, or write it again with python -m hyper.export.'
+    )
+  config = configuration.from_json(text['config'])
+  baked = text['baked'] == 'true'
+  with tempfile.TemporaryDirectory() as workdir:
+    for name in {*folder.KEPT} & {*text}:
+      folder.save(workdir, name, text[name])
+    folder.save_config(workdir, config)
+    task = make_task(config, '', workdir)
+  like = jax.eval_shape(
+    lambda key: _variables(task, *task.init(key), baked), jax.random.key(0)
+  )
+  return _module(task, baked), weights.load(path, like)
+
+
+def _module(task: Any, baked: bool) -> nn.Module:
+  """Returns the module that a task trains, or the one that it bakes."""
+  if not isinstance(task, Classify):
+    return task.model
+  return task.main if baked else task.hypernetwork or task.main
+
+
+def _variables(task: Any, params: Any, model_state: Any, baked: bool) -> Any:
+  """Returns the variables of `_module`."""
+  if not isinstance(task, Classify):
+    return {'params': params}
+  if baked or task.hypernetwork is None:
+    return {'params': task.main_params(params)} | model_state
+  state = {name: {'network': x} for name, x in model_state.items()}
+  return {'params': params} | state
 
 
 def _takes_over(task: Any, model_state: Any) -> bool:

@@ -14,27 +14,30 @@ import numpy as np
 from flax import nnx
 from flax.core import meta
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.flax import load_file
 from safetensors.flax import save as serialise
 
 from hyper.runs import files
 
 
-def save(variables: Any, path: str) -> None:
+def save(
+  variables: Any, path: str, text: Mapping[str, str] | None = None
+) -> None:
   """Writes a nested dict of arrays, whole or not at all.
 
   Partitioning metadata of Flax is not written.
 
   >>> import os, tempfile
   >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
-  >>> save({'params': {'kernel': jnp.ones((2, 3))}}, path)
-  >>> load(path)['params']['kernel'].shape
-  (2, 3)
+  >>> save({'params': {'kernel': jnp.ones((2, 3))}}, path, {'note': 'ones'})
+  >>> load(path)['params']['kernel'].shape, load_text(path)
+  ((2, 3), {'note': 'ones'})
 
   Args:
     variables: what `init` of a Flax module returned, for example.
     path: of the file; its folder is made if there is none.
+    text: what the file says beside the arrays, by name.
 
   Raises:
     ValueError: a leaf is no array, or a name no string.
@@ -45,7 +48,8 @@ def save(variables: Any, path: str) -> None:
       raise ValueError(f'{place} is a {type(x).__name__}, not an array.')
     if not all(isinstance(name, str) for name in place):
       raise ValueError(f'{place} is no path of names.')
-  content = serialise({to_name(k): jnp.asarray(x) for k, x in flat.items()})
+  tensors = {to_name(k): jnp.asarray(x) for k, x in flat.items()}
+  content = serialise(tensors, dict(text or {}))
   files.write(path, content)
 
 
@@ -77,6 +81,22 @@ def load(path: str, like: Any = None) -> Any:
   return unflatten_dict(
     {to_path(name): _boxed(tensors[name], x) for name, x in wanted.items()}
   )
+
+
+def load_text(path: str) -> dict[str, str]:
+  """Reads the text that `save` wrote beside the arrays, without these.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: the file is damaged.
+  """
+  try:
+    with safe_open(path, 'flax') as file:
+      return dict(file.metadata() or {})
+  except SafetensorError as error:
+    raise ValueError(
+      f'{path} is no whole safetensors file: {error}.'
+    ) from error
 
 
 def start_from(variables: Any, pretrained: Any) -> Any:

@@ -53,7 +53,9 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.data': ('hyper.data',),
   'hyper.drawing': ('hyper.drawing',),
   'hyper.runs': ('hyper.runs', 'hyper.recipes', *CONFIGURATION),
-  'hyper.trained': ('hyper.tasks', 'hyper.runs', *CONFIGURATION),
+  'hyper.trained': (
+    *('hyper.tasks', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
+  ),
   'hyper.tasks': ('hyper.tasks', 'hyper.runs.task'),
   'hyper.tasks.char_lm': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.char_lm', *TASK),
@@ -75,7 +77,9 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.runs.record'),
     'hyper.drawing.progress',
   ),
-  'hyper.export': ('hyper.trained', 'hyper.weights', 'hyper.runs.commands'),
+  'hyper.export': (
+    *('hyper.trained', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
+  ),
   'hyper.figures': (),
   'hyper.figures.__main__': (
     *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks'),

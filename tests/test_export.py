@@ -1,13 +1,16 @@
-"""Trained image classifiers leave as safetensors and as kernel pictures."""
+"""Trained networks leave as safetensors, image classifiers as pictures too."""
 
 import importlib
+import json
+import pathlib
+import shutil
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from hyper import export, trained, weights
+from hyper import configuration, export, trained, weights
 from hyper.figures import kernels
 from hyper.models.classify import WideResNet
 from hyper.runs import folder
@@ -33,12 +36,17 @@ def make_run(name, workdir, **fields):
 def runs(tmp_path_factory):
   root = tmp_path_factory.mktemp('runs')
   small = {f'hypernetwork.{k}_size': 4 for k in ('embedding', 'hidden')}
+  cell = {'model.cell.units': 4, 'model.cell.hyper_units': 3}
   return {
     'hyper': make_run('cifar10_hyper_wrn', str(root / 'hyper'), **small),
     'plain': make_run('cifar10_wrn', str(root / 'plain')),
     'coordinate': make_run('mnist_coordinate', str(root / 'coordinate')),
     'convnet': make_run('mnist_cnn', str(root / 'convnet')),
-    'text': make_run('ptb_lstm', str(root / 'text'), **{'model.cell.units': 4}),
+    'text': make_run('ptb_hyperlstm', str(root / 'text'), **cell),
+    'pen': make_run('iam_lstm', str(root / 'pen'), **{'model.cell.units': 4}),
+    'translation': make_run(
+      'nmt_lstm', str(root / 'translation'), **{'model.cell.units': 4}
+    ),
   }
 
 
@@ -50,23 +58,102 @@ def images():
 
 def test_a_baked_run_loads_into_the_plain_network(runs, images, tmp_path):
   path = str(tmp_path / 'x.safetensors')
-  weights.save(export.variables(runs['hyper'], 'best', baked=True), path)
+  export.export(runs['hyper'], path, baked=True)
   main = WideResNet(blocks=1)  # nothing of a hypernetwork from here on
   like = jax.eval_shape(lambda: main.init(jax.random.key(0), images))
   found = jax.jit(main.apply)(weights.load(path, like), images)
-  task = trained.load(runs['hyper']).task
-  whole = export.variables(runs['hyper'], 'best', baked=False)
-  weights.save(whole, path)
-  whole = weights.load(path, like=whole)
-  assert 'network' in whole['batch_stats']
-  apply = jax.jit(task.hypernetwork.apply, static_argnums=2)
-  wanted = apply(whole, images, False)
+  module, variables = trained.network(trained.load(runs['hyper']))
+  assert 'network' in variables['batch_stats']
+  apply = jax.jit(module.apply, static_argnums=2)
+  wanted = apply(variables, images, False)
   np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_plain_run_is_the_same_baked_or_not(runs):
-  found = [export.variables(runs['plain'], 'best', x) for x in (True, False)]
+  run = trained.load(runs['plain'])
+  found = [trained.network(run, baked)[1] for baked in (True, False)]
   assert jax.tree.all(jax.tree.map(np.array_equal, *found))
+
+
+@pytest.mark.parametrize(
+  'name, baked',
+  [
+    *(('hyper', False), ('hyper', True), ('convnet', False)),
+    *(('text', False), ('pen', False), ('translation', False)),
+  ],
+)
+def test_a_file_gives_module_and_variables_without_the_run(
+  runs, tmp_path, name, baked
+):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs[name], path, baked=baked)
+  run = trained.load(runs[name])
+  wanted = trained.network(run, baked)
+  module, variables = trained.load_network(path)
+  assert module == wanted[0]
+  assert jax.tree.all(jax.tree.map(np.array_equal, variables, wanted[1]))
+  text = weights.load_text(path)
+  assert configuration.from_json(text['config']) == run.config
+  kept = {
+    'text': 'vocabulary.json',
+    'pen': 'normalisation.json',
+    'translation': 'word_pieces.json',
+  }
+  files = {kept[name]} if name in kept else set()
+  told = {'config', 'step', 'commit', 'scores', 'baked'}
+  assert text.keys() == told | files
+  for file in files:
+    with open(f'{runs[name]}/{file}', encoding='utf-8') as original:
+      assert text[file] == original.read()
+
+
+def test_a_file_tells_the_scores_and_the_commit_of_its_step(runs, tmp_path):
+  workdir = shutil.copytree(runs['convnet'], tmp_path / 'run')
+  starts = [{'step': 0, 'commit': 'first'}, {'step': 7, 'commit': 'later'}]
+  lines = [
+    {'step': 0, 'split': split, 'time': 1.0, 'error': error}
+    for split, error in (('train', 8.0), ('validation', 9.0))
+  ]
+  lines.append(lines[1] | {'step': 7})
+  scored = {'checkpoint': 0, 'split': 'test', 'error': 7.0, 'data': 'a'}
+  others = [scored | {'checkpoint': 7}, scored | {'set': ['l2_rate=0.1']}]
+  tables = {'starts': starts, 'metrics': lines}
+  for name, entries in (tables | {'evaluations': [scored, *others]}).items():
+    text = ''.join(json.dumps(x) + '\n' for x in entries)
+    (workdir / f'{name}.jsonl').write_text(text)
+  path = str(tmp_path / 'x.safetensors')
+  export.export(str(workdir), path)
+  text = weights.load_text(path)
+  wanted = {'validation': {'error': 9.0}, 'test': {'error': 7.0}}
+  assert json.loads(text['scores']) == wanted
+  assert (text['commit'], text['step']) == ('first', '0')
+
+
+RESULTS = pathlib.Path(__file__).parent.parent / 'results'
+
+
+@pytest.mark.parametrize(
+  'path', sorted(map(str, RESULTS.rglob('*.safetensors'))) or ['none']
+)
+def test_published_weights_are_networks(path, images):
+  module, variables = trained.load_network(path)
+  assert module.apply(variables, images, False).shape == (2, 10)
+  scores = json.loads(weights.load_text(path)['scores'])
+  assert scores['validation']['error'] < 1
+
+
+def test_a_file_without_a_config_says_how_it_can_be_read(tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  weights.save({'params': {'a': np.ones(9, 'f')}}, path)
+  assert weights.load_text(path) == {}
+  with pytest.raises(ValueError, match='load it with hyper.weights.load'):
+    trained.load_network(path)
+
+
+def test_only_image_classifiers_are_baked(runs, tmp_path):
+  with pytest.raises(ValueError, match="of the task 'char_lm'; only the"):
+    export.export(runs['text'], str(tmp_path / 'x.safetensors'), baked=True)
+  assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize('content', [b'', b'no tensors at all', None])
@@ -94,12 +181,8 @@ def test_a_file_of_another_network_lists_what_differs(tmp_path):
 
 
 def test_only_image_classifiers_have_kernels(runs, tmp_path):
-  for use in (
-    lambda: export.variables(runs['text'], 'best', True),
-    lambda: kernels.draw([runs['text']], [], 'best', str(tmp_path / 'x.png')),
-  ):
-    with pytest.raises(ValueError, match="of the task 'char_lm'"):
-      use()
+  with pytest.raises(ValueError, match="of the task 'char_lm'"):
+    kernels.draw([runs['text']], [], 'best', str(tmp_path / 'x.png'))
 
 
 def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
@@ -115,7 +198,8 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
     'conv4_1/conv2/kernel',
   ]
   assert kernels.choose([plain], ['conv1/*']) == ['conv1/kernel']
-  baked = export.variables(runs['hyper'], 'best', True)['params']
+  _, variables = trained.network(trained.load(runs['hyper']), baked=True)
+  baked = variables['params']
   for name, kernel in hyper.kernels.items():
     np.testing.assert_array_equal(kernel, flatten_dict(baked, sep='/')[name])
   for patterns, asked in ([], 'that is generated'), (['conv1/*', 'x'], 'x'):

@@ -101,12 +101,11 @@ def limits(
   }
   if not values['validation']:
     return None
-  high = np.nanmax(np.concatenate(values['validation']))
-  every: list[Any] = [*itertools.chain(*values.values())]
-  every.append([*references.values()])
-  low = np.nanmin(np.concatenate(every))
+  high = float(np.nanmax(np.concatenate(values['validation'])))
+  every = np.concatenate([x for runs in values.values() for x in runs])
+  low = min([float(np.nanmin(every)), *references.values()])
   margin = 0.05 * (high - low) or 0.05
-  return float(low - margin), float(high + margin)
+  return low - margin, high + margin
 
 
 def _colors(count: int) -> list[Any]:
