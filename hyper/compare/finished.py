@@ -225,7 +225,7 @@ def seconds_of(lines: Sequence[dict[str, Any]]) -> float:
   if not gaps:
     return 0.0
   median = statistics.median(gaps)
-  return sum(gap if gap < PAUSE * median else median for gap in gaps)
+  return float(sum(x if x < PAUSE * median else median for x in gaps))
 
 
 def speed_of(lines: Sequence[dict[str, Any]]) -> tuple[str, float]:
