@@ -69,7 +69,7 @@ def configure(
 ) -> ConfigDict:
   """Returns a variant of a recipe, locked.
 
-  Its field `paper` names the row of hyper/paper.py that the config trains, and
+  Its field `paper` names the row of hyper.paper that the config trains, and
   is empty if there is none.
 
   Args:

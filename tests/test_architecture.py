@@ -47,7 +47,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.models.classify': (),
   'hyper.decode': ('hyper.losses',),
   'hyper.configuration': CONFIGURATION,
-  'hyper.paper': (),
+  'hyper.paper': ('hyper.paper',),
   'hyper.recipes': ('hyper.paper',),
   'hyper.weights': ('hyper.runs.files',),
   'hyper.data': ('hyper.data',),
