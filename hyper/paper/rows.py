@@ -1,4 +1,4 @@
-"""Tables of the paper as data: what a row and a table have, and how they read."""
+"""What a row and a table of the paper have, and how they are put in words."""
 
 import dataclasses
 
