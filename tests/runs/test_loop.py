@@ -1,105 +1,17 @@
 """The loop, on a task whose steps take no time."""
 
-import gc
-import itertools
-import math
 import os
 import signal
 import threading
-import weakref
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
+from toy import Toy, assert_same, config_of, last_state, saved, train
 
-from hyper.runs import folder, loop, metrics, observers, optimization
-from hyper.runs.checkpoint import Checkpoints
-from hyper.runs.numbers import NONE, numbers_of
-from hyper.runs.steps import KeptSteps, Steps
-
-CONFIG = {
-  'task': 'toy',
-  'paper': '',
-  'seed': 0,
-  'data': {'batch_size': 2},
-  'model': {},
-  'size': 3,
-  'l2_rate': 0.01,
-  'optimizer': {
-    'name': 'adam',
-    'clip_norm': 1.0,
-    'beta1': 0.9,
-    'beta2': 0.999,
-    'epsilon': 1e-8,
-  },
-  'schedule': {'name': 'constant', 'learning_rate': 0.1},
-  'train_steps': 8,
-  'eval_every_steps': 4,
-  'save_every_steps': 2,
-  'log_every_steps': 1,
-}
-
-
-def config_of(**fields):
-  config = ConfigDict(CONFIG)
-  config.update_from_flattened_dict(fields)
-  return config.lock()
-
-
-class Toy:
-  """A vector is drawn to the mean of noisy vectors."""
-
-  selection = ('distance', 'min')
-  unit = 'vectors'
-  reported_split = 'test'
-  traces = 0  # of the loss
-  at_batch = {}  # what happens while the batch of a step is drawn
-
-  def __init__(self, config, data_dir, workdir):
-    self.data = np.ones(int(config.size), np.float32)
-    self.l2_rate = config.l2_rate
-    self.numbers = numbers_of(config, ('l2_rate',))
-
-  def init(self, key):
-    w = jax.random.normal(key, self.data.shape)
-    return {'w': w}, {'sum': jnp.zeros(())}
-
-  def batches(self, split, seed, start):
-    if split != 'train':
-      return iter([{'x': self.data}] * 2)
-    return map(self._batch, itertools.count(start))
-
-  def _batch(self, step):
-    self.at_batch.get(step, lambda: None)()
-    return {'x': self.data + np.float32(step % 3)}
-
-  def loss(self, params, model_state, batch, key, train, numbers=NONE):
-    type(self).traces += 1
-    w = params['w']
-    noise = jax.random.normal(key, w.shape) if train else jnp.zeros(w.shape)
-    distance = ((w - batch['x'] - noise) ** 2).sum()
-    loss = distance
-    if self.l2_rate:
-      loss += numbers.get('l2_rate', self.l2_rate) * (w**2).sum()
-    sums = {'distance': distance, 'count': jnp.ones(())}
-    return loss, ({'sum': model_state['sum'] + w.sum()}, sums)
-
-  def eval_state(self, model_state):
-    return model_state
-
-  def summarize(self, sums):
-    return {'distance': sums['distance'] / sums['count']}
-
-  def describe(self):
-    return []
-
-  def fingerprint(self, split):
-    return f'{split}{len(self.data)}'
-
-  def report(self, state, split):
-    return {}
+from hyper.runs import folder, loop, metrics, observers
+from hyper.runs.steps import KeptSteps
 
 
 @pytest.fixture(autouse=True)
@@ -107,28 +19,6 @@ def at_batch(monkeypatch):
   """What happens while the batch of a step is drawn, by step."""
   monkeypatch.setattr(Toy, 'at_batch', {})
   return Toy.at_batch
-
-
-KEPT = KeptSteps(limit=8)
-
-
-def train(workdir, config=None, task=Toy, kept=KEPT):
-  return loop.train(task, config or config_of(), str(workdir), '', kept=kept)
-
-
-def saved(workdir):
-  return Checkpoints(workdir / 'checkpoints', Toy.selection)
-
-
-def last_state(workdir, config=None):
-  config = config or config_of()
-  task = Toy(config, '', '')
-  like = Steps(config, task).init(0)
-  return saved(workdir).restore(like)
-
-
-def assert_same(one, two):
-  jax.tree.map(np.testing.assert_array_equal, last_state(one), last_state(two))
 
 
 def lines(workdir):
@@ -297,53 +187,6 @@ def test_a_new_run_that_fails_before_its_first_save_frees_the_folder(tmp_path):
   assert train(tmp_path) == 0
 
 
-def test_runs_of_one_structure_share_their_compiled_steps(tmp_path):
-  kept = KeptSteps()
-
-  def traced(name, **fields):
-    before = Toy.traces
-    train(tmp_path / name, config_of(**fields), kept=kept)
-    return Toy.traces - before
-
-  assert traced('first') == 2  # the training step and that of evaluation
-  rate = {'schedule.learning_rate': 0.5, 'optimizer.clip_norm': 0.1}
-  assert traced('second', l2_rate=0.5, seed=1, train_steps=6, **rate) == 0
-  assert traced('no l2', l2_rate=0.0) == 2
-  assert traced('first again') == 2  # one structure is kept
-  assert traced('larger', size=4) == 2
-
-
-def test_a_shared_step_takes_the_numbers_of_its_own_config(tmp_path):
-  rates = {
-    'l2_rate': 0.5,
-    'schedule.learning_rate': 0.02,
-    'optimizer.clip_norm': 0.1,
-  }
-  kept = KeptSteps()
-  train(tmp_path / 'other', kept=kept)
-  train(tmp_path / 'shared', config_of(**rates), kept=kept)
-  train(tmp_path / 'alone', config_of(**rates), kept=KeptSteps())
-  assert_same(tmp_path / 'shared', tmp_path / 'alone')
-  shared, other = (
-    last_state(tmp_path / x)[1].params['w'] for x in ('shared', 'other')
-  )
-  assert (shared != other).any()
-
-
-def test_a_task_is_freed_after_its_run(tmp_path):
-  made = []
-
-  class Noted(Toy):
-    def __init__(self, *args):
-      super().__init__(*args)
-      made.append(weakref.ref(self))
-
-  kept = KeptSteps()
-  train(tmp_path, task=Noted, kept=kept)
-  gc.collect()
-  assert made[0]() is None
-
-
 def test_an_observer_that_fails_is_dropped_with_one_warning(
   tmp_path, monkeypatch, caplog
 ):
@@ -374,16 +217,3 @@ def test_a_trace_is_left_in_the_run_folder(tmp_path):
     loop.train(Toy, config_of(train_steps=steps), workdir, '', profile=True)
     left = [name for *_, files in os.walk(workdir) for name in files]
     assert any(name.endswith('.xplane.pb') for name in left)
-
-
-def test_the_numbers_of_a_config(tmp_path):
-  piecewise = {
-    'name': 'piecewise',
-    'learning_rates': (1, 0.0),
-    'until_steps': (1, 2),
-  }
-  config = config_of(schedule=piecewise, **{'optimizer.clip_norm': 0})
-  found = numbers_of(config, optimization.NUMBERS)
-  assert found == {'schedule.learning_rates': (1.0, 0.0)}
-  assert all(type(x) is float for x in found['schedule.learning_rates'])
-  assert math.isclose(numbers_of(config, ['l2_rate'])['l2_rate'], 0.01)
