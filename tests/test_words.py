@@ -5,7 +5,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parent.parent
-FOLDERS = ('docs',)
+FOLDERS = ('hyper', 'configs', 'tests', 'benchmarks', 'docs', 'examples')
 ROW = re.compile(r'^\| (?!not |---)(.+?) \| .+ \|$', re.M)
 
 
@@ -20,7 +20,7 @@ def files() -> list[pathlib.Path]:
     (ROOT / folder).rglob('*') for folder in FOLDERS
   )
   found = [path for path in inside if path.suffix in ('.py', '.md')]
-  found.append(ROOT / 'CHANGELOG.md')
+  found += [*ROOT.glob('*.py'), ROOT / 'README.md', ROOT / 'CHANGELOG.md']
   return sorted(found)
 
 

@@ -71,7 +71,7 @@ def _warn(observer: Any, error: Exception) -> None:
 class TensorBoard:
   """Writes TensorBoard's event files.
 
-  tensorboardX writes from a thread behind a short queue, which blocks the run
+  tensorboardX writes from a thread with a short queue, which blocks the run
   once the thread has died. Here each event is written at once and whole.
 
   Args:
