@@ -135,6 +135,6 @@ def test_a_pause_can_be_left_out_of_the_speed():
   clock = Clock()
   progress = Progress(100, 0, 'images', Terminal(), clock)
   clock.now += 3 + 50
-  progress.leave_out(50)
+  progress.leave_out(50.0)
   clock.now += 2
   assert progress.update(1, {}, 10) == 2
