@@ -118,18 +118,28 @@ def _cut(text: bytes) -> dict[str, dict[str, np.ndarray]]:
   return {split: {'text': part} for split, part in parts}
 
 
+def draw_digits(
+  fonts: tuple[str, ...], count: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+  """Returns 'image', uint8 [count, 28, 28, 1], and 'label', int32 [count].
+
+  Args:
+    fonts: of FONTS; each digit is in one of them, drawn at random.
+    count: how many digits.
+    rng: what is drawn from.
+  """
+  glyphs = [[_draw(font, digit) for digit in range(10)] for font in fonts]
+  label = rng.integers(10, size=count, dtype=np.int32)
+  font = rng.integers(len(fonts), size=count)
+  chosen = [glyphs[f][digit] for f, digit in zip(font, label, strict=True)]
+  image = np.stack([_distort(glyph, rng) for glyph in chosen])
+  return {'image': image[..., None], 'label': label}
+
+
 def _draw_digits(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
   del data_dir  # nothing to read
   rng = np.random.default_rng(SEED)
-  glyphs = [[_draw(font, digit) for digit in range(10)] for font in FONTS]
-  splits = {}
-  for split, n in SIZES.items():
-    label = rng.integers(10, size=n, dtype=np.int32)
-    font = rng.integers(len(FONTS), size=n)
-    chosen = [glyphs[f][digit] for f, digit in zip(font, label, strict=True)]
-    image = np.stack([_distort(glyph, rng) for glyph in chosen])
-    splits[split] = {'image': image[..., None], 'label': label}
-  return splits
+  return {split: draw_digits(FONTS, n, rng) for split, n in SIZES.items()}
 
 
 def _draw(font: str, digit: int):

@@ -1,0 +1,46 @@
+"""What the examples share: Adam in one compiled loop, and small digits."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from hyper.data import embedded
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def minimise(
+  loss: Callable[..., jax.Array], params: Any, steps: int, *given: Any
+) -> Any:
+  """Returns the parameters after Adam's steps on `loss(params, key, ...)`."""
+  optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
+
+  def step(state: Any, key: jax.Array) -> Any:
+    params, moments = state
+    gradient = jax.grad(loss)(params, key, *given)
+    updates, moments = optimizer.update(gradient, moments)
+    return (optax.apply_updates(params, updates), moments), None
+
+  keys = jax.random.split(jax.random.key(1), steps)
+  return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
+
+
+def digits(
+  fonts: tuple[str, ...], count: int, side: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns pixels in [0, 1], [count, side * side], and labels [count].
+
+  Args:
+    fonts: of hyper.data.embedded.FONTS; each digit is in one of them.
+    count: how many digits.
+    side: a divisor of 28.
+    seed: of what is drawn.
+  """
+  drawn = embedded.draw_digits(fonts, count, np.random.default_rng(seed))
+  block = 28 // side
+  blocks = drawn['image'].reshape(count, side, block, side, block)
+  pixels = blocks.mean((2, 4)).reshape(count, -1) / 255
+  return pixels.astype(np.float32), drawn['label']
