@@ -5,7 +5,8 @@
 A hypernetwork writes a small network for each image from the image's embedding;
 all of them are called on one common grid of coordinates. Prints the root mean
 squared error of the reconstructions and its bound, and draws the way from one
-image to another: the networks of embeddings between theirs.
+image to another: the networks of embeddings between theirs. Of the 5,641
+parameters an image has 8; its network has 1,889.
 """
 
 import sys
@@ -75,4 +76,4 @@ def main(path: str = '', steps: int = 500) -> float:
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:2])
+  main(''.join(sys.argv[1:2]))

@@ -5,7 +5,8 @@
 An encoder of the points writes the weights of a network for each example: all
 examples of a batch are called at once, each by its own. Prints the mean squared
 error on new points against that of one common network, which can only learn the
-average sine; the bound is for the ratio.
+average sine; the bound is for the ratio. 11,329 parameters write the 673 of a
+network.
 """
 
 import jax

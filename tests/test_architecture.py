@@ -43,6 +43,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.coordinates': ('hyper.hypernetwork', 'hyper.main_network'),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
+  'hyper.nnx': ('hyper.cells',),
   'hyper.models': ('hyper.models', 'hyper.cells', 'hyper.recurrence'),
   'hyper.models.classify': (),
   'hyper.decode': ('hyper.losses',),

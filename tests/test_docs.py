@@ -29,7 +29,7 @@ NEW = (
 USED = '\n'.join(PAGES[name] for name in PAGES if not name.startswith(NEW))
 LIBRARY = (
   *('cells', 'recurrence', 'hypernetwork', 'static', 'coordinates', 'losses'),
-  *('decode', 'weights', 'trained', 'configuration'),
+  *('decode', 'weights', 'nnx', 'trained', 'configuration'),
 )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples import auto_decoder, continual, few_shot, lora
+from examples import auto_decoder, continual, few_shot, lora, nnx_loop
 
 pytestmark = pytest.mark.slow
 
@@ -34,3 +34,7 @@ def test_deltas_of_low_rank_adapt_a_frozen_network():
   errors = lora.main()
   assert errors['after'] < lora.BOUND
   assert errors['before'] > 2 * lora.BOUND
+
+
+def test_a_hyperlstm_learns_in_a_loop_of_nnx():
+  assert nnx_loop.main() < nnx_loop.BOUND

@@ -1,0 +1,59 @@
+"""Cells of `hyper.cells` in models of Flax's NNX.
+
+Flax's bridge does the rest, in both directions: `nnx.bridge.ToNNX` makes an NNX
+module of a `Recurrence` or a `HyperNetwork`, and `nnx.bridge.to_linen` makes an
+NNX class the main network of a `HyperNetwork`; docs/nnx.md shows each.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hyper.cells import Cell
+
+
+class NNXCell(nnx.RNNCellBase):
+  """A cell that runs under `nnx.RNN`, with the values it has under `nn.RNN`.
+
+  `nnx.bridge.ToNNX(Recurrence(cell), rngs=rngs)` is an alternative with the
+  faster gradient of `Recurrence`.
+
+  >>> import jax.numpy as jnp
+  >>> from flax import nnx
+  >>> from hyper.cells import HyperLSTMCell
+  >>> cell = HyperLSTMCell(units=8, hyper_units=4, embedding_size=2)
+  >>> rnn = nnx.RNN(NNXCell(cell, 3, rngs=nnx.Rngs(0)))
+  >>> rnn(jnp.ones((2, 5, 3))).shape  # [batch, time, input] -> [..., units]
+  (2, 5, 8)
+
+  Args:
+    cell: one of `hyper.cells`.
+    in_features: the size of an input vector.
+    rngs: of the initial parameters and, where the cell has `train`, of its
+      recurrent dropout.
+  """
+
+  def __init__(self, cell: Cell, in_features: int, *, rngs: nnx.Rngs):
+    self.linen_cell = cell
+    self.cell = nnx.bridge.ToNNX(cell, rngs=rngs)
+    self.cell.lazy_init(cell.zeros((1,)), jnp.zeros((1, in_features)))
+
+  def __call__(
+    self, carry: Any, inputs: Float[Array, '*b v']
+  ) -> tuple[Any, Float[Array, '*b n']]:
+    """Returns the next carry and the output of one step."""
+    return self.cell(carry, inputs)
+
+  def initialize_carry(
+    self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None
+  ) -> Any:
+    """Returns the zero carry for inputs of shape [..., v]."""
+    del rngs
+    return self.linen_cell.zeros(input_shape[:-1])
+
+  @property
+  def num_feature_axes(self) -> int:
+    """One: inputs are [..., v]."""
+    return 1
