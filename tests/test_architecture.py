@@ -58,16 +58,24 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.tasks', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
   ),
   'hyper.tasks': ('hyper.tasks', 'hyper.runs.task'),
+  'hyper.tasks.text_data': ('hyper.data', *CONFIGURATION),
+  'hyper.tasks.image_data': ('hyper.data', *CONFIGURATION),
+  'hyper.tasks.stroke_data': ('hyper.cells', 'hyper.data', *CONFIGURATION),
+  'hyper.tasks.translation_data': ('hyper.data', *CONFIGURATION),
   'hyper.tasks.char_lm': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.char_lm', *TASK),
+    'hyper.tasks.text_data',
   ),
-  'hyper.tasks.classify': (*STATIC, 'hyper.models.classify', *TASK),
+  'hyper.tasks.classify': (
+    *(*STATIC, 'hyper.models.classify', *TASK, 'hyper.tasks.image_data'),
+  ),
   'hyper.tasks.handwriting': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.handwriting', *TASK),
-    'hyper.drawing.handwriting',
+    *('hyper.drawing.handwriting', 'hyper.tasks.stroke_data'),
   ),
   'hyper.tasks.translate': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.translate', *TASK),
+    'hyper.tasks.translation_data',
   ),
   'hyper.generate': (
     *('hyper.trained', 'hyper.runs.commands', 'hyper.tasks.handwriting'),

@@ -3,10 +3,9 @@
 Shapes: b streams, t window, v vocabulary size.
 """
 
-import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,15 +14,10 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import build, check_positive, check_source, splat
+from hyper.configuration import build, check_positive, splat
 from hyper.data import (
   batches,
-  embedded,
-  enwik8,
   fingerprints,
-  own_text,
-  ptb,
-  vocabulary,
 )
 from hyper.data.vocabulary import Vocabulary
 from hyper.decode import Apply, read_symbols, sample_symbols
@@ -32,87 +26,14 @@ from hyper.models.char_lm import CharacterModel
 from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
+from hyper.tasks.text_data import SPLITS, TextData
 
-SPLITS = ('train', 'validation', 'test')
-TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
-  'ptb': ptb.load,
-  'enwik8': enwik8.load,
-  'text': own_text.load,
-  'embedded': embedded.load_text,
-}
 NUMBERS = (  # arguments of the compiled training step
   'model.input_dropout_rate',
   'model.output_dropout_rate',
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
-# The fields of config.data that only one source reads.
-FIELDS: dict[str, tuple[str, ...]] = {
-  'ptb': (),
-  'enwik8': ('prefix_bytes',),
-  'text': ('files', 'split', 'symbols'),
-  'embedded': (),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class TextData:
-  """The section config.data.
-
-  Attributes:
-    source: the text, a name of TEXTS.
-    batch_size: streams that are trained on at once.
-    window_steps: symbols of a stream in a training step.
-    eval_streams: streams that are evaluated at once; 1 is one pass over the
-      whole split.
-    eval_warmup_steps: symbols read, and not scored, before each stream.
-    prefix_bytes: of enwik8, the length of the prefix that is used, with a split
-      of its own; 0 is the whole file.
-    files, split, symbols: of text of one's own, see `own_text.load`.
-  """
-
-  source: str
-  batch_size: int
-  window_steps: int
-  eval_streams: int
-  eval_warmup_steps: int
-  prefix_bytes: int = 0
-  files: tuple[str, ...] = ()
-  split: tuple[float, ...] = (0.9, 0.05, 0.05)
-  symbols: str = 'bytes'
-
-  def __post_init__(self) -> None:
-    check_source(self, FIELDS)
-    if self.source == 'text':
-      own_text.check(self.files, self.split, self.symbols)
-    check_positive(
-      'config.data',
-      batch_size=self.batch_size,
-      window_steps=self.window_steps,
-      eval_streams=self.eval_streams,
-    )
-    if self.eval_warmup_steps < 0:
-      raise ValueError(
-        f'config.data.eval_warmup_steps is {self.eval_warmup_steps}; it cannot '
-        'be below 0.'
-      )
-
-  def load(self, data_dir: str, split: str) -> np.ndarray:
-    """Returns the symbols of a split: bytes, or code points of characters."""
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
-    return TEXTS[self.source](data_dir, split, **fields)['text']
-
-  def encode(
-    self, data_dir: str, vocabulary: Vocabulary, split: str
-  ) -> np.ndarray:
-    """Returns the numbers of a split's symbols."""
-    name = f'the {split} text of {self.source}'
-    return vocabulary.encode(self.load(data_dir, split), name)
-
-  def make_vocabulary(self, data_dir: str) -> Vocabulary:
-    """Returns the symbols of all splits: of enwik8 there are 205."""
-    texts = [self.load(data_dir, split) for split in SPLITS]
-    return vocabulary.of_text(np.concatenate(texts))
 
 
 class CharLM:

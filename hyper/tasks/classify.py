@@ -1,6 +1,5 @@
 """Image classification (4.1, 4.2 and A.1), in errors of 100 images."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,17 +12,13 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from hyper.configuration import build, check_positive, check_source, splat
+from hyper.configuration import build, splat
 from hyper.coordinates import CoordinateHyperNetwork
 from hyper.data import (
   batches,
-  cifar10,
-  embedded,
   fingerprints,
-  mnist,
-  own_images,
 )
-from hyper.data.own_images import Arrays, ImageKind
+from hyper.data.own_images import ImageKind
 from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
@@ -31,24 +26,8 @@ from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of
 from hyper.runs.task import Outcome
 from hyper.static import StaticHyperNetwork
+from hyper.tasks.image_data import SPLITS, ImageData
 
-TEN = tuple('0123456789')
-IMAGES: dict[str, Callable[..., dict[str, np.ndarray]]] = {
-  'mnist': mnist.load,
-  'cifar10': cifar10.load,
-  'images': own_images.load,
-  'embedded': embedded.load_digits,
-}
-KINDS = {
-  'mnist': ImageKind(mnist.SHAPE, TEN),
-  'cifar10': ImageKind(cifar10.SHAPE, TEN),
-  'embedded': ImageKind(embedded.DIGIT_SHAPE, TEN),
-}
-# The fields of config.data that only one source reads.
-FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ()) | {
-  'images': ('path', 'split')
-}
-SPLITS = ('train', 'validation', 'test')
 NETWORKS = {
   'mnist_convnet': MnistConvnet,
   'perceptron': Perceptron,
@@ -59,80 +38,6 @@ HYPERNETWORKS: dict[str, Callable[..., HyperNetwork | None]] = {
   'static': StaticHyperNetwork,
   'coordinate': CoordinateHyperNetwork,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageData:
-  """The section config.data.
-
-  Attributes:
-    source: the images, a name of IMAGES.
-    batch_size: images in a training step.
-    eval_batch_size: images evaluated at once.
-    mean: of each channel, in [0, 1]; subtracted. () takes that of the training
-      images, which is measured where the images are one's own.
-    deviation: of each channel, likewise; divided by.
-    crop_padding: pixels of zeros (which is the mean) put on each side before a
-      training image is cropped back to its size at random; 0 for no cropping.
-    flip: whether every second training image is mirrored, at random.
-    path, split: of images of one's own, see `own_images.load`.
-  """
-
-  source: str
-  batch_size: int
-  eval_batch_size: int
-  mean: tuple[float, ...]
-  deviation: tuple[float, ...]
-  crop_padding: int
-  flip: bool
-  path: str = ''
-  split: tuple[float, ...] = (0.9, 0.05, 0.05)
-
-  def __post_init__(self) -> None:
-    check_source(self, FIELDS)
-    check_positive(
-      'config.data',
-      batch_size=self.batch_size,
-      eval_batch_size=self.eval_batch_size,
-    )
-    if min(self.deviation, default=1) <= 0:
-      raise ValueError(
-        f'config.data.deviation is {self.deviation}; it must be positive.'
-      )
-
-  def kind(self, data_dir: str) -> ImageKind:
-    """Returns what a network has to know of the images."""
-    if self.source == 'images':
-      return own_images.kind_of(data_dir, self.path, self.split)
-    return KINDS[self.source]
-
-  def check(self, kind: ImageKind) -> None:
-    """Raises a ValueError unless the fields fit images of this kind."""
-    channels, pixels = kind.shape[-1], min(kind.shape[:2])
-    for name in ('mean', 'deviation'):
-      numbers = getattr(self, name) or getattr(kind, name)
-      if len(numbers) != channels:
-        raise ValueError(
-          f'config.data.{name} is {getattr(self, name)}; {self.source} has '
-          f'{channels} channels, each needs one number.'
-        )
-    if not 0 <= self.crop_padding < pixels:
-      raise ValueError(
-        f'config.data.crop_padding is {self.crop_padding}; it must be at least '
-        f'0 and below the {pixels} pixels of an image.'
-      )
-
-  def load(self, data_dir: str, kind: ImageKind, split: str) -> Arrays:
-    """Returns the images and labels of a split, which must be of this kind."""
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
-    arrays = IMAGES[self.source](data_dir, split, **fields)
-    shape, count = arrays['image'].shape[1:], int(arrays['label'].max()) + 1
-    if shape != kind.shape or count > len(kind.classes):
-      raise ValueError(
-        f'the {split} images of {self.source} are {shape}, of {count} classes; '
-        f'the network is for {kind.shape} and {len(kind.classes)} classes.'
-      )
-    return arrays
 
 
 class Classify:

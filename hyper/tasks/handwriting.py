@@ -3,7 +3,6 @@
 Shapes: b lines, t steps of the pen.
 """
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from hyper.cells import CELLS, Rate, check_rate
-from hyper.configuration import build, check_positive, check_source, splat
+from hyper.cells import CELLS, Rate
+from hyper.configuration import build, check_positive, splat
 from hyper.data import (
   buckets,
-  embedded,
   fingerprints,
-  iam,
-  pen,
   strokes,
 )
 from hyper.decode import read_symbols, sample_steps
@@ -31,8 +27,8 @@ from hyper.models.handwriting import HandwritingModel, shifted
 from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
+from hyper.tasks.stroke_data import HANDS, StrokeData
 
-HANDS = {'iam': iam.load, 'pen': pen.load, 'embedded': embedded.load_strokes}
 NUMBERS = (  # arguments of the compiled training step
   'data.scale_range',
   'model.output_dropout_rate',
@@ -40,35 +36,6 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.hyper_dropout_rate',
 )
 PAGE_LINES = 8  # of each column of the page that a report draws
-
-
-@dataclasses.dataclass(frozen=True)
-class StrokeData:
-  """The section config.data.
-
-  Attributes:
-    source: the handwriting, a name of HANDS.
-    batch_size: lines in a training step.
-    eval_batch_size: lines evaluated at once.
-    buckets: different lengths that batches may have.
-    scale_range: a training line is scaled by factors drawn from 1 +- this.
-  """
-
-  source: str
-  batch_size: int
-  eval_batch_size: int
-  buckets: int
-  scale_range: float
-
-  def __post_init__(self) -> None:
-    check_source(self, dict.fromkeys(HANDS, ()))
-    check_positive(
-      'config.data',
-      batch_size=self.batch_size,
-      eval_batch_size=self.eval_batch_size,
-      buckets=self.buckets,
-    )
-    check_rate('config.data.scale_range', self.scale_range)
 
 
 class Handwriting:

@@ -3,9 +3,8 @@
 Shapes: b pairs, s and t word pieces of the source and the target.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,23 +15,13 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import (
-  Fields,
-  build,
-  check_positive,
-  check_source,
-  splat,
-)
+from hyper.configuration import Fields, build, splat
 from hyper.data import (
-  embedded,
   pair_batches,
-  parallel_text,
   progress,
-  wmt,
   word_pieces,
 )
 from hyper.data.pair_batches import Buckets, Order
-from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, WordPieces
 from hyper.decode import beam_search
 from hyper.losses import cross_entropy
@@ -40,106 +29,14 @@ from hyper.models.translate import Translator
 from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
+from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
 
 MOST_UNKNOWN = 0.01  # the share of unknown pieces that is passed over
-SPLITS = ('train', 'validation', 'test')
-TEXTS: dict[str, Callable[..., Pairs]] = {
-  'wmt14': wmt.load,
-  'files': parallel_text.load,
-  'embedded': embedded.load_number_names,
-}
 NUMBERS = (  # arguments of the compiled training step
   'model.dropout_rate',
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
-# The fields of config.data that only one source reads.
-FIELDS = {'wmt14': (), 'files': SPLITS, 'embedded': ()}
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationData:
-  """The section config.data.
-
-  Attributes:
-    source: the sentence pairs, a name of TEXTS.
-    vocabulary_size: the most word pieces, of both languages together.
-    vocabulary_pairs: the most training pairs that the pieces are learned from,
-      taken evenly from all of them.
-    bucket_lengths: see `Buckets`; training leaves out what is longer.
-    batch_size: the most pairs in a batch.
-    batch_tokens: the most pieces of one side of a batch, padding included.
-    train, validation, test: of `files`, the two files of each split, see
-      `parallel_text.load`.
-    character_coverage: the share of characters' occurrences that word pieces
-      cover; see `word_pieces.train`.
-  """
-
-  source: str
-  vocabulary_size: int
-  vocabulary_pairs: int
-  bucket_lengths: tuple[int, ...]
-  batch_size: int
-  batch_tokens: int
-  train: tuple[str, ...] = ()
-  validation: tuple[str, ...] = ()
-  test: tuple[str, ...] = ()
-  character_coverage: float = 0.9995
-
-  def __post_init__(self) -> None:
-    check_source(self, FIELDS)
-    check_positive(
-      'config.data',
-      vocabulary_size=self.vocabulary_size,
-      vocabulary_pairs=self.vocabulary_pairs,
-    )
-    if not 0 < self.character_coverage <= 1:
-      raise ValueError(
-        f'config.data.character_coverage is {self.character_coverage}; it must '
-        'be above 0 and at most 1.'
-      )
-
-  @property
-  def buckets(self) -> Buckets:
-    """Returns the shapes of batches."""
-    return Buckets(self.bucket_lengths, self.batch_size, self.batch_tokens)
-
-  def load(self, data_dir: str, split: str) -> Pairs:
-    """Returns the sentence pairs of a split."""
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
-    return TEXTS[self.source](data_dir, split, **fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class Decoding:
-  """The section config.decoding: how `translate` searches.
-
-  Attributes:
-    batch_size: sentences that are translated at once.
-    beam_size: hypotheses of a sentence; 1 is greedy search.
-    length_penalty: GNMT's alpha.
-    coverage_penalty: GNMT's beta.
-    length_factor: the most pieces of a translation for each of the source.
-    length_more: that many more.
-  """
-
-  batch_size: int
-  beam_size: int
-  length_penalty: float
-  coverage_penalty: float
-  length_factor: int
-  length_more: int
-
-  def __post_init__(self) -> None:
-    for name, least in (
-      *(('batch_size', 1), ('beam_size', 1), ('length_penalty', 0)),
-      *(('coverage_penalty', 0), ('length_factor', 0), ('length_more', 1)),
-    ):
-      if getattr(self, name) < least:
-        raise ValueError(
-          f'config.decoding.{name} is {getattr(self, name)}; it must be at '
-          f'least {least}.'
-        )
 
 
 class Translate:
