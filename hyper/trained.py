@@ -37,7 +37,7 @@ class Run:
     step: the number of steps that the checkpoint was trained.
     params: the parameters.
     model_state: the state that a model needs beside them, such as batch
-      statistics; None if its evaluation begins without one.
+      statistics; empty if its evaluation begins without one.
   """
 
   workdir: str
@@ -91,7 +91,14 @@ def load(
   )
   step, found = checkpoints.restore(like, which)
   return Run(
-    *(workdir, config, made, step, found['params'], found.get('model_state'))
+    *(
+      workdir,
+      config,
+      made,
+      step,
+      found['params'],
+      found.get('model_state', {}),
+    )
   )
 
 
@@ -127,7 +134,7 @@ def network(run: Run, baked: bool = False) -> tuple[nn.Module, Any]:
       f'{run.workdir} is a run of the task {run.config.task!r}; only the '
       'kernels of image classifiers are generated once and for all.'
     )
-  variables = _variables(task, run.params, run.model_state or {}, baked)
+  variables = _variables(task, run.params, run.model_state, baked)
   return _module(task, baked), variables
 
 
