@@ -293,13 +293,13 @@ def test_a_path_with_an_ending_names_both_pictures(run, tmp_path):
 def test_scores_come_without_a_page_that_cannot_be_written(
   run, data_dir, monkeypatch
 ):
-  config, workdir = run
+  _, workdir = run
 
   def refuse(figure, path):
     raise OSError(30, 'Read-only file system', path)
 
   monkeypatch.setattr('matplotlib.figure.Figure.savefig', refuse)
-  scores = evaluate.evaluate(config, workdir, data_dir, 'validation', 'best')
+  scores = evaluate.evaluate(workdir, 'best', data_dir, 'validation')
   assert np.isfinite(scores['nats'])
   assert scores['samples'].startswith('not written: [Errno 30] Read-only')
 
@@ -454,7 +454,7 @@ def test_the_log_says_what_kind_of_number_the_nats_are(task):
     ('data.batch_size', 0, 'config.data.batch_size is 0'),
     ('data.buckets', 0, 'config.data.buckets is 0'),
     ('data.scale_range', 1.0, 'config.data.scale_range is 1.0'),
-    ('model.cell.name', 'gru', "config.model.cell.name is 'gru'"),
+    ('model.cell.name', 'mgu', "config.model.cell.name is 'mgu'"),
     ('model.layers', 0, r'config.model.layers is 0'),
     ('model.mixtures', 0, r'mixtures is 0'),
     ('model.output_dropout_rate', 1.5, 'output_dropout_rate is 1.5'),

@@ -365,7 +365,7 @@ def test_loading_a_run_to_translate_with(run, loaded):
     ('decoding.length_penalty', -0.1, 'length_penalty is -0.1'),
     ('model.layers', 1, 'config.model.layers is 1'),
     ('model.dropout_rate', 1.5, 'dropout_rate is 1.5'),
-    ('model.cell.name', 'gru', "cell.name is 'gru'"),
+    ('model.cell.name', 'mgu', "cell.name is 'mgu'"),
   ],
 )
 def test_impossible_configs_leave_nothing_behind(
