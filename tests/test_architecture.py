@@ -14,7 +14,10 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 STDLIB = set(sys.stdlib_module_names)
 
-COMMANDS = ('hyper.generate', 'hyper.figures', 'hyper.export', 'hyper.compare')
+COMMANDS = (
+  *('hyper.generate', 'hyper.figures', 'hyper.export', 'hyper.compare'),
+  'hyper.sweep',
+)
 TILES = (
   *('hyper.main_network', 'hyper.grids', 'hyper.embeddings', 'hyper.tiles'),
 )
@@ -89,6 +92,11 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.export': (
     *('hyper.trained', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
   ),
+  'hyper.sweep': (
+    *('hyper.sweeping', 'hyper.compare', 'hyper.tasks', 'hyper.runs.commands'),
+    'hyper.runs.folder',
+  ),
+  'hyper.sweeping': ('hyper.sweeping', 'hyper.runs', *CONFIGURATION),
   'hyper.figures': (),
   'hyper.figures.__main__': (
     *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks'),
@@ -258,7 +266,7 @@ def test_who_sees_a_config():
     *('train', 'evaluate', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.recipes'),
-    'hyper.runs.folder',
+    *('hyper.runs.folder', 'hyper.sweeping.space'),
   )
   users = importers('ml_collections')
   assert users
@@ -277,6 +285,10 @@ def test_who_reads_flags():
 
 def test_orbax_is_used_in_one_place():
   assert importers('orbax') == {'hyper.runs.checkpoint'}
+
+
+def test_optuna_is_used_in_one_place():
+  assert importers('optuna') == {'hyper.sweeping.journal'}
 
 
 def test_tensorflow_datasets_is_used_in_one_place_and_tensorflow_nowhere():

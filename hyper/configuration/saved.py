@@ -189,7 +189,9 @@ def _flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
   return flat
 
 
-def change(config: ConfigDict, assignments: Iterable[str]) -> ConfigDict:
+def change(
+  config: ConfigDict, assignments: Iterable[str], flag: str = '--set'
+) -> ConfigDict:
   """Returns the config with fields replaced.
 
   Args:
@@ -197,6 +199,7 @@ def change(config: ConfigDict, assignments: Iterable[str]) -> ConfigDict:
     assignments: each FIELD=VALUE with the whole path of the field, such as
       'data.eval_streams=1'; a value is written as in Python, text also without
       quotes.
+    flag: that the assignments were given by, for error messages.
 
   Raises:
     ValueError: no such field, or a value of another type.
@@ -209,11 +212,11 @@ def change(config: ConfigDict, assignments: Iterable[str]) -> ConfigDict:
       near = difflib.get_close_matches(path, fields, 1)
       hint = f' Did you mean {near[0]!r}?' if near else ''
       raise ValueError(
-        f'--set={assignment}: there is no field {path!r}.{hint} The fields '
+        f'{flag}={assignment}: there is no field {path!r}.{hint} The fields '
         f'are: {", ".join(fields)}.'
       )
     value = _parse(text, type(fields[path]))
-    check_type(f'--set={assignment}: the value', value, type(fields[path]))
+    check_type(f'{flag}={assignment}: the value', value, type(fields[path]))
     changed.update_from_flattened_dict({path: value})
   return changed.lock()
 

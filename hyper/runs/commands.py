@@ -20,7 +20,7 @@ from hyper.runs import files, memory
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 # The flags of `define_sampling_flags`.
 SAMPLING = ('checkpoint', 'prompt', 'length', 'temperature', 'seed')
-PATHS = ('workdir', 'data_dir', 'output', 'input', 'prime')  # flags
+PATHS = ('workdir', 'data_dir', 'study', 'output', 'input', 'prime')  # flags
 
 
 def start(

@@ -86,6 +86,19 @@ def hold(workdir: str) -> Iterator[None]:
         os.rmdir(workdir)
 
 
+def is_held(workdir: str) -> bool:
+  """Returns whether a process trains in a folder.
+
+  Raises:
+    OSError: the file system has no locks, or cannot be written.
+  """
+  try:
+    with hold(workdir):
+      return False
+  except ValueError:
+    return True
+
+
 def is_run(workdir: str) -> bool:
   """Returns whether a run has begun in a folder."""
   return os.path.exists(os.path.join(workdir, CONFIG))

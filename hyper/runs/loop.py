@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import os
 import time
+from collections.abc import Callable
 
 import jax
 from absl import logging
@@ -21,6 +22,8 @@ from hyper.runs.log import Interruption, Log, Trace, is_due
 from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
+
+Observe = Callable[[int, dict[str, float]], bool]  # step, scores
 
 
 def train(
@@ -53,14 +56,19 @@ def train(
     FloatingPointError: a step's loss or gradient, the state after it, or a
       score was not finite.
   """
-  check_processes()
-  files.check_path('--data_dir', data_dir)
-  folder.check_run(workdir, config)
-  check_numbers(config)
+  check(config, workdir, data_dir)
   with folder.hold(workdir):
     return run(
       make_task, config, workdir, data_dir, profile, kept or KeptSteps()
     )
+
+
+def check(config: ConfigDict, workdir: str, data_dir: str) -> None:
+  """Raises a ValueError, see `train`, for what shows before data are read."""
+  check_processes()
+  files.check_path('--data_dir', data_dir)
+  folder.check_run(workdir, config)
+  check_numbers(config)
 
 
 def check_processes() -> None:
@@ -93,8 +101,20 @@ def run(
   data_dir: str,
   profile: bool,
   kept: KeptSteps,
+  observe: Observe = lambda step, scores: False,
 ) -> int:
-  """As `train`, in a folder that no other process trains in."""
+  """As `train`, in a folder that this process holds, after `check`.
+
+  Args:
+    make_task: as in `train`.
+    config: as in `train`.
+    workdir: as in `train`.
+    data_dir: as in `train`.
+    profile: as in `train`.
+    kept: as in `train`.
+    observe: called with the step and the scores of each evaluation; True ends
+      the run there, saved, with status 0.
+  """
   optimization.make_optimization(config)  # checks it before data are read
   task = make_task(config, data_dir, workdir)
   data, description = fingerprints(task), task.describe()
@@ -117,13 +137,15 @@ def run(
       Log(config, workdir, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
-      loop = Loop(config, task, steps, checkpoints, log, trace, interruption)
+      loop = Loop(
+        config, task, steps, checkpoints, log, trace, interruption, observe
+      )
       step = loop.run(state)
   if step == config.train_steps:
     logging.info('Done. python evaluate.py --workdir=%s', workdir)
     return 0
-  logging.info('Interrupted at step %d; the same command resumes.', step)
-  return 128 + interruption.number
+  logging.info('Stopped at step %d; the same command resumes.', step)
+  return 128 + interruption.number if interruption.number else 0
 
 
 def first_state(
@@ -163,6 +185,7 @@ class Loop:
   log: Log
   trace: Trace
   interruption: Interruption
+  observe: Observe
 
   def run(self, state: TrainState) -> int:
     """Trains from a state on, and returns the step of the last one saved."""
@@ -174,7 +197,8 @@ class Loop:
       scores: dict[str, float] = {}
       if is_due(step, config.eval_every_steps, start) or is_last:
         scores = self.evaluate(step, state)
-      stop = is_last or self.interruption.number
+      stop = bool(scores) and self.observe(step, scores)
+      stop = stop or is_last or bool(self.interruption.number)
       if scores or stop or is_due(step, config.save_every_steps, start):
         self.save(step, state, scores)
       if stop:

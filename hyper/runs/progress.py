@@ -79,7 +79,7 @@ class Progress:
     parts.append(f'{speed:,.{0 if speed >= 10 else 2}f} {self._unit}/s')
     if self._step_seconds is not None:
       left = (self._total_steps - step) * self._step_seconds
-      parts.append(f'{_format_duration(left)} left')
+      parts.append(f'{format_duration(left)} left')
     self._show('  '.join(parts))
     return speed
 
@@ -132,7 +132,7 @@ def _width(terminal: Any) -> int:
   return width or shutil.get_terminal_size().columns
 
 
-def _format_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
   """Returns a time such as 12:03 or, with hours, 1:12:03."""
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)

@@ -1,0 +1,1 @@
+"""Trials of a study, and workers that train them; `python -m hyper.sweep`."""

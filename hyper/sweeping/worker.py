@@ -1,0 +1,151 @@
+"""A worker: trains one trial after the other, and keeps compiled steps."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+from absl import logging
+
+from hyper.runs import loop, memory, metrics
+from hyper.runs.steps import KeptSteps
+from hyper.runs.task import MakeTask
+from hyper.sweeping.journal import Study, Trial
+
+LOG = 'log.txt'  # in the run folder: what train.py would print
+STRUCTURES = 4  # whose compiled steps are kept
+
+
+class Watch:
+  """Tells Optuna the scores of a trial, and hears when to stop.
+
+  Attributes:
+    pruned: True once the trial is to be stopped.
+  """
+
+  def __init__(self, trial: Trial, metric: str, last_step: int):
+    self._trial, self._metric, self._last_step = trial, metric, last_step
+    self._seen: set[int] = set()
+    self.pruned = False
+
+  def __call__(self, step: int, scores: dict[str, float]) -> bool:
+    """Reports the scores of a step once; returns whether to stop there."""
+    if step not in self._seen:
+      self._trial.report(scores[self._metric], step)
+      self._seen.add(step)
+    self.pruned = step < self._last_step and self._trial.should_prune()
+    return self.pruned
+
+
+class Worker:
+  """Trains the trials of a study in this process.
+
+  Args:
+    study: that other processes may work on too.
+    make_task: as for `loop.train`.
+    selection: of the task, the score and 'min' or 'max'.
+    data_dir: of the data sets.
+  """
+
+  def __init__(
+    self,
+    study: Study,
+    make_task: MakeTask,
+    selection: tuple[str, str],
+    data_dir: str,
+  ):
+    self._study, self._make_task, self._data_dir = study, make_task, data_dir
+    self._metric, self._mode = selection
+    self._kept = KeptSteps(STRUCTURES)
+
+  def work(self) -> int:
+    """Trains until no trial is left, or until a signal.
+
+    Returns:
+      0, or 128 plus the signal's number; the trial can then be resumed.
+    """
+    status = 0
+    while not status:
+      with self._study.take() as trial:
+        if trial is None:
+          return 0
+        status = self._train(trial)
+    return status
+
+  def _train(self, trial: Trial) -> int:
+    """Trains a trial and records how it ended; returns a signal's status."""
+    workdir = self._study.workdir(trial)
+    with written_to(os.path.join(workdir, LOG)):
+      try:
+        with memory.explained():
+          return self._run(trial, workdir)
+      except Exception as error:  # the next trial may be sound
+        os.write(2, traceback.format_exc().encode())
+        self._study.fail(trial, f'{type(error).__name__}: {error}')
+        return 0
+
+  def _run(self, trial: Trial, workdir: str) -> int:
+    point = self._study.point(trial)
+    config = point.make()
+    loop.check(config, workdir, self._data_dir)
+    watch = Watch(trial, self._metric, config.train_steps)
+    for step, score in self._scores(workdir):
+      watch(step, {self._metric: score})
+    with called_by(point.command(workdir, self._data_dir)):
+      status = loop.run(
+        self._make_task,
+        config,
+        workdir,
+        self._data_dir,
+        profile=False,
+        kept=self._kept,
+        observe=watch,
+      )
+    if status:
+      return status
+    if watch.pruned:
+      self._study.prune(trial)
+    else:
+      best = min if self._mode == 'min' else max
+      self._study.complete(trial, best(x for _, x in self._scores(workdir)))
+    return 0
+
+  def _scores(self, workdir: str) -> list[tuple[int, float]]:
+    """Returns step and score of each evaluation in a run folder."""
+    try:
+      lines = metrics.read(workdir)
+    except FileNotFoundError:
+      return []
+    evaluations = [x for x in lines if x['split'] == 'validation']
+    return [(line['step'], line[self._metric]) for line in evaluations]
+
+
+@contextlib.contextmanager
+def written_to(path: str) -> Iterator[None]:
+  """Appends standard error and the log to a file, and no longer to a terminal.
+
+  That of libraries which are not written in Python, such as XLA, goes there.
+  """
+  verbosity, before = logging.get_verbosity(), os.dup(2)
+  sys.stderr.flush()
+  with open(path, 'ab', buffering=0) as file:
+    os.dup2(file.fileno(), 2)
+  logging.set_verbosity(logging.INFO)
+  try:
+    yield
+  finally:
+    sys.stderr.flush()
+    logging.set_verbosity(verbosity)
+    os.dup2(before, 2)
+    os.close(before)
+
+
+@contextlib.contextmanager
+def called_by(command: list[str]) -> Iterator[None]:
+  """Makes a command that of this process, so that the run records it."""
+  before, sys.argv = sys.argv, command[1:]
+  try:
+    yield
+  finally:
+    sys.argv = before

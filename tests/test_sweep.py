@@ -1,0 +1,334 @@
+"""Sweeps: what varies, how trials begin and end, and what each worker gets."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hyper.runs import folder, loop, metrics
+from hyper.sweeping import journal, local, machine, space
+from hyper.sweeping.journal import Search, Study
+from hyper.sweeping.space import Point
+from hyper.sweeping.worker import LOG, Watch, Worker
+from hyper.tasks import make_task
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = f'{ROOT}/configs/mnist_mlp.py:embedded'
+SMALL = ('model.hidden_units=4', 'train_steps=2', 'eval_every_steps=1')
+SUGGEST = """
+from configs.mnist_mlp import get_config
+
+def suggest(trial):
+  return {'schedule.learning_rate': trial.suggest_float('rate', 0.001, 0.1)}
+"""
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Where the embedded digits are rendered, once."""
+  return str(tmp_path_factory.mktemp('data'))
+
+
+def open_study(place, name='grid', config='', limit=0, prune=False):
+  return Study(str(place), Search(name, config, {}, limit), 'min', prune)
+
+
+def work(study, data_dir, make_task=make_task):
+  return Worker(study, make_task, ('error', 'min'), data_dir).work()
+
+
+def states(study):
+  return {
+    journal.folder_of(t): local.STATES[t.state.name] for t in study.latest()
+  }
+
+
+def seeds(count):
+  return space.points([CONFIG], ['seed=' + ','.join('01234'[:count])], SMALL, 0)
+
+
+def test_a_grid_is_trained_in_run_folders_and_grows(tmp_path, data_dir):
+  study = open_study(tmp_path)
+  rates = ['schedule.learning_rate=0.01,0.02']
+  points = space.points([CONFIG], rates, SMALL, 2)
+  study.add(points[:3])
+  assert work(study, data_dir) == 0
+  assert states(study) == dict.fromkeys(('0000', '0001', '0002'), 'done')
+  study = open_study(tmp_path)  # as the same command does, with more trials
+  study.add(points)
+  assert states(study)['0003'] == 'waiting'
+  assert work(study, data_dir) == 0
+  for trial, point in zip(study.latest(), points, strict=True):
+    workdir = study.workdir(trial)
+    assert trial.state.name == 'COMPLETE'
+    assert folder.load_config(workdir) == point.make()
+    lines = [x for x in metrics.read(workdir) if x['split'] == 'validation']
+    assert trial.value == min(line['error'] for line in lines)
+    start = json.loads(pathlib.Path(workdir, 'starts.jsonl').read_text())
+    assert start['command'] == point.line(workdir, data_dir)
+    assert loop.train(make_task, point.make(), workdir, data_dir) == 0
+  assert '4 done' in local.describe(study.latest(), 1, ('error', 'min'))
+
+
+def test_a_trial_that_fails_keeps_its_error_and_the_next_one_is_trained(
+  tmp_path, data_dir
+):
+  def fails_once(config, data_dir, workdir):
+    if not config.seed:
+      raise ValueError('of this seed')
+    return make_task(config, data_dir, workdir)
+
+  study = open_study(tmp_path)
+  study.add(seeds(2))
+  assert work(study, data_dir, fails_once) == 0
+  assert states(study) == {'0000': 'failed', '0001': 'done'}
+  failed = study.latest()[0]
+  assert failed.user_attrs['error'] == 'ValueError: of this seed'
+  assert 'of this seed' in pathlib.Path(study.workdir(failed), LOG).read_text()
+
+
+def test_a_trial_whose_worker_has_ended_is_taken_up_in_its_folder(
+  tmp_path, data_dir
+):
+  study = open_study(tmp_path)
+  study.add(seeds(1))
+  with study.take() as trial:
+    assert journal.folder_of(trial) == '0000'
+    with study.take() as other:  # it is locked, so it is not taken up
+      assert other is None
+    assert states(study) == {'0000': 'running'}
+  assert work(study, data_dir) == 0
+  assert states(study) == {'0000': 'done'}
+  assert len(study.latest()) == 1 and study.latest()[0].number == 1
+
+
+def test_an_interrupted_trial_continues_from_its_checkpoint(tmp_path, data_dir):
+  class Interrupted:
+    def __init__(self, task):
+      self._task = task
+
+    def __getattr__(self, name):
+      return getattr(self._task, name)
+
+    def batches(self, split, seed, start):
+      if split == 'train':
+        signal.raise_signal(signal.SIGTERM)
+      return self._task.batches(split, seed, start)
+
+  study = open_study(tmp_path)
+  study.add(seeds(2))
+  status = work(study, data_dir, lambda *given: Interrupted(make_task(*given)))
+  assert status == 128 + signal.SIGTERM
+  assert states(study) == {'0000': 'running', '0001': 'waiting'}
+  assert work(study, data_dir) == 0
+  assert states(study) == {'0000': 'done', '0001': 'done'}
+  workdir = study.workdir(study.latest()[0])
+  starts = pathlib.Path(workdir, 'starts.jsonl').read_text().splitlines()
+  assert len(starts) == 2
+
+
+def test_a_trial_that_ends_its_workers_is_given_up(tmp_path):
+  study = open_study(tmp_path)
+  study.add(seeds(1))
+  for _ in range(journal.DEATHS):
+    with study.take() as trial:
+      assert trial
+  with study.take() as trial:
+    assert trial is None
+  assert states(study) == {'0000': 'failed'}
+  assert 'workers have ended' in study.latest()[0].user_attrs['error']
+
+
+def test_a_search_suggests_until_its_limit_and_prunes(tmp_path):
+  path = tmp_path / 'suggesting.py'
+  path.write_text(SUGGEST)
+  study = open_study(tmp_path, 'random', f'{path}:embedded', 5, prune=True)
+  pruned = []
+  for k in range(5):
+    with study.take() as trial:
+      rate = study.point(trial).fields['schedule.learning_rate']
+      assert 0.001 <= rate <= 0.1
+      watch = Watch(trial, 'error', 8)
+      assert not watch(0, {'error': 5.0})
+      pruned.append(watch(4, {'error': 9.0 if k == 4 else 1.0}))
+      assert not watch(8, {'error': 9.0})
+      study.complete(trial, 1.0)
+  assert pruned == [False, False, False, False, True]
+  with study.take() as trial:
+    assert trial is None
+
+
+def test_a_suggested_trial_is_taken_up_with_its_values(tmp_path):
+  path = tmp_path / 'suggesting.py'
+  path.write_text(SUGGEST)
+  study = open_study(tmp_path, 'tpe', f'{path}:embedded', 1)
+  points = []
+  for _ in range(2):
+    with study.take() as trial:
+      points.append(study.point(trial))
+  assert points[0] == points[1]
+  assert len(study.latest()) == 1
+
+
+def test_a_run_stops_where_its_observer_says_so(tmp_path, data_dir):
+  point = seeds(1)[0]
+  with folder.hold(str(tmp_path)):
+    status = loop.run(
+      *(make_task, point.make(), str(tmp_path), data_dir, False),
+      *(loop.KeptSteps(), lambda step, scores: step == 1),
+    )
+  assert status == 0
+  assert max(line['step'] for line in metrics.read(str(tmp_path))) == 1
+
+
+def test_points_of_several_configs():
+  baseline = f'{ROOT}/configs/mnist_cnn.py:embedded'
+  points = space.points([CONFIG, baseline], ['seed=0,1'], ['l2_rate=1'], 0)
+  assert [(p.config, dict(p.fields)) for p in points] == [
+    (config, {'seed': seed, 'l2_rate': 1.0})
+    for config in (CONFIG, baseline)
+    for seed in (0, 1)
+  ]
+  points = space.points([CONFIG], [], (), 2)  # in place of the grid's 3 seeds
+  assert len(points) == 6
+  assert {point.fields['seed'] for point in points} == {0, 1}
+
+
+def test_a_point_is_the_same_after_it_was_written():
+  point = Point(CONFIG, {'data.split': (0.8, 0.1, 0.1)})
+  config, fields = json.loads(point.key)
+  again = Point(config, fields)
+  assert again.key == point.key and again.make() == point.make()
+
+
+@pytest.mark.parametrize(
+  'grids, assignments, error',
+  [
+    (['model.hiden_units=3'], [], "--grid=.*no field.*'model.hidden_units'"),
+    (['model.hidden_units=3,x'], [], '--grid=.*must be of type int'),
+    (['seed'], [], 'give FIELD=VALUE,VALUE'),
+    (['seed=1'], ['seed=2'], 'both --grid and --set name seed'),
+    ([], ['seeds=2'], "--set=.*no field 'seeds'"),
+  ],
+)
+def test_what_cannot_vary_is_an_error(grids, assignments, error):
+  with pytest.raises(ValueError, match=error):
+    space.points([CONFIG], grids, assignments, 0)
+
+
+@pytest.mark.parametrize(
+  'fields, error',
+  [
+    ({'optimizer.name': 'foo'}, 'allowed: adam, sgd'),
+    ({'model.name': 'foo'}, 'config.model.name'),
+    ({'train_steps': 0}, 'config.train_steps is 0'),
+    ({'model.units': 3}, "no field 'model.units'"),
+  ],
+)
+def test_values_are_checked_before_the_first_trial(fields, error, data_dir):
+  points = [Point(CONFIG, {}), Point(CONFIG, fields)]
+  space.check(points[:1], make_task, data_dir)
+  with pytest.raises(ValueError, match=error):
+    space.check(points, make_task, data_dir)
+
+
+def test_a_worker_gets_an_accelerator_of_its_own(monkeypatch):
+  monkeypatch.setenv('JAX_PLATFORMS', 'cuda')
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5')
+  kind, names = machine.find()
+  given = [s.environment for s in machine.shares(2, kind, names)]
+  assert given == [{'CUDA_VISIBLE_DEVICES': '3'}, {'CUDA_VISIBLE_DEVICES': '5'}]
+  with pytest.raises(ValueError, match='3, and there are 2 GPU devices: 3, 5'):
+    machine.shares(3, kind, names)
+  assert machine.find(['5']) == ('gpu', ['5'])
+  monkeypatch.setenv('JAX_PLATFORMS', 'tpu')
+  monkeypatch.setenv('TPU_VISIBLE_CHIPS', '0,1,2,3')
+  kind, names = machine.find()
+  assert machine.shares(4, kind, names)[2].environment == {
+    'TPU_VISIBLE_CHIPS': '2',
+    'TPU_CHIPS_PER_PROCESS_BOUNDS': '1,1,1',
+    'TPU_PROCESS_BOUNDS': '1,1,1',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+  }
+
+
+def test_workers_share_the_cores(monkeypatch):
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.setattr(machine, 'cores', lambda: [0, 1, 2, 3])
+  kind, names = machine.find()
+  first, second = machine.shares(2, kind, names)
+  assert (first.environment, second.environment) == ({}, {})
+  assert (first.cores, second.cores) == ({0, 2}, {1, 3})
+  with pytest.raises(ValueError, match='5, and there are 4 cores'):
+    machine.shares(5, kind, names)
+
+
+def sweep(place, data_dir, *flags):
+  return subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'hyper.sweep', f'--config={CONFIG}'),
+      *(f'--study={place}', '--set=model.hidden_units=4', '--grid=seed=0,1'),
+      *('--set=save_every_steps=20', '--set=train_steps=1500'),
+      *(f'--data_dir={data_dir}', *flags),
+    ],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def children(process):
+  path = f'/proc/{process.pid}/task/{process.pid}/children'
+  return [int(x) for x in pathlib.Path(path).read_text().split()]
+
+
+def wait_for(path):
+  for _ in range(600):
+    if path.exists():
+      return
+    time.sleep(0.1)
+  raise AssertionError(f'{path} has not come')
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_started_again_and_ctrl_c_leaves_all_resumable(
+  tmp_path, data_dir
+):
+  first = sweep(tmp_path, data_dir)
+  begun = tmp_path / 'trials' / '0000'
+  with contextlib.ExitStack() as stack:
+    stack.callback(first.kill)
+    wait_for(begun / 'checkpoints' / '20')
+    (worker,) = children(first)
+    os.kill(worker, signal.SIGKILL)
+    wait_for(tmp_path / 'trials' / '0001' / 'checkpoints' / '20')
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 128 + signal.SIGINT
+  again = sweep(tmp_path, data_dir)
+  out, err = again.communicate(timeout=240)
+  assert again.returncode == 0, err
+  assert '2 done, 0 pruned, 0 failed, 0 waiting' in err
+  assert 'mnist_mlp' in out
+  for number in ('0000', '0001'):
+    starts = (tmp_path / 'trials' / number / 'starts.jsonl').read_text()
+    steps = [json.loads(line)['step'] for line in starts.splitlines()]
+    assert steps[0] == 0 and steps[-1] >= 20
+
+
+@pytest.mark.slow
+def test_a_dry_run_prints_commands_and_makes_nothing(tmp_path, data_dir):
+  done = sweep(tmp_path / 'study', data_dir, '--dry_run')
+  out, err = done.communicate(timeout=60)
+  assert done.returncode == 0, err
+  first, second = out.splitlines()
+  assert first.startswith(f'python train.py --config={CONFIG} --config.seed=0')
+  assert f'--workdir={tmp_path}/study/trials/0001' in second
+  assert not (tmp_path / 'study').exists()
