@@ -79,7 +79,7 @@ def test_reading_is_stepping(hyper_run):
   task, params = found.task, found.params
   apply, carry = jax.jit(task.reader(params)), task.model.zeros(1)
   text = task.encode('the text', 'the text')
-  carries, logits = read_symbols(apply, carry, text)
+  carries, logits = read_symbols(apply, carry, jnp.asarray(text))
   for t, symbol in enumerate(text):
     carry, wanted = apply(carry, jnp.full((1, 1), symbol))
     np.testing.assert_allclose(logits[t], wanted[0, 0], atol=1e-5)

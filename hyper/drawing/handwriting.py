@@ -180,7 +180,7 @@ def density_map(
   sigmas = np.hypot(deviations / size, 0.5)
   for t, k in np.argwhere(weights > LEAST_WEIGHT):
     # y is turned over, and with it the correlation.
-    gaussian = centres[t, k], sigmas[t, k], -correlations[t, k]
+    gaussian = centres[t, k], sigmas[t, k], -float(correlations[t, k])
     _add_gaussian(density, weights[t, k] / size**2, *gaussian)
   return density
 

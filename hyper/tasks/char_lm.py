@@ -151,7 +151,7 @@ class CharLM:
       ValueError: the temperature cannot be, or a symbol of the prompt is not in
         the vocabulary.
     """
-    read = [self.vocabulary.start, *self.encode(prompt, 'the prompt')]
+    read = [self.vocabulary.start, *self.encode(prompt, 'the prompt').tolist()]
     apply, carry = self.reader(params), self.model.zeros(1)
     return sample_symbols(apply, carry, read, length, temperature, seed)
 
