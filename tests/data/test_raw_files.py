@@ -214,3 +214,17 @@ def test_lines_end_at_line_ends_and_some_time():
   assert len(next(lines)) == longest
   with pytest.raises(ValueError, match='it has a line of more than 1,048,576'):
     next(lines)
+
+
+def test_nothing_is_unpacked_beyond_the_bound(tmp_path):
+  path = tmp_path / 'x.tgz'
+  with tarfile.open(path, 'w:gz') as archive:
+    member = tarfile.TarInfo('large')
+    member.size = 500_000
+    archive.addfile(member, io.BytesIO(os.urandom(member.size)))
+  path.write_bytes(path.read_bytes()[:250_000])  # the rest is never missed
+  with (
+    pytest.raises(ValueError, match='has, unpacked, more than the 100,000'),
+    raw_files.unpacking(str(path), 100_000) as files,
+  ):
+    list(files)
