@@ -102,7 +102,7 @@ def commands() -> list[tuple[str, set[str]]]:
   """The file and the flags of every Python command in a page."""
   found = []
   text = re.sub(r'\\\n\s*', '', USED)
-  for line in re.findall(r'^    (?:.*)?python (.*)$', text, re.M):
+  for line in re.findall(r'^    (?:[^`\n]*)?python ([^`\n]*)$', text, re.M):
     entry, *rest = line.removeprefix('-m ').split(' ', 1)
     names = set(re.findall(r'--(\w+)', ' '.join(rest)))
     found.append((entry, names - {'help'}))
