@@ -1,0 +1,1 @@
+"""Drills: real runs are killed, damaged and starved, and must recover."""
