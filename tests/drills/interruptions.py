@@ -79,8 +79,10 @@ def full_disk(bench: Bench, tries: int) -> Iterator[Outcome]:
 def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
   """Fills a small disk while a run on it trains, and frees it again."""
   run, filler = place / 'run', place / 'filler'
+  saved = Checkpoints(run / 'checkpoints', ('bpc', 'min'))
   process = bench.start(*bench.train_command(run))
-  wait_for_steps(run, process, 5)
+  while process.poll() is None and not saved.steps:
+    time.sleep(0.02)
   with open(filler, 'wb', buffering=0) as file:
     try:
       while file.write(bytes(4096)):
@@ -88,13 +90,13 @@ def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
     except OSError:
       pass
   ended = bench.finish(process)
-  sound = Checkpoints(run / 'checkpoints', ('bpc', 'min')).steps
+  is_saved = bool(saved.steps)
   filler.unlink()
   again = bench.train(run)
   held = (
     'Traceback' not in ended.errors
     and ended.status in (0, 1)
-    and bool(sound)
+    and is_saved
     and again.status == 0
     and is_equal(run, bench.whole())
   )
