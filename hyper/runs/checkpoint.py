@@ -40,6 +40,9 @@ from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit, part
 from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
 
 T = TypeVar('T')
+MARGIN = (
+  2**18
+)  # bytes of a checkpoint that are no arrays: names, layout, hashes
 
 
 class Checkpoints:
@@ -141,7 +144,7 @@ class Checkpoints:
     Raises:
       ValueError: the selection metric is missing, or an array has no elements.
       TypeError: a leaf is not an array.
-      OSError: the previous write failed.
+      OSError: the previous write failed, or the disk has no room for this one.
     """
     metrics = {name: float(value) for name, value in (metrics or {}).items()}
     if metrics and self._metric not in metrics:
@@ -155,6 +158,10 @@ class Checkpoints:
         held['metrics'] |= metrics
         self._pending = self._thread.submit(self._amend, step, held)
       return
+    # orbax's threads report a full disk in pages of tracebacks.
+    files.check_room(
+      self.folder, MARGIN + sum(x.nbytes for x in arrays.values())
+    )
     logging.info('Saving checkpoint %s', self._path(step))
     new = self._path(step).with_suffix('.new')
     response = ocp.save_checkpointables_async(new, {'state': arrays})

@@ -1,7 +1,9 @@
 """The files of a checkpoint: which there are, their hashes, their summary."""
 
+import errno
 import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -138,10 +140,12 @@ def corrupt_or_vanished(path: pathlib.Path, error: Exception) -> Exception:
 def reason(error: BaseException) -> str:
   """Returns the first line of the error that caused `error`.
 
-  orbax wraps errors in several lines of prose.
+  orbax wraps errors in several lines of prose, and a full disk's in pages.
   """
   while cause := error.__cause__ or error.__context__:
     error = cause
+  if f"os_error_code='{errno.ENOSPC}'" in str(error):
+    return os.strerror(errno.ENOSPC)
   lines = str(error).splitlines() or ['']
   return f'{type(error).__name__}: {lines[0][:200]}'
 

@@ -1,7 +1,9 @@
 """Writes files whole or not at all, and refuses paths that cannot work."""
 
 import contextlib
+import errno
 import os
+import shutil
 
 UNUSABLE = '\\[]'  # orbax takes a backslash for a slash, brackets for a pattern
 
@@ -47,6 +49,26 @@ def sync(path: str | os.PathLike[str]) -> None:
       os.fsync(number)
     finally:
       os.close(number)
+
+
+def check_room(folder: str | os.PathLike[str], size: int) -> None:
+  """Checks that a disk has room for `size` more bytes.
+
+  Args:
+    folder: on the disk; it exists.
+    size: of what is about to be written there.
+
+  Raises:
+    OSError: the disk is full, or will be. The error names `folder`.
+  """
+  free = shutil.disk_usage(folder).free
+  if free < size:
+    raise OSError(
+      errno.ENOSPC,
+      f'No space left: {size / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB '
+      'are free',
+      os.fspath(folder),
+    )
 
 
 def free_name(path: str) -> str:

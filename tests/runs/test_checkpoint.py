@@ -685,3 +685,25 @@ def run_python(
   return subprocess.CompletedProcess(
     process.args, process.returncode, output, errors
   )
+
+
+def test_a_full_disk_is_one_error_before_anything_is_written(
+  tmp_path, monkeypatch
+):
+  usage = shutil.disk_usage(tmp_path)
+  with Checkpoints(tmp_path / 'run', BPC) as checkpoints:
+    checkpoints.save(1, make_state(1))
+    checkpoints.wait()
+    with monkeypatch.context() as patch:
+      patch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=1000))
+      with pytest.raises(OSError, match='No space left: 0.3 MB') as error:
+        checkpoints.save(2, make_state(2))
+    assert error.value.errno == errno.ENOSPC
+    assert error.value.filename == str(tmp_path / 'run')
+    assert checkpoints.steps == [1]
+    checkpoints.save(2, make_state(2))
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named_so():
+  error = ValueError("RESOURCE_EXHAUSTED: Error [os_error_code='28'] in pages")
+  assert checkpoint_files.reason(error) == 'No space left on device'
