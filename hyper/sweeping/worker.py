@@ -34,7 +34,8 @@ class Watch:
     if step not in self._seen:
       self._trial.report(scores[self._metric], step)
       self._seen.add(step)
-    self.pruned = step < self._last_step and self._trial.should_prune()
+    is_last = step >= self._last_step
+    self.pruned = not is_last and bool(self._trial.should_prune())
     return self.pruned
 
 
