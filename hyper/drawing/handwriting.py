@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hyper.drawing.canvas import make_figure
-from hyper.drawing.weight_change import color_of
+from hyper.drawing.weight_change import color_of, shades
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -116,11 +116,8 @@ def draw_weight_change(
 ) -> list[str]:
   """Draws a line once for each gate, coloured by its weight changes (fig. 7).
 
-  Moves of the lifted pen, where much may change, are thin lines.
-
-  Deviation: the paper does not say what the colours are relative to. Here a
-  colour is full from the 95th percentile of its gate on, since the first steps,
-  from a state of zeros, change the weights most.
+  Moves of the lifted pen, where much may change, are thin lines. How full a
+  colour is, `weight_change.shades` says.
 
   Args:
     line: what the network reads.
@@ -135,9 +132,9 @@ def draw_weight_change(
   placed = _stack([line] * len(gates))
   box = _box(placed)
   figure = _figure(box[1] - box[0])
-  axes = figure.add_subplot()
+  axes, shaded = figure.add_subplot(), shades(rows)
   for k, (gate, (_, place)) in enumerate(zip(gates, placed, strict=True)):
-    _draw_intensities(axes, line, place, rows[:, k], color_of(k))
+    _draw_shades(axes, line, place, shaded[:, k], color_of(k))
     axes.text(box[0, 0], place[1], f'{gate}  ', ha='right', va='center')
   axes.set(xlim=box[:, 0], ylim=box[:, 1], aspect='equal')
   axes.axis('off')
@@ -255,23 +252,21 @@ def _draw_line(
   )
 
 
-def _draw_intensities(
+def _draw_shades(
   axes: 'Axes', line: np.ndarray, place: np.ndarray, x: np.ndarray, color: str
 ) -> None:
-  """Draws each step of a line in a colour as full as its intensity x [t]."""
+  """Draws each step of a line in a colour as full as x [t] says."""
   from matplotlib.collections import LineCollection
   from matplotlib.colors import to_rgb
 
   ends = np.cumsum(line[:, :2], 0) * UP + place
   begins = np.concatenate([place[None], ends[:-1]])
-  full = max(np.percentile(x, 95), np.finfo(np.float32).tiny)
-  x = (x[:, None] / full).clip(0, 1)
   # A step is ink if the one before it did not end a stroke.
   is_ink = np.concatenate([[True], line[:-1, 2] < 0.5])
   axes.add_collection(
     LineCollection(
       list(np.stack([begins, ends], 1)),
-      colors=(1 - x) * FAINT + x * np.array(to_rgb(color)),
+      colors=(1 - x[:, None]) * FAINT + x[:, None] * np.array(to_rgb(color)),
       linewidths=np.where(is_ink, 1.6, 0.5),
       capstyle='round',
     )

@@ -5,7 +5,9 @@ intensity of its change is the Frobenius norm of its difference to the step
 before, over the largest norm of that gate in the sample.
 
 Deviation: the paper says neither which norm it takes nor what the colours are
-relative to.
+relative to. Here a colour is full from the 95th percentile of its gate on: the
+first steps, from a state of zeros, change the weights most, and would leave the
+others pale.
 
 Shapes: t steps, k gates, n units.
 """
@@ -29,7 +31,8 @@ COLORS = (  # of the gates, in their order; i, g, f, o as in the figure
 )
 CAPTION = (
   'Change of the weights that a gate has for the state, diag(d_h) W_h, since '
-  'the symbol before: its Frobenius norm over the largest of the sample.'
+  'the symbol before: its Frobenius norm over the largest of the sample. '
+  'Colours are full from the 95th percentile on.'
 )
 COLUMNS = 80  # symbols in a line of a picture
 
@@ -54,6 +57,17 @@ def intensities(
   changes = np.diff(d_h, axis=0, prepend=d_h[:1])
   norms = np.linalg.norm(changes * row_norms, axis=-1)
   return norms / np.maximum(norms.max(0), np.finfo(np.float32).tiny)
+
+
+def shades(rows: Float[np.ndarray, 't k']) -> Float[np.ndarray, 't k']:
+  """Returns how full colours are, 1 from the 95th percentile of a gate on.
+
+  >>> rows = np.linspace(0, 1, 21)[:, None]
+  >>> shades(rows)[[0, 1, 19, 20], 0].round(2).tolist()
+  [0.0, 0.05, 1.0, 1.0]
+  """
+  full = np.percentile(rows, 95, axis=0) if len(rows) else 1.0
+  return (rows / np.maximum(full, np.finfo(np.float32).tiny)).clip(0, 1)
 
 
 def draw_text(
@@ -125,11 +139,11 @@ def _spans(
   symbols: Sequence[str], rows: np.ndarray, gates: Sequence[str]
 ) -> Iterator[str]:
   """Yields a column for each symbol, and a line's end after a line end."""
-  for symbol, row in zip(symbols, rows, strict=True):
+  for symbol, row, shade in zip(symbols, rows, shades(rows), strict=True):
     values = ' '.join(f'{y} {x:.2f}' for y, x in zip(gates, row, strict=True))
     bars = ''.join(
       f'<i class="c{k}"><u style="opacity:{x:.3f}"></u></i>'
-      for k, x in enumerate(row)
+      for k, x in enumerate(shade)
     )
     shown = html.escape(visible(symbol))
     label = html.escape(values)
@@ -149,8 +163,9 @@ def _plot(
   height = 2 + 0.45 * len(gates)  # of a line, in widths of a symbol
   figure = make_figure(0.12 * COLUMNS, 0.12 * height * len(parts) + 1)
   axes = figure.add_subplot()
+  colored = shades(rows)
   for line, part in enumerate(parts):
-    _plot_line(axes, symbols[part], rows[part], line * height)
+    _plot_line(axes, symbols[part], colored[part], line * height)
   axes.set(xlim=(0, COLUMNS), ylim=(height * len(parts), 0))
   axes.set_axis_off()
   figure.suptitle(title, size=9, parse_math=False)
@@ -170,7 +185,7 @@ def _lines(symbols: Sequence[str]) -> list[slice]:
 def _plot_line(
   axes: 'Axes',
   symbols: Sequence[str],
-  rows: np.ndarray,
+  shaded: np.ndarray,
   top: float,
 ) -> None:
   """Draws a line of symbols and, below each, a bar for each gate."""
@@ -179,7 +194,7 @@ def _plot_line(
   from matplotlib.patches import Rectangle
 
   bars, colors = [], []
-  for column, (symbol, row) in enumerate(zip(symbols, rows, strict=True)):
+  for column, (symbol, row) in enumerate(zip(symbols, shaded, strict=True)):
     axes.text(column + 0.5, top + 1.2, visible(symbol), **_FONT)
     for k, x in enumerate(row):
       bars.append(Rectangle((column, top + 1.5 + 0.45 * k), 0.95, 0.4))

@@ -28,7 +28,7 @@ def test_weights_that_do_not_change_have_no_intensity():
 
 
 def test_the_page_shows_each_symbol_with_its_rows():
-  rows = np.array([[0, 0, 0, 0], [0.25, 0.5, 0.75, 1]])
+  rows = np.array([[0, 0, 0, 0], [0.25, 0.5, 0.75, 1.0]])
   page = weight_change.to_html(['<', '\n'], rows, GATES, 'a & b at step 1,000')
   assert '<title>Weight changes: a &amp; b at step 1,000</title>' in page
   assert '<h1>a &amp; b at step 1,000</h1>' in page
@@ -37,7 +37,8 @@ def test_the_page_shows_each_symbol_with_its_rows():
   )
   assert page.count('<span') == 2 and page.count('<u ') == 8
   assert 'aria-label="i 0.25 g 0.50 f 0.75 o 1.00"' in page
-  assert '<i class="c2"><u style="opacity:0.750"></u></i>' in page
+  for opacity in (0, 1):  # over the 95th percentile of the gate
+    assert f'<i class="c2"><u style="opacity:{opacity}.000"></u></i>' in page
   assert 'prefers-color-scheme: dark' in page
   for k, gate in enumerate(GATES):
     assert f'.c{k} {{ --c: {weight_change.COLORS[k]}; }}' in page

@@ -141,7 +141,7 @@ def test_samples_have_the_moments_of_the_mixture():
   outputs = np.concatenate(
     [np.log(weights), mu.ravel(), np.log(sigma).ravel(), np.arctanh(rho), [1]]
   ).astype('f')
-  prime = np.zeros((40, 1, 3), 'f')
+  prime = jnp.zeros((40, 1, 3))
   steps = np.asarray(
     sample_steps(constant_model(outputs), 0, prime, 500, 0.0, seed=3)
   ).reshape(-1, 3)
@@ -168,7 +168,7 @@ def test_sampling_reads_the_prime_and_then_its_own_steps():
     outputs = [zero, sums, sigma, zero, zero - 30]
     return sums[:, -1], jnp.concatenate(outputs, -1)
 
-  prime = np.float32([[[0, 0, 0], [1, 2, 0]], [[0, 0, 0], [-3, 1, 1]]])
+  prime = jnp.float32([[[0, 0, 0], [1, 2, 0]], [[0, 0, 0], [-3, 1, 1]]])
   drawn = sample_steps(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed=0)
   moves = np.float32([[1, 2], [-3, 1]])[:, None]
   doubling = np.float32([1, 2, 4, 8])[:, None]
