@@ -16,7 +16,7 @@ from flax import linen as nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hyper.cells.cell import Cell, check_carry, make_multiply
+from hyper.cells.cell import Cell, check_carry, described, make_multiply
 from hyper.cells.dropout import draw_masks
 from hyper.cells.unroll import Step, unroll
 
@@ -24,6 +24,7 @@ NEW_CALL = (
   'Recurrence is called as nn.RNN is: recurrence(inputs, initial_carry=carry, '
   'return_carry=True) -> (carry, outputs); the carry came first once.'
 )
+KINDS = {'int': jnp.integer, 'float': jnp.floating, 'bool': jnp.bool_}
 
 
 class Recurrence(nn.Module):
@@ -124,18 +125,21 @@ class Recurrence(nn.Module):
 
     Raises:
       ValueError: `remat_steps` does not divide the window, there is a `scale`
-        for vectors, or inputs or carry have another shape, type or structure.
+        for vectors, or an argument has another shape, type or structure.
     """
     del init_key
     if old:
       raise ValueError(NEW_CALL)
+    is_major = given(time_major, self.time_major)
+    is_backward = given(reverse, self.reverse)
     check_inputs(inputs, scale)
+    window = inputs.shape[:2]
+    batch = window[1:] if is_major else window[:1]
+    check_control('seq_lengths', seq_lengths, 'int', (batch,))
+    check_control('scale', scale, 'float', (window,))
+    check_control('reset', reset, 'bool', (batch, window))
     inputs, factors, starts, lengths = jax.tree.map(
       jnp.asarray, (inputs, scale, reset, seq_lengths)
-    )
-    is_major, is_backward = (
-      given(time_major, self.time_major),
-      given(reverse, self.reverse),
     )
 
     def turn(x: Array) -> Array:
@@ -209,7 +213,9 @@ def is_symbols(inputs: Any) -> bool:
 def check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
   """Raises a ValueError where inputs are not those of one window."""
   if not hasattr(inputs, 'ndim'):
-    raise ValueError(f'inputs are a {type(inputs).__name__}. {NEW_CALL}')
+    raise ValueError(
+      f'inputs are a {type(inputs).__name__}, not an array. {NEW_CALL}'
+    )
   if inputs.ndim != (2 if is_symbols(inputs) else 3):
     raise ValueError(
       f'inputs have the shape {inputs.shape}; it is [batch, time, size] of '
@@ -217,6 +223,21 @@ def check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
     )
   if scale is not None and not is_symbols(inputs):
     raise ValueError('scale is for symbols; multiply vectors by it yourself.')
+
+
+def check_control(
+  name: str, x: Any, kind: str, shapes: tuple[tuple[Any, ...], ...]
+) -> None:
+  """Raises a ValueError unless `x` is None or of this kind and of a shape."""
+  if x is None:
+    return
+  is_array = hasattr(x, 'dtype') and jnp.issubdtype(x.dtype, KINDS[kind])
+  if not is_array or x.shape not in shapes:
+    found = described(x) if hasattr(x, 'dtype') else f'a {type(x).__name__}'
+    wanted = ' or '.join(f'{kind}{[*shape]}' for shape in shapes)
+    raise ValueError(
+      f'{name} is {found}; with these inputs it must be an array {wanted}.'
+    )
 
 
 def flip(

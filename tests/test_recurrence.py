@@ -365,6 +365,35 @@ def test_other_shapes_are_refused(batch, shape, message):
     )
 
 
+def test_a_list_is_no_input():
+  with pytest.raises(ValueError, match='inputs are a list, not an array'):
+    Recurrence(LSTMCell(5)).init(jax.random.key(0), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize('time_major', [False, True])
+@pytest.mark.parametrize(
+  'name, control, wanted',
+  [
+    ('seq_lengths', np.ones(3, int), r'int\[2\]'),
+    ('seq_lengths', np.ones(2, 'f'), r'int\[2\]'),
+    ('seq_lengths', [3, 4], r'int\[2\]'),
+    ('scale', np.ones((2, 6), 'f'), r'float\[(2, 7|7, 2)\]'),
+    ('scale', np.ones((2, 7), bool), r'float\[(2, 7|7, 2)\]'),
+    ('scale', 0.5, r'float\[(2, 7|7, 2)\]'),
+    ('reset', np.ones(3, bool), r'bool\[2\] or bool\[(2, 7|7, 2)\]'),
+    ('reset', np.ones((2, 6), bool), r'bool\[2\] or bool\[(2, 7|7, 2)\]'),
+    ('reset', np.ones(2, int), r'bool\[2\] or bool\[(2, 7|7, 2)\]'),
+  ],
+)
+def test_controls_of_another_shape_or_type_are_refused(
+  name, control, wanted, time_major
+):
+  symbols = jnp.ones((7, 2) if time_major else (2, 7), int)
+  recurrence = Recurrence(LSTMCell(5, 3), time_major=time_major)
+  with pytest.raises(ValueError, match=f'^{name} is .*must be an .*{wanted}'):
+    recurrence.init(jax.random.key(0), symbols, **{name: control})
+
+
 def test_a_cell_that_trains_does_so_here_too():
   cell = make('lstm', dropout_rate=0.5)
   arguments = randomised(cell), random(1, BATCH, TIME, INPUTS)
@@ -579,7 +608,7 @@ def test_the_order_of_old_is_refused_with_the_new_call(name):
 
 def test_a_carry_alone_is_no_input():
   cell = VARIANTS['lstm']
-  with pytest.raises(ValueError, match=r'inputs are a tuple\. Recurrence is'):
+  with pytest.raises(ValueError, match=r'inputs are a tuple, not an array\.'):
     Recurrence(cell).apply({}, cell.zeros((BATCH,)))
 
 
