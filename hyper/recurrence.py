@@ -24,7 +24,6 @@ NEW_CALL = (
   'Recurrence is called as nn.RNN is: recurrence(inputs, initial_carry=carry, '
   'return_carry=True) -> (carry, outputs); the carry came first once.'
 )
-KINDS = {'int': jnp.integer, 'float': jnp.floating, 'bool': jnp.bool_}
 
 
 class Recurrence(nn.Module):
@@ -133,11 +132,7 @@ class Recurrence(nn.Module):
     is_major = given(time_major, self.time_major)
     is_backward = given(reverse, self.reverse)
     check_inputs(inputs, scale)
-    window = inputs.shape[:2]
-    batch = window[1:] if is_major else window[:1]
-    check_control('seq_lengths', seq_lengths, 'int', (batch,))
-    check_control('scale', scale, 'float', (window,))
-    check_control('reset', reset, 'bool', (batch, window))
+    check_controls(inputs.shape[:2], is_major, seq_lengths, scale, reset)
     inputs, factors, starts, lengths = jax.tree.map(
       jnp.asarray, (inputs, scale, reset, seq_lengths)
     )
@@ -225,14 +220,23 @@ def check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
     raise ValueError('scale is for symbols; multiply vectors by it yourself.')
 
 
-def check_control(
-  name: str, x: Any, kind: str, shapes: tuple[tuple[Any, ...], ...]
+def check_controls(
+  window: tuple[Any, ...],
+  is_major: bool,
+  seq_lengths: Any,
+  scale: Any,
+  reset: Any,
 ) -> None:
-  """Raises a ValueError unless `x` is None or of this kind and of a shape."""
-  if x is None:
-    return
-  is_array = hasattr(x, 'dtype') and jnp.issubdtype(x.dtype, KINDS[kind])
-  if not is_array or x.shape not in shapes:
+  """Raises a ValueError where one does not fit a window [b, t] or [t, b]."""
+  batch = window[1:] if is_major else window[:1]
+  for name, x, kind, type_, shapes in (
+    ('seq_lengths', seq_lengths, 'int', jnp.integer, (batch,)),
+    ('scale', scale, 'float', jnp.floating, (window,)),
+    ('reset', reset, 'bool', jnp.bool_, (batch, window)),
+  ):
+    is_array = hasattr(x, 'dtype') and jnp.issubdtype(x.dtype, type_)
+    if x is None or (is_array and x.shape in shapes):
+      continue
     found = described(x) if hasattr(x, 'dtype') else f'a {type(x).__name__}'
     wanted = ' or '.join(f'{kind}{[*shape]}' for shape in shapes)
     raise ValueError(

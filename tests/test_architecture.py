@@ -127,7 +127,7 @@ def files() -> dict[str, pathlib.Path]:
   paths = [ROOT / 'train.py', ROOT / 'evaluate.py']
   for folder in ('hyper', 'configs'):
     paths += sorted((ROOT / folder).rglob('*.py'))
-  paths = [path for path in paths if path.parent.name != '_moved']
+  paths = [path for path in paths if '_moved' not in path.parts]
   return {dotted(path): path for path in paths}
 
 

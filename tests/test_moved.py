@@ -9,7 +9,10 @@ import pytest
 import hyper
 
 MOVED = pathlib.Path(hyper.__file__).parent / '_moved'
-NAMES = sorted(path.stem for path in MOVED.glob('*.py'))
+NAMES = sorted(
+  '.'.join(path.relative_to(MOVED).with_suffix('').parts)
+  for path in MOVED.rglob('*.py')
+)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -21,4 +24,4 @@ def test_an_old_name_raises_an_error_with_the_new_place(name):
 
 
 def test_old_names_are_known():
-  assert 'sequence' in NAMES
+  assert {'sequence', 'figures.attention', 'data.run_files'} <= {*NAMES}

@@ -3,6 +3,9 @@
 import os
 from collections.abc import Sequence
 
+# Modules that moved say where they are now; see hyper/__init__.py.
+__path__.append(os.path.join(os.path.dirname(__path__[0]), '_moved/figures'))
+
 
 def run_names(workdirs: Sequence[str]) -> list[str]:
   """What a figure calls runs: the last parts of their folders' paths.
