@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.flax import load_file
 from safetensors.flax import save as serialise
 
-from hyper.runs import files
+from hyper import files
 
 
 def save(

@@ -15,6 +15,7 @@ import re
 
 from absl import flags
 
+from hyper import files
 from hyper.compare import curves, entries, finished, page, tables
 from hyper.compare.entries import Entry
 from hyper.compare.formats import FORMATS, markdown
@@ -55,8 +56,8 @@ def update(path: str, found: list[Entry]) -> None:
       '<!-- /results --> where it belongs.'
     )
   table = markdown(tables.readme(found))
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write(MARKED.sub(lambda found: f'{found[1]}{table}{found[2]}', text))
+  text = MARKED.sub(lambda found: f'{found[1]}{table}{found[2]}', text)
+  files.write(path, text)
 
 
 def define_flags() -> None:

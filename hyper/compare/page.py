@@ -8,6 +8,7 @@ import os
 import string
 from collections.abc import Sequence
 
+from hyper import files
 from hyper.compare import curves, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
@@ -31,8 +32,7 @@ def write(entries: Sequence[Entry], folders: Sequence[str], path: str) -> None:
     pictures=''.join(map(picture, pictures(folders, path))),
     data=data(entries),
   )
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write(text)
+  files.write(path, text)
 
 
 def table(grid: Grid) -> str:

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+from hyper import files
+
 LONGEST_LINE = 2**20  # bytes
 
 
@@ -191,18 +193,10 @@ def store(content: bytes, path: str) -> None:
   Raises:
     OSError: the folder cannot be made or written; the message names it.
   """
-  folder = os.path.dirname(path)
-  partial = f'{path}.{os.getpid()}.partial'
   try:
-    os.makedirs(folder, exist_ok=True)
-    with open(partial, 'wb') as file:
-      file.write(content)
-    os.replace(partial, path)
+    files.write(path, content)
   except OSError as error:
-    raise unwritable(folder, error) from error
-  finally:
-    if os.path.exists(partial):
-      os.remove(partial)
+    raise unwritable(os.path.dirname(path), error) from error
 
 
 def unwritable(folder: str, error: OSError) -> OSError:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from hyper import files
 from hyper.drawing.canvas import make_figure
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def draw_text(
     path: a page where it ends in .html, otherwise a picture.
   """
   if path.endswith('.html'):
-    with open(path, 'w', encoding='utf-8') as file:
-      file.write(to_html(symbols, rows, gates, title))
+    files.write(path, to_html(symbols, rows, gates, title))
   else:
     _plot(symbols, rows, gates, title, path)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hyper import trained
+from hyper import files, trained
 from hyper.drawing import attention
 from hyper.figures import run_names
 
@@ -72,8 +72,7 @@ def write_examples(
   for k in range(len(pairs)):
     lines += [f'| {label} | {_cell(texts[k])} |' for label, texts in rows]
     lines.append('| | |')
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write('\n'.join(lines) + '\n')
+  files.write(path, '\n'.join(lines) + '\n')
 
 
 def _cell(text: str) -> str:

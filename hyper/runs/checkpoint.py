@@ -35,7 +35,8 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from hyper.runs import checkpoint_files, files
+from hyper import files
+from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit, part
 from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import logging
 
-from hyper.runs import files
+from hyper import files
 
 SUMMARY = 'summary.json'
 NAME = re.compile('0|[1-9][0-9]*')

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 from absl import app, flags, logging
 
-from hyper.runs import files, memory
+from hyper import files
+from hyper.runs import memory
 
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 # The flags of `define_sampling_flags`.

@@ -24,10 +24,10 @@ from typing import Any, TypeVar
 from absl import logging
 from ml_collections import ConfigDict
 
-from hyper import configuration
-from hyper.runs import checkpoint_files, files, provenance
+from hyper import configuration, files
+from hyper.files import write
+from hyper.runs import checkpoint_files, provenance
 from hyper.runs.checkpoint import Checkpoints
-from hyper.runs.files import write
 from hyper.runs.record import (
   EVALUATIONS,
   RECORD,

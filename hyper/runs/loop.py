@@ -15,8 +15,8 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from hyper import recipes
-from hyper.runs import files, folder, optimization, provenance, training
+from hyper import files, recipes
+from hyper.runs import folder, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Interruption, Log, Trace, is_due
 from hyper.runs.steps import KeptSteps, Steps, step_numbers

@@ -10,7 +10,7 @@ from typing import Any, SupportsInt
 
 from absl import logging
 
-from hyper.runs import files
+from hyper import files
 from hyper.runs.folder import METRICS, TENSORBOARD
 from hyper.runs.observers import Observers, TensorBoard
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import logging
 
-from hyper.runs import files
+from hyper import files
 
 RECORD, STARTS = 'record.json', 'starts.jsonl'
 EVALUATIONS = 'evaluations.jsonl'

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import pytest
 
-from hyper import configuration
-from hyper.runs import files, folder
+from hyper import configuration, files
+from hyper.runs import folder
 from hyper.runs.checkpoint import Checkpoints
 
 DATA = {'train': 'a', 'validation': 'b'}

@@ -23,7 +23,7 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
       that was there before is unchanged.
   """
   path = os.fspath(path)
-  partial = f'{path}.partial'
+  partial = f'{path}.{os.getpid()}.partial'  # others may write it too
   try:
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with open(partial, 'wb') as file:
