@@ -57,13 +57,13 @@ def main() -> None:
       if any(x in key for x in flags.FLAGS.only)
     }
     measure.run(chosen, flags.FLAGS.rounds)
-    results[name] = report(name, SIZES[name], chosen)
+    results[name] = print_table(name, SIZES[name], chosen)
     if output:
       content = {'dtype': flags.FLAGS.dtype, 'results': results}
       measure.write(output, 'recurrence', content)
 
 
-def report(
+def print_table(
   name: str, size: Size, contenders: dict[str, measure.Contender]
 ) -> dict[str, dict[str, float]]:
   """Prints a table of one size, and returns its figures."""

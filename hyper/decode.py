@@ -222,8 +222,8 @@ def draw_step(
   (4, 3)
   """
   mixture = to_mixture(outputs, bias)
-  which, move, pen = jax.random.split(key, 3)
-  chosen = jax.random.categorical(which, mixture.log_pi)
+  component, move, pen = jax.random.split(key, 3)
+  chosen = jax.random.categorical(component, mixture.log_pi)
 
   def of_chosen(x: Array) -> Array:
     index = chosen.reshape(-1, *(1,) * (x.ndim - 1))

@@ -63,7 +63,7 @@ def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, dtype, capsys):
     key: made[key]() for key in {'LN HyperLSTM, floor', f'LN HyperLSTM, {name}'}
   }
   measure.run(chosen, rounds=1)
-  table = recurrence.report('tiny', size, chosen)
+  table = recurrence.print_table('tiny', size, chosen)
   row = table[f'LN HyperLSTM, {name}']
   assert row['characters_per_second'] > 0
   assert row['of_floor'] == (

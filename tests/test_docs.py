@@ -29,7 +29,8 @@ NEW = (
 USED = '\n'.join(PAGES[name] for name in PAGES if not name.startswith(NEW))
 LIBRARY = (
   *('cells', 'recurrence', 'hypernetwork', 'static', 'coordinates', 'losses'),
-  *('decode', 'weights', 'nnx', 'trained', 'configuration'),
+  *('decode', 'weights', 'nnx', 'trained', 'configuration', 'paper'),
+  'runs.task',
 )
 
 
@@ -65,7 +66,7 @@ def test_links_and_anchors_are_found():
 
 
 def test_every_page_is_in_the_contents_of_the_site():
-  contents = re.findall(r'([\w/*]+)>?$', PAGES['docs/contents.md'], re.M)
+  contents = re.findall(r'([\w./*]+)>?$', PAGES['docs/contents.md'], re.M)
   for name in PAGES.keys() - {'README.md', 'docs/contents.md'}:
     page = name.removesuffix('.md')
     assert any(fnmatch.fnmatch(page, entry) for entry in contents), name
