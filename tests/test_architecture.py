@@ -273,7 +273,8 @@ def test_who_sees_a_config():
     *('train', 'configs', 'hyper.tasks', 'hyper.trained', 'hyper.recipes'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.runs.folder'),
-    *('hyper.figures', 'hyper.compare', 'hyper.sweeping', *CONFIGURATION),
+    *('hyper.figures', 'hyper.compare', 'hyper.sweeping.space'),
+    *CONFIGURATION,
   )
   users = importers('ml_collections')
   for name in users:
