@@ -136,7 +136,7 @@ def test_a_run_continues_with_the_same_data(tmp_path, data_dir, monkeypatch):
     return {k: x[::-1] for k, x in load(source, data_dir, split).items()}
 
   monkeypatch.setattr(prepared, 'load', load_reversed)
-  with pytest.raises(ValueError, match='begun with other training data'):
+  with pytest.raises(ValueError, match='with other training, valid'):
     train_on(shrunk('ptb_lstm', train_steps=4), workdir, data_dir)
 
 
