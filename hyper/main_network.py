@@ -20,6 +20,7 @@ Path = tuple[str, ...]
 # Shapes and types by path; a leaf may lie in a box of partitioning metadata.
 Shapes = Mapping[Path, Any]
 Kernels = dict[Path, Any]
+Dimension = Any  # an int or, in an export, a symbol
 
 # The name of the examples' axis in a call with a network for each of them.
 EXAMPLES = 'examples'
@@ -199,7 +200,7 @@ def call_each(
   network: nn.Module,
   call: Callable[..., Any],
   condition: Any,
-  count: int,
+  count: Dimension,
   in_axes: Any,
   args: tuple[Any, ...],
   kwargs: dict[str, Any],
@@ -272,24 +273,23 @@ def are_split(
   return split
 
 
-def count_examples(condition: Any) -> int:
+def count_examples(condition: Any) -> Dimension:
   """Returns the size of the first axis of all arrays of `condition`.
 
   Raises:
     ValueError: there is none, or an array without axes or of another size.
   """
-  leaves = jax.tree.leaves(condition)
-  shapes = [jnp.shape(x) for x in leaves]
+  shapes = [jnp.shape(x) for x in jax.tree.leaves(condition)]
   if not shapes or not all(shapes):
     raise ValueError(
       f'in_axes is given, but condition has arrays of shapes {shapes}; each '
       'needs the examples as its first axis.'
     )
-  check_counts(leaves, shapes[0][0])
+  check_counts(jax.tree.leaves(condition), shapes[0][0])
   return shapes[0][0]
 
 
-def check_counts(arrays: Any, count: int) -> None:
+def check_counts(arrays: Any, count: Dimension) -> None:
   """Raises a ValueError unless the first axis of all arrays is `count`."""
   for x in arrays:
     if x.shape[0] != count:

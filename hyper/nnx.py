@@ -47,7 +47,7 @@ class NNXCell(nnx.RNNCellBase):
     return self.cell(carry, inputs)
 
   def initialize_carry(
-    self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None
+    self, input_shape: tuple[int, ...], rngs: Any = None
   ) -> Any:
     """Returns the zero carry for inputs of shape [..., v]."""
     del rngs

@@ -7,8 +7,8 @@ Its generator alone is `hyper.tiles.Tiles`.
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array
 
 from hyper.grids import tile_count
 from hyper.hypernetwork import EXAMPLES as EXAMPLES
@@ -51,9 +51,7 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
     generate: a sequence of patterns of parameter paths.
   """
 
-  def __call__(
-    self, *args: Any, embeddings: Array | None = None, **kwargs: Any
-  ) -> Any:
+  def __call__(self, *args: Any, embeddings: Any = None, **kwargs: Any) -> Any:
     """Calls the main network with its generated parameters in place.
 
     Args:
@@ -63,7 +61,7 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
       **kwargs: as for HyperNetwork.
     """
     if embeddings is not None:
-      in_axes = 0 if embeddings.ndim == 3 else None
+      in_axes = 0 if jnp.ndim(embeddings) == 3 else None
       kwargs |= {'condition': embeddings, 'in_axes': in_axes}
     return super().__call__(*args, **kwargs)
 
@@ -72,15 +70,15 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
     self,
     variables: Params,
     *args: Any,
-    embeddings: Array | None = None,
+    embeddings: Any = None,
     **given: Any,
   ) -> Params:
     """Returns the generated parameters alone, see HyperNetwork."""
     if embeddings is not None:
-      if embeddings.ndim != 2:
+      if jnp.ndim(embeddings) != 2:
         raise ValueError(
-          f'embeddings have the shape {embeddings.shape}; one network is baked '
-          'at a time, from [tiles, embedding size].'
+          f'embeddings have the shape {jnp.shape(embeddings)}; one network is '
+          'baked at a time, from [tiles, embedding size].'
         )
       given['condition'] = embeddings
     return super().generated(variables, *args, **given)

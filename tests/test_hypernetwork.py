@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from hyper.coordinates import Coordinates
 from hyper.hypernetwork import HyperNetwork
+from hyper.main_network import check_main
 from hyper.static import StaticHyperNetwork
 from hyper.tiles import Tiles
 
@@ -216,18 +217,26 @@ def test_what_does_not_fit_is_an_error_that_says_so(network, given, message):
 @pytest.mark.parametrize('make, message', [
   (lambda: static(tables=2, embed=nn.Embed(2, 2)), 'both given, but there is'),
   (lambda: static(rank=-1), 'rank is -1; it cannot be < 0'),
-  (lambda: static(generator='mlp'), "generator is 'mlp'; it is None or"),
   (lambda: static(generator=mlp(7), hidden_size=3), 'hidden_size is 3'),
   (lambda: static(frozen='*'), r"frozen is '\*'; it is a tuple"),
   (lambda: static({'a': Tiles(TILE, E)}), 'it is a tuple of patterns'),
   (lambda: HyperNetwork(main(), ('a',)), 'HyperNetwork has no generator'),
   (lambda: HyperNetwork(main(), {'a': mlp(7)}), 'Sequential for .a.; it must'),
-  (lambda: HyperNetwork(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), {}),
-   'main is Linear, which is no flax.linen.Module.*nnx.bridge.to_linen'),
 ])  # fmt: skip
 def test_bad_fields_are_errors_at_construction(make, message):
   with pytest.raises(ValueError, match=message):
     make()
+
+
+def test_what_is_no_linen_module_is_an_error_that_names_it():
+  # A TypeError where the annotations are checked.
+  with pytest.raises((ValueError, TypeError), match='mlp'):
+    static(generator='mlp')
+  model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+  with pytest.raises((ValueError, TypeError), match='Linear'):
+    HyperNetwork(model, {})
+  with pytest.raises(ValueError, match='main is Linear, .*nnx.bridge.to_linen'):
+    check_main(model)
 
 
 class Pair(nn.Module):
