@@ -130,7 +130,7 @@ class Cell(nn.RNNCellBase):
   def weights(self, input_size: int) -> Weights:
     """Declares the parameters or reads them, float32."""
     return {
-      name: self.param(name, init, shape, jnp.float32)
+      name: jnp.asarray(self.param(name, init, shape, jnp.float32))
       for name, (init, shape) in self.parameters(input_size).items()
     }
 
@@ -141,6 +141,7 @@ class Cell(nn.RNNCellBase):
       ValueError: the carry is not that of this cell, or there are symbols and
         no `input_size`.
     """
+    inputs = jnp.asarray(inputs)
     matrices, small = self.pack(self.weights(self.width(inputs)))
     multiply = make_multiply(matrices, self.dtype)
     x = multiply('x', inputs)
@@ -153,7 +154,7 @@ class Cell(nn.RNNCellBase):
     return jax.tree.map(lambda y: y.reshape(*batch, y.shape[-1]), after)
 
   @nn.nowrap
-  def width(self, inputs: Any) -> int:
+  def width(self, inputs: Array) -> int:
     """The input size, from the inputs or, for symbols, from the field."""
     if not jnp.issubdtype(inputs.dtype, jnp.integer):
       return inputs.shape[-1]
@@ -271,7 +272,7 @@ def described(tree: Any) -> str:
   return str(jax.tree.map(one, types)).replace("'", '')
 
 
-def check_fields(cell: nn.Module) -> None:
+def check_fields(cell: Any) -> None:
   """Raises a ValueError where a size, rate or dtype cannot be."""
   for name in ('units', 'hyper_units', 'embedding_size'):
     size = getattr(cell, name, 1)

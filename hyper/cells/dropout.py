@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-Rate = float | Array  # an array may be traced, and is not checked
+Rate = int | float | Array  # an array may be traced, and is not checked
 
 
 class Mask(NamedTuple):
@@ -38,11 +38,11 @@ def is_off(rate: Rate) -> bool:
   return not isinstance(rate, jax.Array) and rate == 0
 
 
-def check_rate(name: str, rate: Rate) -> None:
+def check_rate(name: str, rate: Any) -> None:
   """Raises a ValueError unless `rate` is within [0, 1), or a JAX array."""
   if isinstance(rate, jax.Array):
     return
-  if not isinstance(rate, Real) or not 0 <= rate < 1:
+  if not isinstance(rate, Real) or not 0 <= float(rate) < 1:
     raise ValueError(f'{name} is {rate!r}; it must be at least 0 and below 1.')
 
 

@@ -6,14 +6,12 @@ the hyper cell have the prefix `hyper_`.
 Shapes: v input size, n units, m hyper units, e embedding size (N_z).
 """
 
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.cells.cell import Initialiser, Table, Weights
+from hyper.cells.cell import Table, Weights
+from hyper.cells.initialisers import scaling_of_a_tenth
 
 PREFIX = 'hyper_'
 
@@ -67,27 +65,6 @@ def scalings(shape: tuple[int, ...], noise: float = 0.0) -> Table:
     'w_xz': (tenth, shape),
     'w_bz': (nn.initializers.zeros, shape),
   }
-
-
-def scaling_of_a_tenth(noise: float) -> Initialiser:
-  """The initialiser of `scalings`."""
-
-  def init(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    values = jnp.full(shape, 0.1 / shape[-2], dtype)
-    if noise:
-      values = values * (1 + noise * jax.random.normal(key, shape, dtype))
-    return values
-
-  return init
-
-
-def basic_matrices(
-  key: Array, shape: tuple[int, int, int], dtype: Any = jnp.float32
-) -> Array:
-  """Draws independent orthogonal matrices whose sum has the scale of one."""
-  kernel = nn.initializers.orthogonal(shape[0] ** -0.5)
-  keys = jax.random.split(key, shape[0])
-  return jnp.stack([kernel(k, shape[1:], dtype) for k in keys])
 
 
 def side_by_side(w: Float[Array, 'e k n']) -> Float[Array, 'k en']:

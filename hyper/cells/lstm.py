@@ -24,54 +24,32 @@ from hyper.cells.cell import (
   rows,
 )
 from hyper.cells.dropout import Drawn, Mask, Rate, drop
+from hyper.cells.initialisers import orthogonal
 
 GATES = ('i', 'g', 'f', 'o')
-NORM = ('gamma', 'beta', 'gamma_c', 'beta_c')
-
-
-def orthogonal(choice: str) -> Initialiser:
-  """Orthogonal initialiser of an [inputs, 4 n] matrix, 'whole' or by 'gate'.
-
-  Deviation: the paper says only "orthogonal". One matrix over the four gates
-  is the author's first release, of the time of the paper's runs; one for each
-  gate, with entries about twice as large, came later.
-  """
-  whole = nn.initializers.orthogonal()
-
-  def by_gate(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    gate = (shape[0], shape[1] // 4)
-    keys = jax.random.split(key, 4)
-    return jnp.concatenate([whole(k, gate, dtype) for k in keys], -1)
-
-  return by_gate if choice == 'gate' else whole
-
-
-def matrix_parameters(
-  n: int, h_size: int, x_size: int, kernel: Initialiser
-) -> Table:
-  """w_h and w_x of the four gates."""
-  return {'w_h': (kernel, (h_size, 4 * n)), 'w_x': (kernel, (x_size, 4 * n))}
-
-
-def norm_parameters(n: int) -> Table:
-  """Gains and shifts of the four gates, and of the c that enters h."""
-  ones, zeros = nn.initializers.ones, nn.initializers.zeros
-  return {
-    'gamma': (ones, (4, n)),
-    'beta': (zeros, (4, n)),
-    'gamma_c': (ones, (n,)),
-    'beta_c': (zeros, (n,)),
-  }
+VECTORS = ('b', 'gamma', 'beta', 'gamma_c', 'beta_c')
+ones, zeros = nn.initializers.ones, nn.initializers.zeros
 
 
 def lstm_parameters(
   n: int, h_size: int, x_size: int, kernel: Initialiser, has_norm: bool
 ) -> Table:
-  """The parameters of an LSTM of n units; under layer norm it has no bias."""
-  bias: Table = {'b': (nn.initializers.zeros, (4 * n,))}
-  return matrix_parameters(n, h_size, x_size, kernel) | (
-    norm_parameters(n) if has_norm else bias
-  )
+  """The parameters of an LSTM of n units but for b, which layer norm replaces.
+
+  Layer norm is on each gate, and on the c that enters h.
+  """
+  table: Table = {
+    'w_h': (kernel, (h_size, 4 * n)),
+    'w_x': (kernel, (x_size, 4 * n)),
+  }
+  if has_norm:
+    table |= {
+      'gamma': (ones, (4, n)),
+      'beta': (zeros, (4, n)),
+      'gamma_c': (ones, (n,)),
+      'beta_c': (zeros, (n,)),
+    }
+  return table
 
 
 def lstm_state(
@@ -110,11 +88,13 @@ def activated(c: Float[Array, '... n'], small: Weights) -> Array:
   return jnp.tanh(c)
 
 
-def hidden_of(weights: Weights, carry: Any) -> Array:
-  """What `activated` is of the main cell's c, which comes first in a carry."""
+@nn.nowrap
+def hidden(cell: Cell, weights: Weights, carry: Any) -> Array:
+  """`activated` of the main cell's c, of carries [..., n]."""
+  del cell
   c = jax.tree.leaves(carry)[0]
   flat = c.reshape(-1, c.shape[-1])
-  return activated(flat, rows(weights, *NORM)).reshape(c.shape)
+  return activated(flat, rows(weights, *VECTORS)).reshape(c.shape)
 
 
 class LSTMCell(Cell):
@@ -132,7 +112,7 @@ class LSTMCell(Cell):
       dropped then, as the paper's parameter counts require.
     dropout_rate: recurrent dropout on tanh(g) (Semeniuta et al. 2016).
     forget_bias: added to f after layer norm.
-    orthogonal: 'whole' or 'gate', see `orthogonal`.
+    orthogonal: 'whole' or 'gate', see `initialisers.orthogonal`.
 
   >>> import jax, jax.numpy as jnp
   >>> cell, x = LSTMCell(units=5), jnp.ones((2, 3))
@@ -147,6 +127,8 @@ class LSTMCell(Cell):
   forget_bias: float = 1.0
   orthogonal: str = 'whole'
 
+  hidden = hidden
+
   def __post_init__(self) -> None:
     check_choice('orthogonal', self.orthogonal, ('whole', 'gate'))
     super().__post_init__()
@@ -160,13 +142,14 @@ class LSTMCell(Cell):
   def parameters(self, input_size: int) -> Table:
     """w_h and w_x, and a bias or the gains and shifts of layer norm."""
     kernel, n = orthogonal(self.orthogonal), self.units
-    return lstm_parameters(n, n, input_size, kernel, self.layer_norm)
+    table = lstm_parameters(n, n, input_size, kernel, self.layer_norm)
+    return table if self.layer_norm else table | {'b': (zeros, (4 * n,))}
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
     """Matrices 'h' [n, 4n] and 'x' [v, 4n]; biases and gains."""
     matrices = {'h': weights['w_h'], 'x': weights['w_x']}
-    return matrices, rows(weights, 'b', *NORM)
+    return matrices, rows(weights, *VECTORS)
 
   @property
   def masks(self) -> Mask:
@@ -185,11 +168,6 @@ class LSTMCell(Cell):
     gates = jnp.split(y, 4, -1)
     c, h = lstm_state(gates, c, small, masks, self.forget_bias)
     return (c, h), h
-
-  @nn.nowrap
-  def hidden(self, weights: Weights, carry: Any) -> Array:
-    """tanh(c) or, with layer norm, tanh(LN(c)), of carries [..., n]."""
-    return hidden_of(weights, carry)
 
 
 class HyperLSTMCell(Cell):
@@ -223,17 +201,15 @@ class HyperLSTMCell(Cell):
     hyper_dropout_rate: recurrent dropout in the hyper cell.
     forget_bias: of both cells, added to f after layer norm.
     hyper_state: 'new' or 'old', which hyper state makes the embeddings.
-    orthogonal: 'whole' or 'gate', see `orthogonal`.
+    orthogonal: 'whole' or 'gate', see `initialisers.orthogonal`.
     scaling_noise: 0 is the paper's initialisation, under which all elements
       of an embedding z_h or z_x stay alike; see `hyper.scalings`.
 
   >>> import jax, jax.numpy as jnp
   >>> cell, x = HyperLSTMCell(units=5, hyper_units=4), jnp.ones((2, 3))
   >>> variables = cell.init(jax.random.key(0), cell.zeros((2,)), x)
-  >>> ((c, h), (c_hyper, h_hyper)), y = cell.apply(
-  ...   variables, cell.zeros((2,)), x
-  ... )
-  >>> y.shape, h_hyper.shape
+  >>> (main, inner), y = cell.apply(variables, cell.zeros((2,)), x)
+  >>> y.shape, inner[1].shape
   ((2, 5), (2, 4))
   """
 
@@ -247,6 +223,8 @@ class HyperLSTMCell(Cell):
   hyper_state: str = 'new'
   orthogonal: str = 'whole'
   scaling_noise: float = 0.0
+
+  hidden = hidden
 
   def __post_init__(self) -> None:
     check_choice('orthogonal', self.orthogonal, ('whole', 'gate'))
@@ -263,14 +241,15 @@ class HyperLSTMCell(Cell):
     """Those of the main LSTM, the hyper LSTM, embeddings and scalings."""
     n, m, e = self.units, self.hyper_units, self.embedding_size
     kernel = orthogonal(self.orthogonal)
-    table = matrix_parameters(n, n, input_size, kernel)
-    table |= norm_parameters(n) if self.layer_norm else {}
-    table |= hyper.prefixed(
-      lstm_parameters(m, m, n + input_size, kernel, self.hyper_layer_norm)
-    )
-    table |= hyper.embeddings(m, 4 * e)
-    table |= hyper.scalings((4, e, n), self.scaling_noise)
-    return table | {'b': (nn.initializers.zeros, (4, n))}
+    inner = lstm_parameters(m, m, n + input_size, kernel, self.hyper_layer_norm)
+    inner |= {} if self.hyper_layer_norm else {'b': (zeros, (4 * m,))}
+    return {
+      **lstm_parameters(n, n, input_size, kernel, self.layer_norm),
+      **hyper.prefixed(inner),
+      **hyper.embeddings(m, 4 * e),
+      **hyper.scalings((4, e, n), self.scaling_noise),
+      'b': (zeros, (4, n)),
+    }
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
@@ -278,9 +257,9 @@ class HyperLSTMCell(Cell):
 
     'h' holds W_h and the hyper cell's weights on h side by side, 'x' likewise.
     """
-    small = rows(weights, 'b', *NORM) | hyper.bias(weights)
+    small = rows(weights, *VECTORS) | hyper.bias(weights)
     small |= hyper.by_gate(weights)
-    small['hyper'] = rows(hyper.unprefixed(weights), 'b', *NORM)
+    small['hyper'] = rows(hyper.unprefixed(weights), *VECTORS)
     return hyper.matrices(weights, weights['w_h'], weights['w_x']), small
 
   @property
@@ -319,11 +298,6 @@ class HyperLSTMCell(Cell):
     ]
     c, h = lstm_state(gates, c, small, masks[0], self.forget_bias)
     return ((c, h), (c_hyper, h_hyper)), h
-
-  @nn.nowrap
-  def hidden(self, weights: Weights, carry: Any) -> Array:
-    """tanh(c) or, with layer norm, tanh(LN(c)), of carries [..., n]."""
-    return hidden_of(weights, carry)
 
   @property
   def scaled_gates(self) -> tuple[str, ...]:

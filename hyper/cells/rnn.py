@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from hyper.cells import hyper
 from hyper.cells.cell import Cell, Product, Table, Weights, check_choice, rows
+from hyper.cells.initialisers import basic_matrices
 
 orthogonal, zeros = nn.initializers.orthogonal(), nn.initializers.zeros
 
@@ -130,8 +131,8 @@ class HyperRNNCell(Cell):
       table |= rnn_parameters(n, n, input_size)
       return table | hyper.scalings((e, n), self.scaling_noise)
     return table | {
-      'w_hz': (hyper.basic_matrices, (e, n, n)),
-      'w_xz': (hyper.basic_matrices, (e, input_size, n)),
+      'w_hz': (basic_matrices, (e, n, n)),
+      'w_xz': (basic_matrices, (e, input_size, n)),
       'w_bz': (zeros, (e, n)),
       'b': (zeros, (n,)),
     }

@@ -1,6 +1,7 @@
 """What every cell of CELLS does, and what it refuses."""
 
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from cell_cases import (
 from flax import linen as nn
 
 from hyper.cells import CELLS, HyperLSTMCell, LSTMCell
+from hyper.cells.cell import check_fields
 from hyper.recurrence import Recurrence
 
 EACH = pytest.mark.parametrize('name', list(CELLS))
@@ -83,7 +85,6 @@ def test_a_carry_can_be_donated(name):
   'name, options, message',
   [
     ('rnn', {'units': 0}, 'units is 0; it must be a positive'),
-    ('lstm', {'units': 2.0}, 'units is 2.0'),
     ('lstm', {'units': True}, 'units is True'),
     ('lstm', {'dropout_rate': 1.0}, 'dropout_rate is 1.0; it must be at least'),
     ('lstm', {'dtype': 'int32'}, "dtype is 'int32'; allowed: float32, b"),
@@ -100,8 +101,10 @@ def test_what_a_cell_cannot_be_is_said_at_once(name, options, message):
     CELLS[name](**({'units': 4} | options))
 
 
-def test_sizes_may_be_numbers_of_numpy():
-  assert LSTMCell(np.int64(3)).units == 3
+def test_sizes_are_whole_numbers_of_any_kind():
+  check_fields(types.SimpleNamespace(units=np.int64(3), dtype='float32'))
+  with pytest.raises(ValueError, match=r'units is 2\.0'):
+    check_fields(types.SimpleNamespace(units=2.0, dtype='float32'))
 
 
 @pytest.mark.parametrize('name', SCALING)
