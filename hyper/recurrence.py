@@ -165,6 +165,7 @@ class Recurrence(nn.Module):
     if carry is None:
       return zeros
     check_carry(self.cell, carry, batch)
+    carry = jax.tree.map(jnp.asarray, carry)
     return carry if begun is None else choose(begun, zeros, carry)
 
   def _run(

@@ -147,7 +147,9 @@ class Cell(nn.RNNCellBase):
     x = multiply('x', inputs)
     batch = x.shape[:-1]
     check_carry(self, carry, batch)
-    carry, x = jax.tree.map(lambda y: y.reshape(-1, y.shape[-1]), (carry, x))
+    carry, x = jax.tree.map(
+      lambda y: jnp.reshape(y, (-1, y.shape[-1])), (carry, x)
+    )
     rng = (lambda: self.make_rng('dropout')) if self.train else None
     masks = draw_masks(self.masks, x.shape[:1], rng)
     after = self.step(multiply, small, carry, x, masks)
