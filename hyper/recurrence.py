@@ -64,7 +64,7 @@ class Recurrence(nn.Module):
   (2, 7, 5)
   """
 
-  cell: Cell
+  cell: nn.RNNCellBase
   time_major: bool = False
   return_carry: bool = False
   reverse: bool = False

@@ -107,12 +107,18 @@ def values(function, *arguments):
   return fast_jit(function)(*arguments)
 
 
+def with_gradients(function):
+  """A function's arguments to the gradients of `weighted`, and its result."""
+
+  def run(*arguments):
+    def loss(*arguments):
+      result = function(*arguments)
+      return weighted(result), result
+
+    return jax.grad(loss, range(len(arguments)), has_aux=True)(*arguments)
+
+  return run
+
+
 def value_and_gradients(function, *arguments):
-  """What a function returns, and the gradients of `weighted` of it."""
-
-  def loss(*arguments):
-    result = function(*arguments)
-    return weighted(result), result
-
-  argnums = tuple(range(len(arguments)))
-  return fast_jit(jax.grad(loss, argnums, has_aux=True))(*arguments)
+  return fast_jit(with_gradients(function))(*arguments)

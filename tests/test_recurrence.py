@@ -25,6 +25,7 @@ from recurrence_runs import (
   run_ours,
   value_and_gradients,
   values,
+  with_gradients,
 )
 
 from hyper.cells import LSTMCell
@@ -239,7 +240,7 @@ def test_double_precision_elsewhere_does_no_harm(name):
   with jax.enable_x64(True):
     for run in (by_recurrence, by_flax):
       found = jax.eval_shape(
-        functools.partial(value_and_gradients, functools.partial(run, cell)),
+        with_gradients(functools.partial(run, cell)),
         *(variables, cell.zeros((BATCH,)), inputs),
       )
       assert {x.dtype.name for x in jax.tree.leaves(found)} == {'float32'}

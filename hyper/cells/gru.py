@@ -211,10 +211,7 @@ class HyperGRUCell(Cell):
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
     """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
-    small = rows(weights, *VECTORS) | hyper.bias(weights)
-    small |= hyper.by_gate(weights)
-    small['hyper'] = rows(hyper.unprefixed(weights), *VECTORS)
-    return hyper.matrices(weights, weights['w_h'], weights['w_x']), small
+    return hyper.pack(weights, VECTORS)
 
   @property
   def masks(self) -> tuple[Mask, Mask]:

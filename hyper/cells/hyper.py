@@ -6,11 +6,13 @@ the hyper cell have the prefix `hyper_`.
 Shapes: v input size, n units, m hyper units, e embedding size (N_z).
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.cells.cell import Table, Weights
+from hyper.cells.cell import Table, Weights, rows
 from hyper.cells.initialisers import scaling_of_a_tenth
 
 PREFIX = 'hyper_'
@@ -94,9 +96,16 @@ def bias(weights: Weights) -> Weights:
   return {'b_z': b_z[None]}
 
 
-def by_gate(weights: Weights) -> Weights:
-  """w_hz, w_xz and w_bz [gates, e, n] as one array for each gate."""
-  return {name: tuple(weights[name]) for name in ('w_hz', 'w_xz', 'w_bz')}
+def pack(weights: Weights, vectors: Sequence[str]) -> tuple[Weights, Weights]:
+  """`(matrices, small)` of a gated cell and its hyper cell.
+
+  `vectors` are the names that biases and gains have in both. Those of the hyper
+  cell stand under 'hyper'; w_hz, w_xz and w_bz are one array for each gate.
+  """
+  small = rows(weights, *vectors) | bias(weights)
+  small |= {name: tuple(weights[name]) for name in ('w_hz', 'w_xz', 'w_bz')}
+  small['hyper'] = rows(unprefixed(weights), *vectors)
+  return matrices(weights, weights['w_h'], weights['w_x']), small
 
 
 def scalings_of(

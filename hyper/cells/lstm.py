@@ -257,10 +257,7 @@ class HyperLSTMCell(Cell):
 
     'h' holds W_h and the hyper cell's weights on h side by side, 'x' likewise.
     """
-    small = rows(weights, *VECTORS) | hyper.bias(weights)
-    small |= hyper.by_gate(weights)
-    small['hyper'] = rows(hyper.unprefixed(weights), *VECTORS)
-    return hyper.matrices(weights, weights['w_h'], weights['w_x']), small
+    return hyper.pack(weights, VECTORS)
 
   @property
   def masks(self) -> tuple[Mask, Mask]:
