@@ -114,46 +114,6 @@ def test_a_bidirectional_layer_knows_lengths_and_carries():
   assert_trees_close((ours, found), (theirs, np.where(is_live, wanted, 0)))
 
 
-class Speaker(nn.RNNCellBase):
-  """A decoder that reads what it says, as in flax's seq2seq example."""
-
-  cell: nn.RNNCellBase
-  num_feature_axes = 1
-
-  @nn.compact
-  def __call__(self, carry, x):
-    del x
-    state, said = carry
-    state, y = self.cell(state, said)
-    logits = nn.Dense(INPUTS)(y)
-    key = self.make_rng('speech')
-    said = jax.nn.one_hot(jax.random.categorical(key, logits), INPUTS)
-    return (state, said), logits
-
-
-def test_a_cell_runs_inside_a_cell_of_ones_own():
-  """An encoder's last state, within its length, starts a decoder."""
-  cell, inputs = VARIANTS['hyperlstm'], random(1, BATCH, TIME, INPUTS)
-
-  def run(kind):
-    encoder = kind(cell, return_carry=True)
-    state, _ = encoder.apply(
-      randomised(cell), inputs, seq_lengths=jnp.array(LENGTHS)
-    )
-    decoder = nn.RNN(
-      Speaker(cell.clone()), split_rngs={'params': False, 'speech': True}
-    )
-    rngs = {'params': jax.random.key(0), 'speech': jax.random.key(1)}
-    start = state, inputs[:, 0]
-    return decoder.init_with_output(rngs, inputs, initial_carry=start)[0]
-
-  ours, theirs = (
-    jax.jit(run, static_argnums=0)(k) for k in (Recurrence, nn.RNN)
-  )
-  assert ours.shape == inputs.shape
-  np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
 def test_streams_that_start_again_before_the_window():
   cell = VARIANTS['hyperlstm']
   variables, inputs = randomised(cell), random(1, BATCH, TIME, INPUTS)
