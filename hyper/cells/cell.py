@@ -148,7 +148,7 @@ class Cell(nn.RNNCellBase):
     batch = x.shape[:-1]
     check_carry(self, carry, batch)
     carry, x = jax.tree.map(
-      lambda y: jnp.reshape(y, (-1, y.shape[-1])), (carry, x)
+      lambda y: jnp.asarray(y).reshape(-1, y.shape[-1]), (carry, x)
     )
     rng = (lambda: self.make_rng('dropout')) if self.train else None
     masks = draw_masks(self.masks, x.shape[:1], rng)

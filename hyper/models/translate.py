@@ -112,7 +112,8 @@ class Translator(nn.Module):
     self.decoder_layers = [Recurrence(cell) for cell in self.decoder_cells]
     self.attention_query = nn.Dense(units, kernel_init=start, bias_init=start)
     self.attention_key = nn.Dense(units, use_bias=False, kernel_init=start)
-    self.attention_score = self.param('attention_score', start, (units,))
+    score = self.param('attention_score', start, (units,), jnp.float32)
+    self.attention_score = jnp.asarray(score)
     self.dropout = Dropout(self.dropout_rate)
     self.softmax = nn.Dense(
       self.vocabulary_size, kernel_init=start, bias_init=start

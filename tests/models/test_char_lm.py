@@ -54,7 +54,7 @@ def test_logits_equal_the_equations():
 @pytest.mark.parametrize('train', [False, True])
 def test_what_is_dropped(train):
   model = make_model(input_dropout_rate=0.2, output_dropout_rate=0.5)
-  symbols = np.random.default_rng(0).integers(0, SYMBOLS, (16, 100))
+  symbols = jax.random.randint(jax.random.key(0), (16, 100), 0, SYMBOLS)
   variables = draw_params(model, 16)
   found = zero_shares(model, variables, model.zeros(16), symbols, train)
   wanted = {'layers_0': 0.2, 'layers_1': 0.2, 'softmax': 0.5}

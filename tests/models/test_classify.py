@@ -15,7 +15,7 @@ SIZE = 8
 def resnet():
   """A narrow network of two blocks in each group, its variables, images."""
   network = WideResNet(blocks=2, width=1)
-  images = np.random.default_rng(0).normal(size=(3, SIZE, SIZE, 3)).astype('f')
+  images = jax.random.normal(jax.random.key(1), (3, SIZE, SIZE, 3))
   init = jax.jit(lambda key: network.init(key, images))
   variables = init(jax.random.key(0))
   rng = np.random.default_rng(1)
@@ -104,13 +104,13 @@ def test_kernels_start_with_he_deviations():
 
 def test_the_perceptron_numbers_pixels_row_by_row():
   network = Perceptron(hidden_units=5)
-  images = np.random.default_rng(0).normal(size=(2, 3, 4, 1)).astype('f')
+  images = jax.random.normal(jax.random.key(1), (2, 3, 4, 1))
   variables = network.init(jax.random.key(0), images)
   hidden, softmax = (
     {k: np.asarray(x) for k, x in variables['params'][name].items()}
     for name in ('hidden', 'softmax')
   )
-  rows = images[..., 0].reshape(2, -1)
+  rows = np.asarray(images).reshape(2, -1)
   h = np.maximum(rows @ hidden['kernel'] + hidden['bias'], 0)
   wanted = h @ softmax['kernel'] + softmax['bias']
   found = network.apply(variables, images)

@@ -152,7 +152,7 @@ DROPPING = {
 def test_rates_may_be_arguments_of_the_compiled_program(name):
   make, case = DROPPING[name], name.partition('-')[0]
   _, arguments, _ = CASES[case]
-  given = arguments(3, 4)
+  given = jax.tree.map(jnp.asarray, arguments(3, 4))
 
   def loss(variables, rates):
     result = make(*rates).apply(

@@ -17,8 +17,8 @@ from hyper.runs.training import count_parameters
 from hyper.tasks.translate import make_model
 
 UNITS, PIECES, S, T = 4, 7, 5, 4
-SOURCE = np.array([[3, 5, 2, 0, 0], [4, 1, 6, 6, 2]])
-INPUTS = np.array([[1, 3, 3, 6], [1, 5, 2, 0]])
+SOURCE = jnp.array([[3, 5, 2, 0, 0], [4, 1, 6, 6, 2]])
+INPUTS = jnp.array([[1, 3, 3, 6], [1, 5, 2, 0]])
 OPTIONS = {'lstm': {}, 'hyperlstm': {'hyper_units': 3, 'embedding_size': 2}}
 
 
@@ -122,16 +122,14 @@ def test_a_piece_sees_no_later_one_and_nothing_of_the_padding(bottom_context):
   run = applied('lstm', bottom_context)
   params = draw_params('lstm', bottom_context)
   before, _ = run(params, SOURCE, INPUTS)
-  later = INPUTS.copy()
-  later[:, 2:] = 4
+  later = INPUTS.at[:, 2:].set(4)
   after, _ = run(params, SOURCE, later)
   np.testing.assert_array_equal(before[:, :2], after[:, :2])
   assert np.abs(before[:, 2:] - after[:, 2:]).min(-1).max() > 0
   # The source of the first pair has three pieces; their order matters.
-  turned = SOURCE.copy()
-  turned[0, :2] = SOURCE[0, 1::-1]
+  turned = SOURCE.at[0, :2].set(SOURCE[0, 1::-1])
   assert np.abs(run(params, turned, INPUTS)[0][0] - before[0]).max() > 1e-3
-  longer = np.concatenate([SOURCE, np.zeros((2, 3), int)], 1)
+  longer = jnp.concatenate([SOURCE, jnp.zeros((2, 3), int)], 1)
   padded, _ = run(params, longer, INPUTS)
   np.testing.assert_allclose(padded, before, atol=1e-6)
 
@@ -187,8 +185,7 @@ def test_what_is_dropped(train, bottom_context):
   model = make_translator(
     'lstm', dropout_rate=0.3, bottom_context=bottom_context
   )
-  rng = np.random.default_rng(0)
-  source, inputs = (rng.integers(1, PIECES, (400, 3)) for _ in range(2))
+  source, inputs = jax.random.randint(jax.random.key(0), (2, 400, 3), 1, PIECES)
   found = zero_shares(
     *(model, {'params': draw_params('lstm', bottom_context)}),
     *(source, source != 0, inputs, train),
