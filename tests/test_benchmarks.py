@@ -80,14 +80,15 @@ def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, dtype, capsys):
 def test_steps_go_on_from_state_to_state():
   seen = []
 
-  def step(state, batch):
-    seen.append((state, batch))
+  def step(state, batch, numbers):
+    seen.append((state, batch, numbers))
     return state + batch, {}
 
-  steps = training.Steps(step, 0)
-  steps.take([1, 2])
-  steps.take(iter([3]))
-  assert seen == [(0, 1), (1, 2), (3, 3)]
+  taken = training.Taken(step, 0, {'l2_rate': 0.5})
+  taken.take([1, 2])
+  taken.take(iter([3]))
+  numbers = {'l2_rate': 0.5}
+  assert seen == [(0, 1, numbers), (1, 2, numbers), (3, 3, numbers)]
 
 
 @slow
