@@ -17,11 +17,21 @@ os.environ['XLA_FLAGS'] = (
 )
 
 import jax  # noqa: E402 (reads the flags above)
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
 
 COMPILED = tempfile.mkdtemp(prefix='hyper_compiled_')
 jax.config.update('jax_compilation_cache_dir', COMPILED)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture
+def unchecked():
+  """Switches the check of annotations off, for arguments that break them."""
+  jaxtyping.config.update('jaxtyping_disable', True)
+  yield
+  jaxtyping.config.update('jaxtyping_disable', False)
 
 
 def pytest_unconfigure() -> None:

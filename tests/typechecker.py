@@ -1,5 +1,18 @@
-"""What checks annotations in the tests: beartype, with an int for a float."""
+"""What checks annotations in the tests: beartype, as lenient as Python and JAX.
 
-from beartype import BeartypeConf, beartype
+An int may stand for a float, and a NumPy array or number for one of JAX or
+Python.
+"""
 
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+import jax
+import numpy as np
+from beartype import BeartypeConf, FrozenDict, beartype
+
+STANDS_FOR = FrozenDict(
+  {
+    int: int | np.integer,
+    float: float | int | np.floating,
+    jax.Array: jax.Array | np.ndarray,
+  }
+)
+check = beartype(conf=BeartypeConf(hint_overrides=STANDS_FOR))

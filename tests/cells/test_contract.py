@@ -81,6 +81,7 @@ def test_a_carry_can_be_donated(name):
   )
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize(
   'name, options, message',
   [

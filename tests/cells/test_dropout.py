@@ -135,6 +135,7 @@ def test_an_array_of_zero_keeps_all():
   assert mask.all() and kept == 1
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('rate', [-0.1, 1.0, 1, float('nan'), np.float32(2)])
 def test_a_rate_is_checked_where_it_is_a_number(rate):
   with pytest.raises(ValueError, match='input_rate is .* at least 0 and below'):

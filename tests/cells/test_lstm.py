@@ -1,6 +1,7 @@
 """LSTM and HyperLSTM against the equations, and mistakes seen elsewhere."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
@@ -202,6 +203,7 @@ def test_elements_of_an_embedding_part_only_where_they_start_apart(noise):
   """Under A.2.3 their gradients are equal, so training cannot part them."""
   cell = small('hyperlstm', scaling_noise=noise)
   params, carry, x = initial(cell), random_carry(cell), random_inputs()[:, 0]
+  carry = jax.tree.map(jnp.asarray, carry)
 
   def loss(params):
     return (cell.apply({'params': params}, carry, x)[1] ** 2).sum()

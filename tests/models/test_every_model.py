@@ -47,11 +47,12 @@ def translator(rate=0.0, recurrent=0.0, **fields):
 
 
 def draw_symbols(*shape):
-  return np.random.default_rng(1).integers(1, SYMBOLS, shape).astype('i4')
+  rng = np.random.default_rng(1)
+  return jnp.asarray(rng.integers(1, SYMBOLS, shape).astype('i4'))
 
 
 def draw(*shape):
-  return np.random.default_rng(1).normal(size=shape).astype('f')
+  return jnp.asarray(np.random.default_rng(1).normal(size=shape), 'f')
 
 
 def read_text(model):
@@ -102,6 +103,7 @@ def variables_of(case):
   )
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('case', CASES)
 def test_it_is_exported_with_a_symbolic_batch(case):
   model, arguments, has_time = CASES[case]
