@@ -37,7 +37,7 @@ def test_other_data_than_in_training_are_named(place, caplog):
   path = place / 'data' / 'enwik8.first4000'
   path.write_bytes(path.read_bytes()[::-1])
   shutil.rmtree(place / 'data' / 'prepared')
-  with caplog.at_level(logging.WARNING):
+  with caplog.at_level(logging.WARNING, logger='absl'):
     after = evaluate.evaluate(*place_of, 'validation')
   assert 'begun with other validation data' in caplog.text
   assert 'other_data' not in before and after['other_data'] is True

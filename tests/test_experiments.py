@@ -243,6 +243,7 @@ def test_a_config_that_does_not_fit_claims_no_folder(
   assert not folder.is_run(str(tmp_path / 'run'))
 
 
+@pytest.mark.slow
 def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
   config = shrunk('ptb_hyperlstm', **{'train_steps': 2, 'model.remat_steps': 4})
   assert config.data.window_steps % config.model.remat_steps == 0

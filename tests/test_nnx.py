@@ -31,6 +31,7 @@ def assert_close(found, wanted):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CELLS)
 def test_a_cell_is_the_same_under_nnx_and_linen(name):
   rnn = nnx.RNN(NNXCell(CELLS[name], 3, rngs=nnx.Rngs(1)))

@@ -27,6 +27,7 @@ def assert_close(found, wanted):
   np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_building_blocks(run):
   names = run('building_blocks')
   x, y, main = names['x'], names['y'], names['main']
@@ -49,6 +50,7 @@ def test_nnx(run):
     )
 
 
+@pytest.mark.slow
 def test_drop_in(run):
   names = run('drop_in')
   assert names['logits'].shape == (2, 3, 5)

@@ -128,7 +128,7 @@ def test_a_prefix_without_a_checksum_is_said_to_be_unverified(tmp_path, caplog):
   with pytest.raises(ValueError, match='has 1,601 bytes; expected 1,600'):
     load(tmp_path, 1600)
   path.write_bytes(CONTENT[:1600])
-  with caplog.at_level('WARNING'):
+  with caplog.at_level('WARNING', logger='absl'):
     assert b''.join(load(tmp_path, 1600)) == CONTENT[:1600]
   assert f'for {path}; it is not verified' in caplog.text
 

@@ -150,6 +150,7 @@ DROPPING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', DROPPING)
 def test_rates_may_be_arguments_of_the_compiled_program(name):
   make, case = DROPPING[name], name.partition('-')[0]

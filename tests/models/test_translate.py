@@ -134,6 +134,7 @@ def test_a_piece_sees_no_later_one_and_nothing_of_the_padding(bottom_context):
   np.testing.assert_allclose(padded, before, atol=1e-6)
 
 
+@pytest.mark.slow
 @BOTTOM
 def test_every_parameter_gets_gradient_with_and_without_remat(bottom_context):
   def gradient(remat):

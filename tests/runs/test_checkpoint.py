@@ -264,7 +264,7 @@ def test_resume_sets_a_corrupt_newest_one_aside(tmp_path, caplog, damage):
   save_all(tmp_path, {1: 9.0, 2: 8.0, 3: 2.5})
   damage(tmp_path / '3')
   with Checkpoints(tmp_path, BPC) as checkpoints:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger='absl'):
       step, state = checkpoints.resume(make_state(0))
     assert step == 2
     assert_same(state, make_state(2))

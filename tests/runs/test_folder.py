@@ -211,7 +211,7 @@ def test_a_damaged_line_of_the_starts_is_named_and_skipped(
   (tmp_path / folder.RECORD).unlink()  # as in a folder of format 1
   path = tmp_path / folder.STARTS
   path.write_bytes(b'{"data": "a"}\n' + tail)
-  with caplog.at_level(logging.WARNING):
+  with caplog.at_level(logging.WARNING, logger='absl'):
     start(tmp_path)
     start(tmp_path)
   assert f'{path}, line 2 is damaged' in caplog.text
@@ -242,7 +242,7 @@ def test_a_run_without_a_record_is_accepted_and_gets_one(tmp_path, caplog):
   (tmp_path / folder.STARTS).write_text('{"step": 0, "data": "a"}\n')
   with pytest.raises(ValueError, match=r'other training data \(a\)'):
     start(tmp_path, DATA | {'train': 'z'})
-  with caplog.at_level(logging.INFO):
+  with caplog.at_level(logging.INFO, logger='absl'):
     start(tmp_path)
   assert 'begun by an earlier version' in caplog.text
   record = json.loads((tmp_path / folder.RECORD).read_text())
@@ -292,7 +292,10 @@ def test_checkpoints_that_are_gone_are_asked_for(tmp_path):
 def test_numbers_of_an_earlier_run_are_renamed(tmp_path, caplog):
   for count in ('', '-2'):
     (tmp_path / folder.METRICS).write_text(f'{{"step": 1{count[1:]}}}\n')
-    with caplog.at_level(logging.WARNING), contextlib.suppress(ValueError):
+    with (
+      caplog.at_level(logging.WARNING, logger='absl'),
+      contextlib.suppress(ValueError),
+    ):
       start(tmp_path)
     assert f'renamed to {tmp_path}/{folder.METRICS}.old{count}' in caplog.text
     (tmp_path / folder.CONFIG).unlink()
@@ -320,7 +323,7 @@ def test_what_a_run_keeps_is_verified(tmp_path):
 def test_what_an_old_run_keeps_is_taken_as_it_is(tmp_path, caplog):
   folder.save_config(str(tmp_path), get())
   folder.save(str(tmp_path), folder.VOCABULARY, '[1]')
-  with caplog.at_level(logging.INFO):
+  with caplog.at_level(logging.INFO, logger='absl'):
     assert folder.read(str(tmp_path), folder.VOCABULARY, json.loads) == [1]
   assert 'no checksum on record' in caplog.text
   (tmp_path / folder.VOCABULARY).write_text('[1')

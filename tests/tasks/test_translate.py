@@ -107,6 +107,7 @@ def test_an_experiment_from_training_to_its_score(run):
   assert f'version:{sacrebleu.__version__}' in scores['bleu_signature']
 
 
+@pytest.mark.slow
 def test_the_same_with_hyperlstms(tmp_path):
   config = shrunk('nmt_hyperlstm', train_steps=2)
   assert train.train(config, str(tmp_path), '') == 0
