@@ -55,13 +55,12 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.decode': ('hyper.losses',),
   'hyper.configuration': CONFIGURATION,
   'hyper.paper': ('hyper.paper',),
-  'hyper.recipes': ('hyper.paper',),
   'hyper.files': (),
   'hyper.weights': ('hyper.files',),
   'hyper.data': ('hyper.data', 'hyper.files'),
   'hyper.drawing': ('hyper.drawing', 'hyper.files'),
   'hyper.runs': (
-    *('hyper.runs', 'hyper.files', 'hyper.recipes', *CONFIGURATION),
+    *('hyper.runs', 'hyper.files', 'hyper.paper.recipes', *CONFIGURATION),
   ),
   'hyper.trained': (
     *('hyper.tasks', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
@@ -91,7 +90,7 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.data.pen', 'hyper.decode', 'hyper.drawing'),
   ),
   'hyper.compare': (
-    *('hyper.compare', 'hyper.paper', 'hyper.recipes', 'hyper.runs.commands'),
+    *('hyper.compare', 'hyper.paper', 'hyper.runs.commands'),
     *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.runs.record'),
     *('hyper.drawing.progress', 'hyper.files'),
   ),
@@ -110,7 +109,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
-    *('hyper.paper', 'hyper.recipes', 'hyper.runs.folder'),
+    *('hyper.paper', 'hyper.runs.folder'),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),
@@ -270,10 +269,11 @@ def test_arrays_suffice(part, package):
 
 def test_who_sees_a_config():
   allowed = (
-    *('train', 'configs', 'hyper.tasks', 'hyper.trained', 'hyper.recipes'),
+    *('train', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.runs.folder'),
-    *('hyper.figures', 'hyper.compare', 'hyper.sweeping.space'),
+    *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
+    'hyper.sweeping.space',
     *CONFIGURATION,
   )
   users = importers('ml_collections')

@@ -12,10 +12,11 @@ import types
 import pytest
 
 import evaluate
-from hyper import paper, recipes
+from hyper import paper
 from hyper.compare import __main__ as command
 from hyper.compare import curves, entries, finished, formats, page, tables
 from hyper.compare.tables import Grid
+from hyper.paper import recipes
 from hyper.runs.folder import save_config
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from hyper import paper, recipes
+from hyper import paper
 from hyper.configuration import splat
+from hyper.paper import recipes
 from hyper.runs import folder, training
 from hyper.tasks import char_lm, classify, handwriting, translate
 
@@ -18,7 +19,7 @@ TRAINED = [row.config for _, row in ROWS if row.config]
 SYMBOLS = {'ptb': 50, 'enwik8': 205}
 FILES = sorted(
   path.stem
-  for path in pathlib.Path(recipes.__file__).parents[1].glob('configs/*_*.py')
+  for path in pathlib.Path(recipes.__file__).parents[2].glob('configs/*_*.py')
   if path.stem != '__init__'
 )
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from hyper import paper, recipes
+from hyper import paper
 from hyper.compare.finished import MEASURES, SELECTION, Run
-from hyper.paper import Measure, Row, Table
+from hyper.paper import Measure, Row, Table, recipes
 
 DIGITS = {'bpc': 3, 'error': 2, 'nats': 0, 'bleu': 2, 'log_perplexity': 3}
 

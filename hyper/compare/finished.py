@@ -12,8 +12,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from hyper import paper, recipes
-from hyper.paper import Measure
+from hyper import paper
+from hyper.paper import Measure, recipes
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
 from hyper.runs.record import EVALUATIONS, STARTS, read_lines

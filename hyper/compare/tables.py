@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyper import paper, recipes
+from hyper import paper
 from hyper.compare.entries import Entry, difference, figure, printed
-from hyper.paper import Row, Table
+from hyper.paper import Row, Table, recipes
 
 HEADER = (
   *('network', 'paper', 'here', 'difference', "paper's parameters"),

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from hyper import paper, recipes
+from hyper import paper
 from hyper.drawing import curves
 from hyper.figures import run_names
+from hyper.paper import recipes
 from hyper.runs import folder, metrics
 
 SPLITS = ('validation', 'train')

@@ -15,7 +15,8 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from hyper import files, recipes
+from hyper import files
+from hyper.paper import recipes
 from hyper.runs import folder, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.log import Interruption, Log, Trace, is_due
