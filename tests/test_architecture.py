@@ -52,7 +52,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.nnx': ('hyper.cells',),
   'hyper.models': ('hyper.models', 'hyper.cells', 'hyper.recurrence'),
   'hyper.models.classify': (),
-  'hyper.decode': ('hyper.losses',),
+  'hyper.decode': ('hyper.decode', 'hyper.losses'),
   'hyper.configuration': CONFIGURATION,
   'hyper.paper': ('hyper.paper',),
   'hyper.files': (),
