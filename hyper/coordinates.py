@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hyper.generators.storage import Kernels, Shapes
 from hyper.hypernetwork import HyperNetwork
-from hyper.main_network import Kernels, Shapes
 
 
 class Coordinates(nn.Module):

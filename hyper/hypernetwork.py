@@ -30,19 +30,20 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
-from hyper.main_network import EXAMPLES as EXAMPLES
-from hyper.main_network import (
+from hyper.generators.checks import (
+  check_conditions,
+  check_generate,
+  check_main,
+)
+from hyper.generators.examples import EXAMPLES as EXAMPLES
+from hyper.generators.examples import call_each, count_examples
+from hyper.generators.storage import (
   Gate,
   Kernels,
   Params,
   Shapes,
   Storage,
   boxed,
-  call_each,
-  check_conditions,
-  check_generate,
-  check_main,
-  count_examples,
   matches,
   select,
   unbound,

@@ -10,10 +10,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from hyper.grids import tile_count
+from hyper.generators.grids import tile_count
+from hyper.generators.storage import Params
 from hyper.hypernetwork import EXAMPLES as EXAMPLES
 from hyper.hypernetwork import HyperNetwork
-from hyper.main_network import Params
 from hyper.tiles import KernelGenerator as KernelGenerator
 from hyper.tiles import Tiles
 

@@ -21,7 +21,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from jaxtyping import Array, Float, Shaped
 
-from hyper.embeddings import (
+from hyper.generators.embeddings import (
   check_embeddings,
   check_index,
   check_initialisation,
@@ -32,8 +32,8 @@ from hyper.embeddings import (
   tile_deviations,
   weight_init,
 )
-from hyper.grids import Shape, cut
-from hyper.main_network import Kernels, Shapes
+from hyper.generators.grids import Shape, cut
+from hyper.generators.storage import Kernels, Shapes
 
 
 class KernelGenerator(nn.Module):
@@ -108,8 +108,8 @@ class Tiles(nn.Module):
   tile_k = generator(z_k), or generator([z_k, embed(condition)]) with `embed`
 
   where each tile has an embedding z_k of its own, a row of the parameter `z`.
-  A parameter is the grid of its tiles, see `hyper.grids`. What `condition` does
-  is one of:
+  A parameter is the grid of its tiles, see `hyper.generators.grids`. What
+  `condition` does is one of:
 
   - nothing is set: it takes the place of `z`, [k, e];
   - `tables`: it is an integer, and picks one of several arrays `z` [k, e];

@@ -21,11 +21,11 @@ COMMANDS = (
   *('hyper.generate', 'hyper.figures', 'hyper.export', 'hyper.compare'),
   'hyper.sweep',
 )
-TILES = (
-  *('hyper.main_network', 'hyper.grids', 'hyper.embeddings', 'hyper.tiles'),
-)
 STATIC = ('hyper.hypernetwork', 'hyper.static', 'hyper.coordinates')
-PAPER = ('hyper.cells', 'hyper.recurrence', *TILES, *STATIC)
+PAPER = (
+  *('hyper.cells', 'hyper.recurrence', 'hyper.generators', 'hyper.tiles'),
+  *STATIC,
+)
 CONFIGURATION = ('hyper.configuration',)
 TASK = (
   *('hyper.data', 'hyper.losses', 'hyper.runs.task', 'hyper.runs.numbers'),
@@ -37,16 +37,11 @@ TASK = (
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
   'hyper.cells': ('hyper.cells',),
-  'hyper.main_network': (),
-  'hyper.grids': ('hyper.main_network',),
-  'hyper.embeddings': ('hyper.main_network', 'hyper.grids'),
-  'hyper.tiles': ('hyper.main_network', 'hyper.grids', 'hyper.embeddings'),
-  'hyper.hypernetwork': ('hyper.main_network',),
-  'hyper.static': (
-    *('hyper.hypernetwork', 'hyper.main_network', 'hyper.grids'),
-    'hyper.tiles',
-  ),
-  'hyper.coordinates': ('hyper.hypernetwork', 'hyper.main_network'),
+  'hyper.generators': ('hyper.generators',),
+  'hyper.tiles': ('hyper.generators',),
+  'hyper.hypernetwork': ('hyper.generators',),
+  'hyper.static': (*('hyper.hypernetwork', 'hyper.generators', 'hyper.tiles'),),
+  'hyper.coordinates': ('hyper.hypernetwork', 'hyper.generators'),
   'hyper.losses': (),
   'hyper.recurrence': ('hyper.cells',),
   'hyper.nnx': ('hyper.cells',),

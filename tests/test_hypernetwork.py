@@ -9,8 +9,8 @@ from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from hyper.coordinates import Coordinates
+from hyper.generators.checks import check_main
 from hyper.hypernetwork import HyperNetwork
-from hyper.main_network import check_main
 from hyper.static import StaticHyperNetwork
 from hyper.tiles import Tiles
 

@@ -15,7 +15,7 @@ import reference
 from flax import linen as nn
 
 from hyper import weights
-from hyper.grids import assemble, grid
+from hyper.generators.grids import assemble, grid
 from hyper.hypernetwork import EXAMPLES
 from hyper.models.classify import MnistConvnet, WideResNet
 from hyper.static import KernelGenerator, StaticHyperNetwork

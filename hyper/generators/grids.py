@@ -16,7 +16,7 @@ import math
 import jax
 from jaxtyping import Array, Shaped
 
-from hyper.main_network import Kernels, Shapes
+from hyper.generators.storage import Kernels, Shapes
 
 Shape = tuple[int, ...]
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.grids import Shape, tile_count
-from hyper.main_network import Shapes
+from hyper.generators.grids import Shape, tile_count
+from hyper.generators.storage import Shapes
 
 INITIALISATIONS = ('he', 'notebook')
 

@@ -1,0 +1,1 @@
+"""What hypernetworks are made of: storage, tiles' grids and embeddings."""

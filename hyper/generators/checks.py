@@ -1,0 +1,52 @@
+"""Checks of what a hypernetwork is told."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flax import linen as nn
+
+
+def check_main(main: Any) -> None:
+  """Raises a ValueError unless `main` is a Linen module."""
+  if not isinstance(main, nn.Module):
+    raise ValueError(
+      f'main is {type(main).__name__}, which is no flax.linen.Module. Wrap an '
+      'NNX module with `nnx.bridge.to_linen(ItsClass, its, arguments)`.'
+    )
+
+
+def check_generate(generate: Any, name: str, has_kernels: bool) -> None:
+  """Raises a ValueError unless a hypernetwork can be told `generate`."""
+  if has_kernels:
+    patterns = isinstance(generate, list | tuple) and generate
+    if not patterns or not all(isinstance(x, str) for x in patterns):
+      raise ValueError(
+        f'generate is {generate!r}; it is a tuple of patterns of parameter '
+        "paths, such as ('conv2/kernel',)."
+      )
+    return
+  pairs = generate.items() if isinstance(generate, Mapping) else generate
+  if not generate or any(len(x) != 2 or isinstance(x, str) for x in pairs):
+    raise ValueError(
+      f'generate is {generate!r}; {name} has no generator of its own: give a '
+      "mapping from patterns to generators, such as {'conv2/kernel': "
+      'hyper.tiles.Tiles(...)}.'
+    )
+  for pattern, group in pairs:
+    if not hasattr(group, 'kernels'):
+      raise ValueError(
+        f'generate has a {type(group).__name__} for {pattern!r}; it must have '
+        '`kernels(shapes, condition)`, as hyper.tiles.Tiles has, which takes '
+        'any module as its `generator`.'
+      )
+
+
+def check_conditions(condition: Any, patterns: Sequence[str]) -> None:
+  """Raises a ValueError unless conditions go by the patterns."""
+  is_mapping = isinstance(condition, Mapping)
+  if not is_mapping or condition.keys() - set(patterns):
+    given = list(condition) if is_mapping else type(condition).__name__
+    raise ValueError(
+      f'condition is {given}; with several generators it is a mapping from '
+      f'their patterns, {", ".join(patterns)}, to the condition of each.'
+    )

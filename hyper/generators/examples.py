@@ -1,0 +1,116 @@
+"""One network for each example of a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+Dimension = Any  # an int or, in an export, a symbol
+# The name of the examples' axis in a call with a network for each of them.
+EXAMPLES = 'examples'
+
+
+def call_each(
+  network: nn.Module,
+  call: Callable[..., Any],
+  condition: Any,
+  count: Dimension,
+  in_axes: Any,
+  args: tuple[Any, ...],
+  kwargs: dict[str, Any],
+) -> Any:
+  """Calls one network for each example, with batches of one.
+
+  Args:
+    network: a bound hypernetwork.
+    call: `call(network, condition, args, kwargs)` for one example.
+    condition: a tree of arrays, all with the examples first.
+    count: how many examples there are.
+    in_axes: see `HyperNetwork.__call__`.
+    args: of the main network.
+    kwargs: of the main network.
+
+  Raises:
+    ValueError: sizes or axes do not fit, or a collection that the main network
+      updates differs between the examples.
+  """
+  leaves, structure = jax.tree.flatten((args, kwargs))
+  split = are_split(in_axes, args, kwargs)
+  arrays = {k: x for k, x in enumerate(leaves) if split[k]}
+  check_counts(arrays.values(), count)
+
+  def call_one(network: nn.Module, condition: Any, arrays: Any) -> Any:
+    one = [arrays[k][None] if k in arrays else x for k, x in enumerate(leaves)]
+    y = call(network, condition, *jax.tree.unflatten(structure, one))
+    return jax.tree.map(lambda y: y[0] if arrays and jnp.ndim(y) else y, y)
+
+  try:
+    return nn.vmap(
+      call_one,
+      variable_axes={'intermediates': 0, True: None},
+      split_rngs={'params': False, True: True},
+      axis_name=EXAMPLES,
+    )(network, condition, arrays)
+  except ValueError as error:
+    if 'out_axes' not in str(error):
+      raise
+    raise ValueError(
+      'with a network for each example, a collection that the main network '
+      'updates must come out the same for all; batch norm does so with '
+      f'axis_name={EXAMPLES!r}.'
+    ) from error
+
+
+def are_split(
+  in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[bool]:
+  """Says of each leaf of the arguments whether the examples split it."""
+  if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
+    raise ValueError(
+      f'in_axes is {in_axes}, but there are {len(args)} positional arguments; '
+      'give one entry for each.'
+    )
+  split: list[bool] = []
+
+  def extend(axis: Any, part: Any) -> None:
+    if axis not in (0, None):
+      raise ValueError(
+        f'in_axes has {axis}; an entry is 0 (split) or None (common).'
+      )
+    split.extend(
+      axis == 0 and bool(getattr(x, 'shape', ())) for x in jax.tree.leaves(part)
+    )
+
+  prefix = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+  jax.tree.map(extend, prefix, args, is_leaf=lambda axis: axis is None)
+  extend(0, kwargs)
+  return split
+
+
+def count_examples(condition: Any) -> Dimension:
+  """Returns the size of the first axis of all arrays of `condition`.
+
+  Raises:
+    ValueError: there is none, or an array without axes or of another size.
+  """
+  shapes = [jnp.shape(x) for x in jax.tree.leaves(condition)]
+  if not shapes or not all(shapes):
+    raise ValueError(
+      f'in_axes is given, but condition has arrays of shapes {shapes}; each '
+      'needs the examples as its first axis.'
+    )
+  check_counts(jax.tree.leaves(condition), shapes[0][0])
+  return shapes[0][0]
+
+
+def check_counts(arrays: Any, count: Dimension) -> None:
+  """Raises a ValueError unless the first axis of all arrays is `count`."""
+  for x in arrays:
+    if x.shape[0] != count:
+      raise ValueError(
+        f'there are conditions for {count} examples, but an array has the '
+        f'shape {x.shape}; the first axis of all that is split must be that of '
+        'the examples. Give None in in_axes for an argument common to all.'
+      )
