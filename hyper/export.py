@@ -47,7 +47,7 @@ def export(
   weights.save(variables, path, describe(run, baked))
 
 
-def describe(run: trained.Run, baked: bool) -> dict[str, str]:
+def describe(run: trained.Run[Any], baked: bool) -> dict[str, str]:
   """Returns what a file says of a run, all as text."""
   starts = record.read_lines(run.workdir, record.STARTS)
   commits = [
@@ -68,7 +68,7 @@ def describe(run: trained.Run, baked: bool) -> dict[str, str]:
   return text
 
 
-def scores(run: trained.Run) -> dict[str, dict[str, float]]:
+def scores(run: trained.Run[Any]) -> dict[str, dict[str, float]]:
   """Returns the scores of a checkpoint by split, as far as they are known.
 
   Training knows those of validation, `evaluate.py` those that it was asked for.

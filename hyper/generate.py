@@ -104,7 +104,9 @@ def strokes(
       data or the file of the prime are missing.
   """
   check_finite('bias', bias)
-  run = trained.load(workdir, which, data_dir, 'handwriting')
+  run: trained.Run[Handwriting] = trained.load(
+    workdir, which, data_dir, 'handwriting'
+  )
   task, params = run.task, run.params
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
   drawn = task.sample(params, count, length, bias, seed, first)

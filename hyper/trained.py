@@ -13,7 +13,7 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
 from flax import linen as nn
@@ -22,18 +22,43 @@ from ml_collections import ConfigDict
 from hyper import configuration, weights
 from hyper.runs import folder, training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.task import Task
 from hyper.tasks import make_task
-from hyper.tasks.classify import Classify
+
+T = TypeVar('T', bound=Task)
+
+
+class OfModel(Protocol):
+  """A task that trains its `model` as it is."""
+
+  model: nn.Module
+
+
+@runtime_checkable
+class OfMain(Protocol):
+  """A task whose network `main` may have generated parameters.
+
+  Attributes:
+    main: the network, which knows of no hypernetwork.
+    hypernetwork: what generates some of its parameters, or None.
+  """
+
+  main: nn.Module
+  hypernetwork: nn.Module | None
+
+  def main_params(self, params: Any) -> Any:
+    """Returns the parameters of `main`, generated ones included."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Generic[T]):
   """A checkpoint of a run, with what is needed to use it.
 
   Attributes:
     workdir: the run folder.
     config: as saved there, with the changes asked for.
-    task: the run's task, with its `model`.
+    task: the run's task. Annotate a run with the class of its task where you
+      use more than a `Task` has, as in `run: Run[CharLM] = load(workdir)`.
     step: the number of steps that the checkpoint was trained.
     params: the parameters.
     model_state: the state that a model needs beside them, such as batch
@@ -42,7 +67,7 @@ class Run:
 
   workdir: str
   config: ConfigDict
-  task: Any
+  task: T
   step: int
   params: Any
   model_state: Any
@@ -54,7 +79,7 @@ def load(
   data_dir: str = 'data',
   task: str = '',
   changes: Iterable[str] = (),
-) -> Run:
+) -> Run[Any]:
   """Loads a checkpoint of a run: parameters, and model state where it matters.
 
   The optimizer's state, the random key and the carries of training streams are
@@ -102,7 +127,7 @@ def load(
   )
 
 
-def score(run: Run, split: str = 'test') -> dict[str, float]:
+def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   """Returns the means of a run's task over a whole split, such as its bpc.
 
   Args:
@@ -117,7 +142,7 @@ def score(run: Run, split: str = 'test') -> dict[str, float]:
   return training.evaluate(run.task, eval_step, run, split)
 
 
-def network(run: Run, baked: bool = False) -> tuple[nn.Module, Any]:
+def network(run: Run[Any], baked: bool = False) -> tuple[nn.Module, Any]:
   """Returns a run's module and its variables, ready for `apply`.
 
   Args:
@@ -129,7 +154,7 @@ def network(run: Run, baked: bool = False) -> tuple[nn.Module, Any]:
     ValueError: `baked`, and the network is no image classifier.
   """
   task = run.task
-  if baked and not isinstance(task, Classify):
+  if baked and not isinstance(task, OfMain):
     raise ValueError(
       f'{run.workdir} is a run of the task {run.config.task!r}; only the '
       'kernels of image classifiers are generated once and for all.'
@@ -159,23 +184,26 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
     for name in {*folder.KEPT} & {*text}:
       folder.save(workdir, name, text[name])
     folder.save_config(workdir, config)
-    task = make_task(config, '', workdir)
+    task: Any = make_task(config, '', workdir)  # of one of the two kinds
+  shapes = jax.eval_shape(task.init, jax.random.key(0))
   like = jax.eval_shape(
-    lambda key: _variables(task, *task.init(key), baked), jax.random.key(0)
+    lambda params, state: _variables(task, params, state, baked), *shapes
   )
   return _module(task, baked), weights.load(path, like)
 
 
-def _module(task: Any, baked: bool) -> nn.Module:
+def _module(task: OfModel | OfMain, baked: bool) -> nn.Module:
   """Returns the module that a task trains, or the one that it bakes."""
-  if not isinstance(task, Classify):
+  if not isinstance(task, OfMain):
     return task.model
   return task.main if baked else task.hypernetwork or task.main
 
 
-def _variables(task: Any, params: Any, model_state: Any, baked: bool) -> Any:
+def _variables(
+  task: OfModel | OfMain, params: Any, model_state: Any, baked: bool
+) -> Any:
   """Returns the variables of `_module`."""
-  if not isinstance(task, Classify):
+  if not isinstance(task, OfMain):
     return {'params': params}
   if baked or task.hypernetwork is None:
     return {'params': task.main_params(params)} | model_state
@@ -183,7 +211,7 @@ def _variables(task: Any, params: Any, model_state: Any, baked: bool) -> Any:
   return {'params': params} | state
 
 
-def _takes_over(task: Any, model_state: Any) -> bool:
+def _takes_over(task: Task, model_state: Any) -> bool:
   """Returns whether an evaluation begins with what training left as state.
 
   Args:

@@ -61,7 +61,7 @@ def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
       or the text does not fit.
     FileNotFoundError: it is no run folder, or has no checkpoint.
   """
-  run = trained.load(workdir, which, task='char_lm')
+  run: trained.Run[CharLM] = trained.load(workdir, which, task='char_lm')
   task, params = run.task, run.params
   cell = task.model.cells[-1]
   if not cell.scaled_gates:
@@ -99,7 +99,7 @@ def draw_saturation(
   """
   values = {}
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    run = trained.load(workdir, which, task='char_lm')
+    run: trained.Run[CharLM] = trained.load(workdir, which, task='char_lm')
     task, params = run.task, run.params
     carries, _ = task.read(params, text.of(task, params))
     weights = params[f'cells_{len(task.model.cells) - 1}']
