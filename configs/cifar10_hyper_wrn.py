@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from configs import cifar10_wrn
 from configs.cifar10_wrn import EMBEDDED, IMAGES
-from configs.shared import ADAM, Fields, configure, grid
+from configs.shared import ADAM, Fields, Trial, configure, grid, suggest_one_of
 
 RECIPE = cifar10_wrn.RECIPE | {
   'hypernetwork': {
@@ -61,3 +61,17 @@ def get_sweep(variant: str = '') -> list[Fields]:
   del variant
   size = ('hypernetwork.embedding_size', 'hypernetwork.hidden_size')
   return grid({size: (32, 64, 128), 'l2_rate': (0.0005, 0.000005)})
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns an L2 rate and sizes of the generator, chosen by Optuna's trial."""
+  return {
+    'l2_rate': trial.suggest_float('l2_rate', 0.000005, 0.005, log=True),
+    **suggest_one_of(
+      trial,
+      {
+        'hypernetwork.embedding_size': (32, 64, 128),
+        'hypernetwork.hidden_size': (32, 64, 128),
+      },
+    ),
+  }

@@ -17,7 +17,7 @@ hyper/tasks/classify.py. An epoch is 351 steps.
 
 from ml_collections import ConfigDict
 
-from configs.shared import Fields, configure, grid
+from configs.shared import Fields, Trial, configure, grid
 
 RECIPE = {
   'task': 'classify',
@@ -89,3 +89,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
   """Returns two readings of the L2 rate, and none, with three seeds each."""
   del variant
   return grid({'l2_rate': (0.0005, 0.000005, 0.0), 'seed': (0, 1, 2)})
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns an L2 rate, chosen by Optuna's trial."""
+  return {'l2_rate': trial.suggest_float('l2_rate', 0.000005, 0.005, log=True)}

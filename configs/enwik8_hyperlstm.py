@@ -17,7 +17,17 @@ from ml_collections import ConfigDict
 
 from configs import enwik8_lstm
 from configs.ptb_lstm import EMBEDDED, TEXT
-from configs.shared import HYPERLSTM, NO_LAYER_NORM, Fields, configure, grid
+from configs.shared import (
+  HYPERLSTM,
+  NO_LAYER_NORM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  suggest_dropout,
+  suggest_one_of,
+  suggest_rate,
+)
 
 CELL = HYPERLSTM | {'units': 1800, 'hyper_units': 256, 'embedding_size': 64}
 RECIPE = enwik8_lstm.RECIPE | {
@@ -58,3 +68,18 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'model.cell.dropout_rate': (0.1, 0.15),
     }
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns sizes of the hypernetwork and rates, chosen by Optuna's trial."""
+  return {
+    **suggest_one_of(
+      trial,
+      {
+        'model.cell.hyper_units': (64, 128, 256),
+        'model.cell.embedding_size': (4, 16, 64),
+      },
+    ),
+    **suggest_rate(trial, 0.0001, 0.01),
+    **suggest_dropout(trial, ['model.cell.dropout_rate']),
+  }

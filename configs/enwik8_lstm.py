@@ -22,7 +22,16 @@ from ml_collections import ConfigDict
 
 from configs import ptb_lstm
 from configs.ptb_lstm import EMBEDDED, SMALL, TEXT
-from configs.shared import LSTM, Fields, configure, grid, scaled
+from configs.shared import (
+  LSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  scaled,
+  suggest_dropout,
+  suggest_rate,
+)
 
 RECIPE = ptb_lstm.RECIPE | {
   'data': ptb_lstm.RECIPE['data']
@@ -60,4 +69,11 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'schedule.learning_rate': scaled(rate, 0.3, 1, 3),
       'model.cell.dropout_rate': (0.0, 0.1),
     }
+  )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns learning and dropout rates, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01) | suggest_dropout(
+    trial, ['model.cell.dropout_rate']
   )

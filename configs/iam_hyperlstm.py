@@ -15,8 +15,17 @@ nats (73 minutes on one CPU core).
 from ml_collections import ConfigDict
 
 from configs import iam_lstm
-from configs.iam_lstm import EMBEDDED
-from configs.shared import HYPERLSTM, Fields, configure, grid
+from configs.iam_lstm import DROPOUT, EMBEDDED
+from configs.shared import (
+  HYPERLSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  suggest_dropout,
+  suggest_one_of,
+  suggest_rate,
+)
 
 CELL = HYPERLSTM | {
   'units': 900,
@@ -51,3 +60,18 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'schedule.learning_rate': (rate, 3 * rate),
     }
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns sizes of the hypernetwork and rates, chosen by Optuna's trial."""
+  return {
+    **suggest_one_of(
+      trial,
+      {
+        'model.cell.hyper_units': (32, 64, 128),
+        'model.cell.embedding_size': (4, 16),
+      },
+    ),
+    **suggest_rate(trial, 0.00003, 0.003),
+    **suggest_dropout(trial, DROPOUT),
+  }

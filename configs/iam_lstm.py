@@ -22,7 +22,17 @@ the preparation.
 
 from ml_collections import ConfigDict
 
-from configs.shared import ADAM, LSTM, Fields, configure, grid, scaled
+from configs.shared import (
+  ADAM,
+  LSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  scaled,
+  suggest_dropout,
+  suggest_rate,
+)
 
 RECIPE = {
   'task': 'handwriting',
@@ -90,3 +100,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
   return grid(
     {'schedule.learning_rate': scaled(rate, 1, 3, 10), DROPOUT: (0.0, 0.05)}
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns learning and dropout rates, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.00003, 0.003) | suggest_dropout(trial, DROPOUT)

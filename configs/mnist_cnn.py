@@ -20,7 +20,15 @@ notebook's (the paper gives no number); 55 batches of 1000 make an epoch.
 
 from ml_collections import ConfigDict
 
-from configs.shared import ADAM, Fields, configure, grid, scaled
+from configs.shared import (
+  ADAM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  scaled,
+  suggest_rate,
+)
 
 RECIPE = {
   'task': 'classify',
@@ -77,3 +85,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
   return grid(
     {'schedule.learning_rate': scaled(rate, 0.5, 1, 2), 'seed': (0, 1, 2)}
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns a learning rate, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01)

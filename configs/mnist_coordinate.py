@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import mnist_mlp
 from configs.mnist_cnn import VARIANTS
-from configs.shared import Fields, configure, grid
+from configs.shared import Fields, Trial, configure, grid, suggest_rate
 
 RECIPE = mnist_mlp.RECIPE | {
   'hypernetwork': {
@@ -37,3 +37,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
   del variant
   sizes = ((25, 25), (50, 50), (25, 25, 25))
   return grid({'hypernetwork.hidden_sizes': sizes, 'seed': (0, 1, 2)})
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns a learning rate, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01)

@@ -14,7 +14,14 @@ from ml_collections import ConfigDict
 
 from configs import mnist_cnn
 from configs.mnist_cnn import VARIANTS
-from configs.shared import Fields, configure, grid
+from configs.shared import (
+  Fields,
+  Trial,
+  configure,
+  grid,
+  suggest_one_of,
+  suggest_rate,
+)
 
 RECIPE = mnist_cnn.RECIPE | {
   'hypernetwork': {
@@ -43,4 +50,15 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'hypernetwork.initialisation': ('notebook', 'he'),
       'seed': (0, 1, 2),
     }
+  )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns a learning rate and a generator, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01) | suggest_one_of(
+    trial,
+    {
+      'hypernetwork.initialisation': ('notebook', 'he'),
+      'hypernetwork.embedding_size': (4, 8, 16),
+    },
   )

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from configs import mnist_cnn
 from configs.mnist_cnn import VARIANTS
-from configs.shared import Fields, configure, grid, scaled
+from configs.shared import Fields, Trial, configure, grid, scaled, suggest_rate
 
 RECIPE = mnist_cnn.RECIPE | {
   'data': mnist_cnn.RECIPE['data']
@@ -37,3 +37,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
   return grid(
     {'schedule.learning_rate': scaled(rate, 0.5, 1, 2), 'seed': (0, 1, 2)}
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns a learning rate, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01)

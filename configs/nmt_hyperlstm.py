@@ -18,7 +18,16 @@ from ml_collections import ConfigDict
 
 from configs import nmt_lstm
 from configs.nmt_lstm import EMBEDDED, SMALL
-from configs.shared import HYPERLSTM, Fields, configure, grid
+from configs.shared import (
+  HYPERLSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  suggest_dropout,
+  suggest_one_of,
+  suggest_rate,
+)
 
 CELL = HYPERLSTM | {'units': 1024, 'embedding_size': 32, 'dropout_rate': 0.0}
 RECIPE = nmt_lstm.RECIPE | {
@@ -47,3 +56,18 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'schedule.learning_rate': (rate / 2, rate, 2 * rate),
     }
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns sizes of the hypernetwork and rates, chosen by Optuna's trial."""
+  return {
+    **suggest_one_of(
+      trial,
+      {
+        'model.cell.hyper_units': (32, 64, 128),
+        'model.cell.embedding_size': (8, 16, 32),
+      },
+    ),
+    **suggest_rate(trial, 0.00005, 0.005),
+    **suggest_dropout(trial, ['model.dropout_rate']),
+  }

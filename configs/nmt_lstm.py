@@ -23,7 +23,17 @@ are GNMT's, after descriptions of it; the beam's size is ours.
 
 from ml_collections import ConfigDict
 
-from configs.shared import ADAM, LSTM, Fields, configure, grid, scaled
+from configs.shared import (
+  ADAM,
+  LSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  scaled,
+  suggest_dropout,
+  suggest_rate,
+)
 
 RECIPE = {
   'task': 'translate',
@@ -113,4 +123,11 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'schedule.learning_rate': scaled(rate, 0.5, 1, 2),
       'model.dropout_rate': (0.1, 0.2, 0.3),
     }
+  )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns learning and dropout rates, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.00005, 0.005) | suggest_dropout(
+    trial, ['model.dropout_rate']
   )

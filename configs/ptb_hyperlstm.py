@@ -5,8 +5,9 @@
 The layer-norm HyperLSTM with 1000 units, a hyper LSTM of 128 and embeddings of
 size 4. Variants: `:no_layer_norm`, `:large_embedding` (16, more dropout),
 `:two_layer` (of the large embedding, still more dropout), `:hypergru`, which
-the paper does not have (docs/adding_a_cell.md), `:embedded`, small and without
-data, and `:text`, as small, on text of your own. Differs from
+the paper does not have (docs/adding_a_cell.md), `:open_questions`, small, for a
+study of what the paper leaves open (docs/commands.md), `:embedded`, small and
+without data, and `:text`, as small, on text of your own. Differs from
 ptb_lstm.py, which says how to give a text, in the cell alone.
 
 Paper: 1.250 bpc on test, `:no_layer_norm` 1.265, `:large_embedding` 1.233.
@@ -24,8 +25,12 @@ from configs.shared import (
   HYPERLSTM,
   NO_LAYER_NORM,
   Fields,
+  Trial,
   configure,
   grid,
+  suggest_dropout,
+  suggest_one_of,
+  suggest_rate,
 )
 
 RECIPE = ptb_lstm.RECIPE | {
@@ -45,9 +50,26 @@ VARIANTS = {
     **dict.fromkeys(DROPOUT, 0.2),
   },
   'hypergru': {'model.cell': HYPERGRU},
+  'open_questions': {
+    'model.cell.units': 256,
+    'model.cell.hyper_units': 64,
+    'model.cell.embedding_size': 16,
+    'train_steps': 1000,
+    'eval_every_steps': 100,
+    'save_every_steps': 100,
+  },
   'embedded': EMBEDDED | SMALL,
   'text': TEXT | SMALL,
 }
+
+OPEN_QUESTIONS = (  # what the paper leaves open, one field at a time
+  {},
+  {'model.cell.hyper_state': 'old'},
+  {'model.cell.forget_bias': 0.0},
+  {'model.cell.orthogonal': 'gate'},
+  {'model.cell.hyper_layer_norm': False},
+  {'model.cell.scaling_noise': 0.1},
+)
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -56,7 +78,12 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def get_sweep(variant: str = '') -> list[Fields]:
-  """Returns a grid of sizes of the hypernetwork, dropout and learning rates."""
+  """Returns a grid of sizes of the hypernetwork, dropout and learning rates.
+
+  That of `:open_questions` changes one field at a time, with two seeds each.
+  """
+  if variant == 'open_questions':
+    return [x | {'seed': seed} for x in OPEN_QUESTIONS for seed in (0, 1)]
   config = get_config(variant)
   units, rate = config.model.cell.hyper_units, config.schedule.learning_rate
   return grid(
@@ -67,3 +94,18 @@ def get_sweep(variant: str = '') -> list[Fields]:
       'schedule.learning_rate': (rate / 2, rate),
     }
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns sizes of the hypernetwork and rates, chosen by Optuna's trial."""
+  return {
+    **suggest_one_of(
+      trial,
+      {
+        'model.cell.hyper_units': (32, 64, 128),
+        'model.cell.embedding_size': (4, 16),
+      },
+    ),
+    **suggest_rate(trial, 0.0001, 0.01),
+    **suggest_dropout(trial, DROPOUT),
+  }

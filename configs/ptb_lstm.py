@@ -21,7 +21,17 @@ the state goes on from window to window.
 
 from ml_collections import ConfigDict
 
-from configs.shared import ADAM, LSTM, Fields, configure, grid, scaled
+from configs.shared import (
+  ADAM,
+  LSTM,
+  Fields,
+  Trial,
+  configure,
+  grid,
+  scaled,
+  suggest_dropout,
+  suggest_rate,
+)
 
 RECIPE = {
   'task': 'char_lm',
@@ -97,3 +107,8 @@ def get_sweep(variant: str = '') -> list[Fields]:
       DROPOUT: (0.1, 0.15, 0.2),
     }
   )
+
+
+def suggest(trial: Trial) -> Fields:
+  """Returns learning and dropout rates, chosen by Optuna's trial."""
+  return suggest_rate(trial, 0.0001, 0.01) | suggest_dropout(trial, DROPOUT)

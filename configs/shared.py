@@ -10,6 +10,7 @@ from hyper import paper
 from hyper.configuration import select
 
 Fields = dict[str, Any]  # by path in the config, such as 'model.cell.units'
+Trial = Any  # of Optuna, which configs do not import
 
 LSTM = {
   'name': 'lstm',
@@ -117,3 +118,24 @@ def scaled(value: float, *factors: float) -> tuple[float, ...]:
   (3e-05, 0.0001, 0.0003)
   """
   return tuple(float(f'{value * factor:.3g}') for factor in factors)
+
+
+def suggest_rate(trial: Trial, low: float, high: float) -> Fields:
+  """Returns a learning rate that a trial of Optuna chooses, on a log scale."""
+  name = 'schedule.learning_rate'
+  return {name: trial.suggest_float(name, low, high, log=True)}
+
+
+def suggest_dropout(trial: Trial, fields: Sequence[str]) -> Fields:
+  """Returns one rate of dropout for all the fields; it is never 0."""
+  return dict.fromkeys(fields, trial.suggest_float('dropout_rate', 0.02, 0.3))
+
+
+def suggest_one_of(
+  trial: Trial, choices: Mapping[str, Sequence[Any]]
+) -> Fields:
+  """Returns one of the choices of each field."""
+  return {
+    name: trial.suggest_categorical(name, values)
+    for name, values in choices.items()
+  }

@@ -22,7 +22,8 @@ from hyper.compare.formats import FORMATS
 from hyper.runs import commands
 from hyper.runs.folder import is_run
 from hyper.sweeping import journal, local, machine, space
-from hyper.sweeping.journal import SEARCHES, TRIALS, Search, Study, folder_of
+from hyper.sweeping.journal import TRIALS, Study, folder_of
+from hyper.sweeping.search import SEARCHES, Search, ends
 from hyper.sweeping.space import Point
 from hyper.sweeping.worker import LOG, Worker
 from hyper.tasks import TASKS, make_task
@@ -40,7 +41,8 @@ def main() -> int:
     return worker.work()
   jax.config.update('jax_platforms', 'cpu')  # accelerators are the workers'
   is_grid = FLAGS.search == 'grid'
-  space.check(points if is_grid else points[:1], make_task, FLAGS.data_dir)
+  tried = points if is_grid else ends(search())
+  space.check(tried, make_task, FLAGS.data_dir)
   if FLAGS.dry_run or FLAGS.launcher == 'print':
     for number, point in enumerate(points):
       workdir = os.path.join(FLAGS.study, TRIALS, f'{number:04}')

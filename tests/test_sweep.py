@@ -12,8 +12,9 @@ import time
 import pytest
 
 from hyper.runs import folder, loop, metrics
-from hyper.sweeping import journal, local, machine, space
-from hyper.sweeping.journal import Search, Study
+from hyper.sweeping import journal, local, machine, parameters, space
+from hyper.sweeping.journal import Study
+from hyper.sweeping.search import Search, ends
 from hyper.sweeping.space import Point
 from hyper.sweeping.worker import LOG, Watch, Worker
 from hyper.tasks import make_task
@@ -164,6 +165,52 @@ def test_a_search_suggests_until_its_limit_and_prunes(tmp_path):
     assert trial is None
 
 
+def test_a_grid_has_its_values_as_parameters_of_optuna(tmp_path):
+  baseline = f'{ROOT}/configs/mnist_cnn.py:embedded'
+  study = open_study(tmp_path)
+  grids = ['schedule.learning_rate=0.01,0.1', 'data.mean=(0.0,),(0.5,)']
+  study.add(space.points([CONFIG, baseline], grids, ['l2_rate=1'], 0))
+  first, *_, last = study.latest()
+  assert first.params == {
+    'config': CONFIG,
+    'schedule.learning_rate': 0.01,
+    'data.mean': '(0.0,)',
+  }
+  assert last.params['config'] == baseline
+  assert last.distributions == first.distributions
+  assert first.distributions['schedule.learning_rate'].log
+
+
+def test_what_varies_has_one_name_and_the_value_of_the_config():
+  fields = [{}, {'seed': 1}, {'model.hidden_units': 4, 'data.batch_size': 4}]
+  assert parameters.vary([Point(CONFIG, x) for x in fields]) == [
+    {'seed': 0, 'model.hidden_units': 256},
+    {'seed': 1, 'model.hidden_units': 256},
+    {'seed': 0, 'model.hidden_units': 4},
+  ]
+
+
+@pytest.mark.parametrize(
+  'body, error',
+  [
+    ("{'model.hiden': trial.suggest_int('a', 1, 2)}", "no field 'model.hiden'"),
+    ("{'seed': trial.suggest_int('a', 2, 1)}", 'from 2 to 1'),
+    ("{'seed': trial.suggest_int('a', 0, 9, log=True)}", 'on a log scale'),
+    ("{'seed': trial.suggest('a')}", 'no suggest; it has suggest_categorical'),
+    ("trial.suggest_int('seed', 1, 2)", 'must return a dict'),
+    ("{'seed': trial.suggest_int('a', 0, 2**32)}", 'config.seed is 4294967296'),
+  ],
+)
+def test_what_is_suggested_is_tried_before_the_first_trial(
+  tmp_path, data_dir, body, error
+):
+  path = tmp_path / 'suggesting.py'
+  path.write_text(SUGGEST.partition('  return')[0] + f'  return {body}\n')
+  search = Search('tpe', f'{path}:embedded', {}, 1)
+  with pytest.raises(ValueError, match=error):
+    space.check(ends(search), make_task, data_dir)
+
+
 def test_a_suggested_trial_is_taken_up_with_its_values(tmp_path):
   path = tmp_path / 'suggesting.py'
   path.write_text(SUGGEST)
@@ -172,6 +219,8 @@ def test_a_suggested_trial_is_taken_up_with_its_values(tmp_path):
   for _ in range(2):
     with study.take() as trial:
       points.append(study.point(trial))
+      rate = points[-1].fields['schedule.learning_rate']
+      assert trial.params == {'rate': rate}
   assert points[0] == points[1]
   assert len(study.latest()) == 1
 

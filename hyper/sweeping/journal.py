@@ -7,48 +7,26 @@ again with the attribute `folder`, so that it continues in its folder.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hyper.runs import checkpoint_files, folder
-from hyper.sweeping import space
-from hyper.sweeping.space import Fields, Point
+from hyper.sweeping import parameters
+from hyper.sweeping.parameters import Parameters
+from hyper.sweeping.search import Search
+from hyper.sweeping.space import Point
 
 if TYPE_CHECKING:
+  from optuna.distributions import BaseDistribution
   from optuna.trial import FrozenTrial, Trial
 else:  # Optuna is imported where a study is opened
-  FrozenTrial = Trial = Any
+  BaseDistribution = FrozenTrial = Trial = Any
 
 JOURNAL, LOCK, TRIALS = 'journal.log', '.lock', 'trials'
-SEARCHES = ('grid', 'random', 'tpe')
 DEATHS = 3  # of workers at one step of a trial
-
-
-@dataclasses.dataclass(frozen=True)
-class Search:
-  """How trials are chosen.
-
-  Attributes:
-    name: one of SEARCHES; 'grid' trains the points that were added.
-    config: of the file whose `suggest` is called by the other searches.
-    fixed: fields of all trials.
-    limit: how many trials the study may have; a grid has no other trials than
-      its points.
-  """
-
-  name: str
-  config: str
-  fixed: Fields
-  limit: int
-
-  def suggest(self, trial: Trial) -> Point:
-    """Returns the point that a trial suggests."""
-    suggest = space.module(self.config.partition(':')[0]).suggest
-    return Point(self.config, {**suggest(trial), **self.fixed})
 
 
 class Study:
@@ -93,10 +71,13 @@ class Study:
   def add(self, points: Sequence[Point]) -> None:
     """Enqueues the points that the study does not have yet."""
     with self._alone():
-      known = {point_of(t).key for t in self.latest() if has_point(t)}
-      for point in points:
-        if point.key not in known:
-          self._study.enqueue_trial({}, user_attrs=attributes(point))
+      known = [point_of(t) for t in self.latest() if has_point(t)]
+      keys = {point.key for point in known}
+      given = parameters.vary([*points, *known])[: len(points)]
+      ranges = parameters.distributions(given)
+      for point, values in zip(points, given, strict=True):
+        if point.key not in keys:
+          self._enqueue(attributes(point), values, ranges)
 
   @contextlib.contextmanager
   def take(self) -> Iterator[Trial | None]:
@@ -170,10 +151,26 @@ class Study:
     )
     if is_lost:
       return
-    again: dict[str, Any] = {'folder': name}
-    if has_point(trial) and not trial.params:
-      again |= attributes(point_of(trial))
-    self._study.enqueue_trial(trial.params, user_attrs=again)
+    point = attributes(point_of(trial)) if has_point(trial) else {}
+    again = {'folder': name, **point}
+    self._enqueue(again, trial.params, trial.distributions)
+
+  def _enqueue(
+    self,
+    attributes: dict[str, Any],
+    values: Parameters,
+    ranges: Mapping[str, BaseDistribution],
+  ) -> None:
+    """Adds a trial whose parameters have their values already."""
+    import optuna
+
+    waiting = optuna.create_trial(
+      state=self._states.WAITING,
+      params=dict(values),
+      distributions={name: ranges[name] for name in values},
+      user_attrs=attributes,
+    )
+    self._study.add_trial(waiting)
 
   @contextlib.contextmanager
   def _alone(self) -> Iterator[None]:
