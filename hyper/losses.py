@@ -1,6 +1,7 @@
-"""Losses in nats, one for each symbol or pen step; callers sum them.
+"""Losses in nats, one for each symbol or pen step; the caller sums them.
 
-Shapes: m mixture components, k = 6 m + 1 outputs of a network.
+Shapes: m mixture components, k = 6 m + 1 outputs of a network; n stands for any
+leading axes.
 """
 
 from typing import NamedTuple
@@ -14,20 +15,21 @@ from jaxtyping import Array, Float, Integer
 # e^-7 and e^7, correlations within +-tanh(4), which is 0.9993.
 LOG_SIGMA_BOUND = 7.0
 RHO_HAT_BOUND = 4.0
-FAR = 100.0  # deviations from a mean
+FAR = 100.0  # standard deviations; beyond them the density falls more slowly
 
 
 def cross_entropy(
   logits: Float[Array, '*n classes'], targets: Integer[Array, '*n']
 ) -> Float[Array, '*n']:
-  """Returns -log softmax(logits)[target] for each target, in float32.
+  """Returns -log softmax(logits)[target] for each of `targets`, in nats.
 
   Args:
-    logits: of any floating type.
-    targets: class numbers.
+    logits: [*n, classes], of any floating type.
+    targets: [*n], integers from 0 to classes - 1.
 
   Returns:
-    Nats for each target; divide by ln 2 for the bits of sections 4.3 and 4.4.
+    Float32 [*n], in nats. Divide by ln 2 for the bits per character of sections
+    4.3 and 4.4.
 
   >>> nats = cross_entropy(jnp.log(jnp.array([[0.5, 0.5]])), jnp.array([1]))
   >>> print(nats / jnp.log(2))  # in bits
@@ -38,14 +40,23 @@ def cross_entropy(
 
 
 class Mixture(NamedTuple):
-  """A mixture of m bivariate Gaussians and a pen bit.
+  """A mixture of m bivariate Gaussians and a pen bit (section 4.5).
+
+  The density of a pen step is that of Graves (arXiv 1308.0850, eq. 23):
+
+    p(dx, dy, end) = sum_j pi_j N(dx, dy; mu_j, sigma_j, rho_j) *
+                     (e if end else 1 - e)
 
   Attributes:
-    log_pi: log weights, normalised.
-    mu: means of x and y.
-    log_sigma: log deviations, bounded.
-    rho_hat: the correlations are its tanh; bounded.
-    e_hat: log odds that a stroke ends.
+    log_pi: [..., m], log pi; the weights pi sum to 1.
+    mu: [..., m, 2], the means of dx and dy.
+    log_sigma: [..., m, 2], log standard deviations, within +-LOG_SIGMA_BOUND.
+    rho_hat: [..., m], within +-RHO_HAT_BOUND; rho is its tanh.
+    e_hat: [...], the log odds that the step ends a stroke.
+
+  >>> mixture = to_mixture(jnp.zeros(7))
+  >>> mixture.mu.shape, float(jax.nn.sigmoid(mixture.e_hat))
+  ((1, 2), 0.5)
   """
 
   log_pi: Float[Array, '... m']
@@ -56,7 +67,7 @@ class Mixture(NamedTuple):
 
 
 def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
-  """Splits the outputs of a network into the parameters of a mixture.
+  """Splits the `outputs` of a network into the parameters of a mixture.
 
   The maps are those of Graves (arXiv 1308.0850, eqs 18 to 22), in this order
   along the last axis; he negates the pen's output:
@@ -76,11 +87,11 @@ def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
   RHO_HAT_BOUND.
 
   Args:
-    outputs: of the last layer, k = 6 m + 1.
-    bias: b, finite and not below 0.
+    outputs: [..., k] of the last layer, k = 6 m + 1.
+    bias: b, finite and at least 0.
 
   Returns:
-    The mixture, in float32.
+    A float32 `Mixture` with the leading axes of `outputs`.
 
   >>> mixture = to_mixture(jnp.zeros((2, 13)))
   >>> mixture.mu.shape, jnp.exp(mixture.log_pi[0]).tolist()
@@ -105,14 +116,17 @@ def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
 def tempered(
   logits: Float[Array, '*n classes'], temperature: float
 ) -> Float[Array, '*n classes']:
-  """Returns logits of softmax(logits / temperature), the largest of them 0.
+  """Returns `logits` / `temperature`, shifted so that the largest is 0.
 
-  Also where the quotient is beyond float32: at a temperature of 0 or near it
-  all but the largest logits become -inf.
+  The quotient may exceed float32: at a temperature of 0, or close to it, all
+  logits but the largest become -inf.
 
   Args:
-    logits: of any size.
-    temperature: 0 or more.
+    logits: [*n, classes].
+    temperature: at least 0.
+
+  Returns:
+    Logits [*n, classes] of softmax(logits / temperature).
 
   >>> tempered(jnp.array([1.0, 3.0, 2.0]), 0.5).tolist()
   [-4.0, 0.0, -2.0]
@@ -126,26 +140,27 @@ def tempered(
 def mixture_density(
   outputs: Float[Array, '*n k'], steps: Float[Array, '*n 3']
 ) -> Float[Array, '*n']:
-  """Returns minus the log density of each pen step, in float32.
+  """Returns minus the log density of each of `steps`, in nats.
 
-  Section 4.5 after Graves (arXiv 1308.0850, eq. 26), N being a bivariate
+  Section 4.5 after Graves (arXiv 1308.0850, eq. 26), where N is a bivariate
   Gaussian of (dx, dy):
 
     -log sum_j pi_j N(dx, dy; mu_j, sigma_j, rho_j)
     -log(e if the step ends a stroke else 1 - e)
 
-  A density may be above 1, so these nats may be negative; they depend on the
-  unit of dx and dy.
+  A density may exceed 1, so the loss may be negative. It depends on the unit of
+  dx and dy.
 
-  Deviation: more than FAR deviations from its mean, where a Gaussian has a
-  probability of e^-5000, the density falls more slowly, see `half_square`.
+  Deviation: more than FAR standard deviations from its mean, where a Gaussian
+  has a density of e^-5000, the density falls more slowly: half the squared
+  distance s becomes FAR^2 (1 + log(s / FAR^2)) / 2.
 
   Args:
-    outputs: of the network, see `to_mixture`.
-    steps: dx, dy, and 1 where the step ends a stroke, else 0.
+    outputs: [*n, k] of the network, see `to_mixture`.
+    steps: [*n, 3]: dx, dy, and 1 if the step ends a stroke, else 0.
 
   Returns:
-    Nats for each step.
+    Float32 [*n], in nats.
 
   >>> outputs = jnp.zeros((1, 7))  # one standard Gaussian, and a fair pen
   >>> nats = mixture_density(outputs, jnp.zeros((1, 3)))
@@ -160,7 +175,7 @@ def mixture_density(
   across = u_x * cosh - u_y * jnp.sinh(mixture.rho_hat)
   log_components = (
     mixture.log_pi
-    - half_square(across * across + u_y * u_y)
+    - _half_square(across * across + u_y * u_y)
     - mixture.log_sigma.sum(-1)
     + jnp.log(cosh)
     - jnp.log(2 * jnp.pi)
@@ -170,16 +185,16 @@ def mixture_density(
   return -log_move - jax.nn.log_sigmoid(sign * mixture.e_hat)
 
 
-def half_square(squares: Float[Array, '*n']) -> Float[Array, '*n']:
+def _half_square(squares: Float[Array, '*n']) -> Float[Array, '*n']:
   """Returns s / 2 up to s = FAR^2, and FAR^2 (1 + log(s / FAR^2)) / 2 beyond.
 
-  The two join smoothly. A square of 1e9 or more would swallow the differences
-  between components in float32, and its gradient would drown all others.
+  The two join smoothly. In float32 a square of 1e9 or more would hide the
+  differences between components, and its gradient would dominate all others.
 
   Args:
-    squares: s, of distances in deviations.
+    squares: s, squared distances in standard deviations.
 
-  >>> half_square(jnp.array([4.0, 1e8])).tolist()
+  >>> _half_square(jnp.array([4.0, 1e8])).tolist()
   [2.0, 51051.703125]
   """
   limit = FAR * FAR

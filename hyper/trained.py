@@ -1,12 +1,12 @@
-"""A trained run: load it, score it, use its model.
+"""A trained run: loading it, scoring it, using its model.
 
   from hyper import trained
 
-  run = trained.load('runs/ptb_hyper')
+  run = trained.load('runs/enwik8')
   print(trained.score(run, 'validation'))
   carry, logits = run.task.reader(run.params)(run.task.model.zeros(1), symbols)
 
-`hyper.generate` has what draws text, handwriting and translations from a run.
+`hyper.generate` draws text, handwriting and translations from a run.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ from hyper.tasks import make_task
 T = TypeVar('T', bound=Task)
 
 
-class OfModel(Protocol):
+class _OfModel(Protocol):
   """A task that trains its `model` as it is."""
 
   model: nn.Module
 
 
 @runtime_checkable
-class OfMain(Protocol):
+class _OfMain(Protocol):
   """A task whose network `main` may have generated parameters.
 
   Attributes:
@@ -52,17 +52,21 @@ class OfMain(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Run(Generic[T]):
-  """A checkpoint of a run, with what is needed to use it.
+  """A checkpoint of a run, and all that is needed to use it.
 
   Attributes:
     workdir: the run folder.
-    config: as saved there, with the changes asked for.
-    task: the run's task. Annotate a run with the class of its task where you
-      use more than a `Task` has, as in `run: Run[CharLM] = load(workdir)`.
-    step: the number of steps that the checkpoint was trained.
+    config: the config saved in `workdir`, with the changes given to `load`.
+    task: the task of the run. Annotate a run with the class of its task where
+      you use more than a `Task` has: `run: Run[CharLM] = load(workdir)`.
+    step: the number of training steps before the checkpoint.
     params: the parameters.
-    model_state: the state that a model needs beside them, such as batch
-      statistics; empty if its evaluation begins without one.
+    model_state: the model's other state, such as batch statistics; empty if an
+      evaluation starts from a state of its own.
+
+  >>> run = load('runs/enwik8')
+  >>> run.config.task, run.step, run.task.model.cells[0].units
+  ('char_lm', 4, 6)
   """
 
   workdir: str
@@ -80,25 +84,33 @@ def load(
   task: str = '',
   changes: Iterable[str] = (),
 ) -> Run[Any]:
-  """Loads a checkpoint of a run: parameters, and model state where it matters.
+  """Loads the parameters, and the model state if needed, of a checkpoint.
 
   The optimizer's state, the random key and the carries of training streams are
-  left where they are, so a run can be read with another batch size, optimizer
-  or random number generator than it was trained with.
+  not read. So `changes` may set another batch size, optimizer or random number
+  generator than the run was trained with.
 
   Args:
     workdir: the run folder.
-    which: 'best', 'latest', or a step.
-    data_dir: of the data sets, read only as far as the task needs them.
-    task: the task that the run must be of, a name of `hyper.tasks.TASKS`; empty
-      for any.
+    which: the checkpoint: 'best', 'latest', or a step.
+    data_dir: the folder of the data sets, which are read when they are needed.
+    task: the task that the run must have, a name in `hyper.tasks.TASKS`; empty
+      allows any.
     changes: fields of the saved config to replace, each FIELD=VALUE.
 
+  Returns:
+    The run.
+
   Raises:
-    FileNotFoundError: `workdir` is no run folder, there is no such checkpoint,
-      or the data are missing.
-    ValueError: the run is of another task, a file of it is damaged or of a
-      newer format, or a change does not fit.
+    FileNotFoundError: `workdir` is no run folder, the checkpoint does not
+      exist, or the data are missing.
+    ValueError: the run has another task than `task`, one of its files is
+      damaged or of a newer format, or a change names no field or has a value of
+      another type.
+
+  >>> run = load('runs/enwik8', 'latest', changes=['data.batch_size=1'])
+  >>> run.step, run.config.data.batch_size
+  (4, 1)
   """
   config = configuration.change(folder.load_config(workdir), changes)
   if task and config.task != task:
@@ -128,33 +140,50 @@ def load(
 
 
 def score(run: Run[T], split: str = 'test') -> dict[str, float]:
-  """Returns the means of a run's task over a whole split, such as its bpc.
+  """Returns the scores of `run` over a whole split of its data.
 
   Args:
-    run: as loaded.
+    run: what `load` returned.
     split: 'train', 'validation', or 'test'.
+
+  Returns:
+    Means by name, in the units of the task, such as 'bpc' in bits per character
+    or 'error' in percent.
 
   Raises:
     FileNotFoundError: the data are missing.
     ValueError: the data do not fit the run.
+
+  >>> f"{score(load('runs/enwik8'), 'validation')['bpc']:.2f}"
+  '6.30'
   """
   eval_step = training.make_eval_step(run.task.loss)
   return training.evaluate(run.task, eval_step, run, split)
 
 
 def network(run: Run[Any], baked: bool = False) -> tuple[nn.Module, Any]:
-  """Returns a run's module and its variables, ready for `apply`.
+  """Returns the module of `run` and its variables, ready for `apply`.
 
   Args:
-    run: as loaded.
-    baked: of an image classifier, the plain network with its kernels generated,
-      instead of the hypernetwork.
+    run: what `load` returned.
+    baked: for an image classifier, return the plain network with its generated
+      kernels instead of the hypernetwork.
+
+  Returns:
+    `(module, variables)`.
 
   Raises:
-    ValueError: `baked`, and the network is no image classifier.
+    ValueError: `baked` is true, and the run is no image classifier.
+
+  >>> import jax.numpy as jnp
+  >>> model, variables = network(load('runs/enwik8'))
+  >>> text = jnp.array([[0, 1, 2]])  # one stream
+  >>> carry, logits = model.apply(variables, model.zeros(1), text)
+  >>> logits.shape == (1, 3, model.vocabulary_size)
+  True
   """
   task = run.task
-  if baked and not isinstance(task, OfMain):
+  if baked and not isinstance(task, _OfMain):
     raise ValueError(
       f'{run.workdir} is a run of the task {run.config.task!r}; only the '
       'kernels of image classifiers are generated once and for all.'
@@ -164,13 +193,25 @@ def network(run: Run[Any], baked: bool = False) -> tuple[nn.Module, Any]:
 
 
 def load_network(path: str) -> tuple[nn.Module, Any]:
-  """Returns module and variables of a file that `hyper.export` wrote.
+  """Returns the module and the variables that `hyper.export` wrote to `path`.
 
-  `weights.load_text(path)` has what else is in the file, such as a vocabulary.
+  `weights.load_text(path)` returns the rest of the file, such as a vocabulary.
+
+  Args:
+    path: of the safetensors file.
+
+  Returns:
+    `(module, variables)`, ready for `apply`.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is damaged, or not one of `hyper.export`.
+    ValueError: the file is damaged, or `hyper.export` did not write it.
+
+  >>> from hyper.export import export
+  >>> export('runs/enwik8', 'enwik8.safetensors')
+  >>> model, variables = load_network('enwik8.safetensors')
+  >>> model.cells[0].units
+  6
   """
   text = weights.load_text(path)
   if 'config' not in text:
@@ -192,18 +233,18 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   return _module(task, baked), weights.load(path, like)
 
 
-def _module(task: OfModel | OfMain, baked: bool) -> nn.Module:
-  """Returns the module that a task trains, or the one that it bakes."""
-  if not isinstance(task, OfMain):
+def _module(task: _OfModel | _OfMain, baked: bool) -> nn.Module:
+  """Returns the module that `task` trains or, if `baked`, the plain network."""
+  if not isinstance(task, _OfMain):
     return task.model
   return task.main if baked else task.hypernetwork or task.main
 
 
 def _variables(
-  task: OfModel | OfMain, params: Any, model_state: Any, baked: bool
+  task: _OfModel | _OfMain, params: Any, model_state: Any, baked: bool
 ) -> Any:
-  """Returns the variables of `_module`."""
-  if not isinstance(task, OfMain):
+  """Returns the variables of the module that `_module` returns."""
+  if not isinstance(task, _OfMain):
     return {'params': params}
   if baked or task.hypernetwork is None:
     return {'params': task.main_params(params)} | model_state
@@ -212,12 +253,12 @@ def _variables(
 
 
 def _takes_over(task: Task, model_state: Any) -> bool:
-  """Returns whether an evaluation begins with what training left as state.
+  """Returns whether an evaluation starts from the state of training.
 
   Args:
-    task: of the run.
-    model_state: shapes only. Those that `eval_state` returns are training's; a
-      state of its own it returns as arrays.
+    task: the task of the run.
+    model_state: the shapes of the state. A task that evaluates from it returns
+      them from `eval_state`; one with a state of its own returns arrays.
   """
   kept = jax.tree.leaves(task.eval_state(model_state))
   return any(isinstance(x, jax.ShapeDtypeStruct) for x in kept)

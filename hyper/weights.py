@@ -1,8 +1,9 @@
 """Variables of a network as a safetensors file, and back.
 
-A tensor's name is its path in the tree, such as 'params/conv1/kernel'. A slash
-within a name, as in those of flax's WeightNorm, is written '~1' and a tilde
-'~0' (RFC 6901). The file can be read in any language that has safetensors.
+The name of a tensor is its path in the tree, such as 'params/conv1/kernel'. In
+a name that has a slash itself, as those of flax's WeightNorm have, '~1' stands
+for the slash and '~0' for a tilde (RFC 6901). Any language with a safetensors
+library can read the file.
 """
 
 from collections.abc import Mapping
@@ -24,23 +25,23 @@ from hyper import files
 def save(
   variables: Any, path: str, text: Mapping[str, str] | None = None
 ) -> None:
-  """Writes a nested dict of arrays, whole or not at all.
+  """Writes `variables` to the file `path`, whole or not at all.
 
   Partitioning metadata of Flax is not written.
+
+  Args:
+    variables: a nested dict of arrays, such as `init` of a Flax module returns.
+    path: of the file; its folder is made if it does not exist.
+    text: strings to write beside the arrays, by name.
+
+  Raises:
+    ValueError: a leaf is no array, or a name is no string.
 
   >>> import os, tempfile
   >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
   >>> save({'params': {'kernel': jnp.ones((2, 3))}}, path, {'note': 'ones'})
   >>> load(path)['params']['kernel'].shape, load_text(path)
   ((2, 3), {'note': 'ones'})
-
-  Args:
-    variables: what `init` of a Flax module returned, for example.
-    path: of the file; its folder is made if there is none.
-    text: what the file says beside the arrays, by name.
-
-  Raises:
-    ValueError: a leaf is no array, or a name no string.
   """
   flat = flatten_dict(meta.unbox(variables))
   for place, x in flat.items():
@@ -48,25 +49,33 @@ def save(
       raise ValueError(f'{place} is a {type(x).__name__}, not an array.')
     if not all(isinstance(name, str) for name in place):
       raise ValueError(f'{place} is no path of names.')
-  tensors = {to_name(k): jnp.asarray(x) for k, x in flat.items()}
+  tensors = {_to_name(k): jnp.asarray(x) for k, x in flat.items()}
   content = serialise(tensors, dict(text or {}))
   files.write(path, content)
 
 
 def load(path: str, like: Any = None) -> Any:
-  """Reads the nested dict of arrays that `save` wrote.
+  """Reads the nested dict of arrays that `save` wrote to `path`.
 
   Args:
     path: of the file.
-    like: a tree of arrays, or of their shapes, that the file has to fit. The
-      arrays get its partitioning metadata.
+    like: None, or a tree of arrays or of shapes and types. The file must have
+      the same tensors, and they get its partitioning metadata.
 
   Returns:
     A nested dict of arrays.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: the file is damaged, or does not fit.
+    ValueError: the file is damaged, or its tensors differ from `like`.
+
+  >>> import os, tempfile
+  >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
+  >>> save({'params': {'kernel': jnp.ones((2, 3))}}, path)
+  >>> load(path, like={'params': {'kernel': jnp.zeros((3, 2))}})
+  Traceback (most recent call last):
+  ValueError: ... is of another network. It has
+    params/kernel: ((2, 3), 'float32'), not ((3, 2), 'float32')
   """
   try:
     tensors = load_file(path)
@@ -75,20 +84,32 @@ def load(path: str, like: Any = None) -> Any:
       f'{path} is no whole safetensors file: {error}.'
     ) from error
   if like is None:
-    return unflatten_dict({to_path(name): x for name, x in tensors.items()})
-  wanted = {to_name(k): x for k, x in flatten_dict(like).items()}
+    return unflatten_dict({_to_path(name): x for name, x in tensors.items()})
+  wanted = {_to_name(k): x for k, x in flatten_dict(like).items()}
   _check(tensors, meta.unbox(wanted), path)
   return unflatten_dict(
-    {to_path(name): _boxed(tensors[name], x) for name, x in wanted.items()}
+    {_to_path(name): _boxed(tensors[name], x) for name, x in wanted.items()}
   )
 
 
 def load_text(path: str) -> dict[str, str]:
-  """Reads the text that `save` wrote beside the arrays, without these.
+  """Reads the text that `save` wrote to `path`, and none of the arrays.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    The strings by name; empty if the file has none.
 
   Raises:
     FileNotFoundError: there is no such file.
     ValueError: the file is damaged.
+
+  >>> import os, tempfile
+  >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
+  >>> save({'params': {'kernel': jnp.ones((2, 3))}}, path, {'note': 'ones'})
+  >>> load_text(path)['note']
+  'ones'
   """
   try:
     with safe_open(path, 'flax') as file:
@@ -100,10 +121,10 @@ def load_text(path: str) -> dict[str, str]:
 
 
 def start_from(variables: Any, pretrained: Any) -> Any:
-  """Returns a hypernetwork's variables, its main network's own pretrained.
+  """Returns `variables` with pretrained values for the main network.
 
-  What the main network owns, free or frozen, in 'params' or in another
-  collection, is replaced; generators keep what they have.
+  Every variable of the main network is replaced: free and frozen parameters,
+  and other collections. Variables of the generators stay as they are.
 
   >>> from flax import linen as nn
   >>> from hyper.static import StaticHyperNetwork
@@ -123,17 +144,17 @@ def start_from(variables: Any, pretrained: Any) -> Any:
       a safetensors file with these; or an NNX module.
 
   Raises:
-    ValueError: something that the main network owns is absent from
-      `pretrained`, or has another shape there.
+    ValueError: a variable of the main network is absent from `pretrained`, or
+      has another shape there.
   """
-  given = {to_name(k): x for k, x in flatten_dict(_tree(pretrained)).items()}
+  given = {_to_name(k): x for k, x in flatten_dict(_tree(pretrained)).items()}
   own: dict[tuple[str, ...], Any] = {}
   wrong: list[str] = []
   for place, x in flatten_dict(variables).items():
     if place[1] != 'network':
       continue
     collection = 'params' if place[0] == 'frozen' else place[0]
-    name = to_name((collection, *place[2:]))
+    name = _to_name((collection, *place[2:]))
     wanted = jnp.shape(meta.unbox(x))
     found: Any = 'absent'
     if name in given:
@@ -148,19 +169,19 @@ def start_from(variables: Any, pretrained: Any) -> Any:
   return unflatten_dict(flatten_dict(variables) | own)
 
 
-def to_name(path: tuple[str, ...]) -> str:
-  """Returns the name of a tensor from its path in the tree."""
+def _to_name(path: tuple[str, ...]) -> str:
+  """Returns the name of the tensor at `path`; inverse of `_to_path`."""
   return '/'.join(x.replace('~', '~0').replace('/', '~1') for x in path)
 
 
-def to_path(name: str) -> tuple[str, ...]:
-  """Returns the path of a tensor from its name."""
+def _to_path(name: str) -> tuple[str, ...]:
+  """Returns the path of the tensor `name`; inverse of `_to_name`."""
   parts = name.split('/')
   return tuple(x.replace('~1', '/').replace('~0', '~') for x in parts)
 
 
 def _tree(pretrained: Any) -> Mapping[str, Any]:
-  """Returns the variables that `start_from` is given in one of its forms."""
+  """Returns the variables in `pretrained`, in whichever form it is given."""
   if isinstance(pretrained, nnx.Module):
     kinds = {'params': nnx.Param, 'batch_stats': nnx.BatchStat}
     return {
@@ -177,6 +198,7 @@ def _boxed(x: Any, like: Any) -> Any:
 
 
 def _check(tensors: dict[str, Any], like: dict[str, Any], path: str) -> None:
+  """Raises a ValueError unless `tensors` fit `like` in names and shapes."""
   found, wanted = (
     {name: (x.shape, x.dtype.name) for name, x in tree.items()}
     for tree in (tensors, like)

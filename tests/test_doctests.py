@@ -1,8 +1,12 @@
-"""The examples in docstrings run and print what they show."""
+"""The examples in docstrings run and print what they show.
+
+They run in a folder with a small trained run, `runs/enwik8`, and its `data`.
+"""
 
 import doctest
 import importlib
 import pathlib
+import shutil
 
 import pytest
 
@@ -19,8 +23,18 @@ def modules_with_examples() -> list[str]:
   return found
 
 
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+  place = tmp_path_factory.mktemp('place')
+  made = ROOT / 'tests' / 'runs' / 'format_1'
+  shutil.copytree(made / 'char_lm', place / 'runs' / 'enwik8')
+  shutil.copytree(made / 'data', place / 'data')
+  return place
+
+
 @pytest.mark.parametrize('name', modules_with_examples())
-def test_the_examples_of_a_module_run(name):
+def test_the_examples_of_a_module_run(name, place, monkeypatch):
+  monkeypatch.chdir(place)
   module = importlib.import_module(name)
   result = doctest.testmod(module, optionflags=FLAGS)
   assert result.attempted, f'{name} has examples that doctest does not find'

@@ -22,13 +22,18 @@ class Beam(NamedTuple):
   """The state of a beam search.
 
   Attributes:
-    length: the number of pieces of the hypotheses.
-    pieces: of the hypotheses that go on, then zeros.
-    log_p: their log probabilities; -inf where there is none.
-    coverage: the attention that has fallen on each source piece.
+    length: the number of pieces in every hypothesis of the beam.
+    pieces: [b, k, t], the hypotheses that have not ended, padded with zeros.
+    log_p: [b, k], their log probabilities in nats; -inf marks an empty place.
+    coverage: [b, k, s], the attention summed over the pieces so far.
     carry: of the model, b k rows.
-    best: the best hypothesis that has ended, then zeros.
-    score: its score.
+    best: [b, t], the best hypothesis that has ended, padded with zeros.
+    score: [b], its score; -inf until one has ended.
+
+  >>> fields = jnp.int32(0), jnp.zeros((2, 3, 9), int), jnp.zeros((2, 3))
+  >>> beam = Beam(*fields, jnp.zeros((2, 3, 5)), (), jnp.zeros((2, 9)), None)
+  >>> beam.pieces.shape  # 2 sentences, 3 hypotheses, up to 9 pieces
+  (2, 3, 9)
   """
 
   length: Int[Array, '']
@@ -52,34 +57,36 @@ def beam_search(
   length_penalty: float,
   coverage_penalty: float,
 ) -> tuple[Int[Array, 'b t'], Float[Array, ' b']]:
-  """Returns the translations of the best score that a beam search finds.
+  """Returns the highest-scoring translations that a beam search finds.
 
   The score of a hypothesis Y that has ended is log P(Y) / lp(Y) + cp(Y), with
 
     lp(Y) = ((5 + |Y|) / 6)^length_penalty
     cp(Y) = coverage_penalty sum_j log min(1, sum_i attention_ij)
 
-  over target pieces i and source pieces j (GNMT, arXiv 1609.08144, eq. 14). At
-  each step the k most probable continuations are kept; one that ends leaves
-  the beam, which so becomes smaller. The search is over when nothing in the
-  beam can win. A beam of 1 is greedy search; one with room for every
-  hypothesis finds the best of all.
+  over target pieces i and source pieces j (GNMT, arXiv 1609.08144, eq. 14).
+  Each step keeps the k most probable continuations. A hypothesis that ends
+  leaves the beam, and its place stays empty. The search stops when no
+  hypothesis in the beam can still win. A beam of 1 is greedy search; a beam
+  with room for every hypothesis finds the best of all.
 
   Args:
-    step: the model, for b k rows; those of one sentence are neighbours.
+    step: the model: `step(carry, pieces) -> (carry, logits, attention)` for
+      b k rows, in which the k rows of a sentence are neighbours.
     carry: of the model before the first piece, b k rows.
-    source: true where a sentence has a piece.
-    limits: for each sentence the most pieces, `end` among them; at the last
-      one only `end` is allowed.
-    longest: the largest limit there may be, and the length t of the result.
+    source: bool [b, s], true where a sentence has a piece.
+    limits: int [b], the most pieces of each translation, including `end`. At
+      the last one only `end` is allowed.
+    longest: the largest allowed limit, and the length t of the result.
     beam_size: k.
-    start: the piece before the first.
+    start: the piece that the model reads first.
     end: the piece that ends a hypothesis.
-    length_penalty: GNMT's alpha, 0 or more.
-    coverage_penalty: GNMT's beta, 0 or more.
+    length_penalty: GNMT's alpha, at least 0.
+    coverage_penalty: GNMT's beta, at least 0.
 
   Returns:
-    The pieces, with `end` and then zeros, and the scores.
+    `(pieces, scores)`: int [b, t], each with its `end` and padded with zeros,
+    and float [b].
 
   Deviation: GNMT also drops hypotheses whose score is far below the best.
   |Y| counts the end, and j the source's end; GNMT says nothing of either.
@@ -94,7 +101,7 @@ def beam_search(
   """
 
   def can_win(beam: Beam) -> Array:
-    # What is to come lowers log P, and at best divides by the largest penalty.
+    # More pieces lower log P; at best it is divided by the largest penalty.
     bound = beam.log_p.max(1) / _penalty(limits, length_penalty)
     return (beam.length < longest) & (bound > beam.score).any()
 
@@ -117,7 +124,7 @@ def beam_search(
 
 
 def _penalty(length: Int[Array, '*b'], exponent: float) -> Float[Array, '*b']:
-  """Returns lp(Y) of hypotheses of a length."""
+  """Returns lp(Y) of hypotheses of `length` pieces."""
   return ((5.0 + length) / 6.0) ** exponent
 
 
@@ -144,7 +151,7 @@ def _continue(
   must_end: Bool[Array, ' b'],
   end: int,
 ) -> Float[Array, 'b k v']:
-  """Returns the log probabilities of all continuations of hypotheses."""
+  """Returns the log probability of each hypothesis with each next piece."""
   new = jax.nn.log_softmax(logits).reshape(*log_p.shape, -1)
   others = (jnp.arange(new.shape[-1]) != end)[None]
   forbidden = must_end[:, None] & others
@@ -182,7 +189,7 @@ def _prune(
 def _take_out(
   beam: Beam, scores: Float[Array, 'b k'], has_ended: Bool[Array, 'b k']
 ) -> Beam:
-  """Takes ended hypotheses out of a beam, and keeps the best one so far."""
+  """Removes the hypotheses that have ended and keeps the best one so far."""
   scores = jnp.where(has_ended, scores, -jnp.inf)
   k = scores.argmax(1)[:, None]
   score = jnp.take_along_axis(scores, k, 1)[:, 0]

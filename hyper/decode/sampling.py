@@ -20,7 +20,11 @@ Apply = Callable[[Any, Array], tuple[Any, Array]]
 
 
 def check_finite(name: str, value: float) -> None:
-  """Raises a ValueError unless a number is finite and not below 0.
+  """Raises a ValueError unless `value` is finite and not below 0.
+
+  Args:
+    name: of the number, for the message.
+    value: the number.
 
   >>> check_finite('bias', -1.0)
   Traceback (most recent call last):
@@ -38,23 +42,24 @@ def sample_symbols(
   temperature: float,
   seed: int,
 ) -> Iterator[int]:
-  """Draws the symbols that follow a prompt, each at the same cost.
+  """Draws the `length` symbols that follow a prompt, each at the same cost.
 
   Symbol t + 1 is drawn from softmax(logits(t) / temperature).
 
   Args:
-    apply: the model, with symbols [1, t] as inputs and logits as outputs.
+    apply: the model, `(carry, symbols [1, t]) -> (carry, logits [1, t, v])`.
     carry: the state of one stream before the prompt.
-    prompt: at least one symbol, read first.
-    length: the number of symbols drawn.
-    temperature: below 1 is more cautious; 0 takes the most probable symbol.
+    prompt: at least one symbol; the model reads it first.
+    length: the number of symbols to draw.
+    temperature: at least 0. Lower values favour probable symbols; 0 always
+      takes the most probable one.
     seed: of the draws.
 
   Returns:
-    An iterator over the symbols, which draws them as they are asked for.
+    An iterator over the symbols, which draws each one when asked for it.
 
   Raises:
-    ValueError: the temperature is below 0, or not finite.
+    ValueError: `temperature` is below 0, or not finite.
 
   >>> following = jnp.array([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
   >>> apply = lambda carry, symbols: (carry, following[symbols])
@@ -82,12 +87,16 @@ def sample_symbols(
 def draw(
   key: Array, logits: Float[Array, ' v'], temperature: float
 ) -> Int[Array, '']:
-  """Draws a symbol from softmax(logits / temperature), int32.
+  """Draws a symbol from softmax(logits / temperature).
 
   Args:
-    key: of the draw.
-    logits: of the symbols.
-    temperature: 0 or more; at 0 and near it, the most probable is drawn.
+    key: the random key.
+    logits: [v].
+    temperature: at least 0; at 0, or close to it, the most probable symbol is
+      drawn.
+
+  Returns:
+    An int32 scalar.
 
   >>> draw(jax.random.key(0), jnp.array([1.0, 3.0, 2.0]), 1e-40).item()
   1
@@ -99,16 +108,16 @@ def draw(
 def read_symbols(
   apply: Apply, carry: Any, symbols: Shaped[Array, 't ...']
 ) -> tuple[Any, Float[Array, 't o']]:
-  """Reads a text, or a line of handwriting, step by step.
+  """Reads `symbols`, a text or a line of handwriting, step by step.
 
   Args:
-    apply: the model of one stream.
+    apply: the model, called with one stream and one step at a time.
     carry: the state before the text.
-    symbols: the text [t], or the steps [t, 3] of a line.
+    symbols: a text [t], or the pen steps [t, 3] of a line.
 
   Returns:
-    The carries after each step, with time in front of every leaf, and the
-    outputs of each step.
+    `(carries, outputs)`: the carry after each step, with time as the first axis
+    of every leaf, and the outputs [t, o].
 
   >>> apply = lambda total, x: (total + x[:, 0], jnp.zeros((1, 1, 5)))
   >>> carries, outputs = read_symbols(apply, jnp.zeros(1, int), jnp.arange(4))
@@ -126,18 +135,29 @@ def read_symbols(
 def weight_scalings(
   model: Any, params: Any, carries: Any
 ) -> tuple[Float[Array, 't g n'], Float[Array, 'n gn']]:
-  """Returns what a model's topmost cell scaled its weights by while it read.
+  """Returns the scalings d_h of a model's top cell at each step, and its W_h.
 
   The effective weights of gate y at step t are diag(d_h^y(t)) W_h^y (eq. 12).
 
   Args:
-    model: with `zeros` and `cells`, of which the last has `scaled_gates`.
-    params: its parameters.
-    carries: the carries after each step from the start on, of `read_symbols`.
+    model: has `zeros` and `cells`; the last cell has `scaled_gates`.
+    params: the parameters of `model`.
+    carries: the carry after each step, from zeros on, as `read_symbols` returns
+      them.
 
   Returns:
-    d_h of each gate and step, and W_h of the gates side by side, one column
-    for each unit.
+    `(d_h, w_h)`: d_h [t, g, n] of each step and gate, and W_h [n, g n] with the
+    gates side by side and one column for each unit.
+
+  >>> from types import SimpleNamespace
+  >>> from hyper.cells import HyperRNNCell
+  >>> cell, x = HyperRNNCell(units=8, hyper_units=4), jnp.ones((1, 3))
+  >>> weights = cell.init(jax.random.key(0), cell.zeros((1,)), x)['params']
+  >>> model = SimpleNamespace(cells=[cell], zeros=lambda b: [cell.zeros((b,))])
+  >>> carries = [cell.zeros((5, 1))]  # after each of five steps
+  >>> d_h, w_h = weight_scalings(model, {'cells_0': weights}, carries)
+  >>> d_h.shape, w_h.shape  # one gate
+  ((5, 1, 8), (8, 8))
   """
   top = len(model.cells) - 1
   weights = params[f'cells_{top}']
@@ -159,19 +179,24 @@ def sample_steps(
   bias: float,
   seed: int,
 ) -> Float[Array, 'b length 3']:
-  """Draws the pen steps that follow a prime, for all lines of a batch at once.
+  """Draws the `length` pen steps that follow a prime, for a batch of lines.
 
   Args:
-    apply: the model, with steps as inputs and outputs for `losses.to_mixture`.
+    apply: the model, from pen steps to outputs for `losses.to_mixture`.
     carry: the state before the prime.
-    prime: steps read first, at least the null step that begins every line.
-    length: the number of steps drawn.
-    bias: 0 samples from the model's density, more is tidier; see
-      `losses.to_mixture`.
+    prime: [b, p, 3], the steps that the model reads first, at least the null
+      step that begins every line.
+    length: the number of steps to draw.
+    bias: 0 samples from the model's density; larger values give tidier lines,
+      see `losses.to_mixture`.
     seed: of the draws.
 
+  Returns:
+    The steps [b, length, 3]: dx, dy in the unit of the prime, and 1 where a
+    stroke ends.
+
   Raises:
-    ValueError: the bias is below 0, or not finite.
+    ValueError: `bias` is below 0, or not finite.
 
   >>> apply = lambda carry, x: (carry, jnp.zeros((*x.shape[:2], 7)))
   >>> sample_steps(apply, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
@@ -199,19 +224,22 @@ def sample_steps(
 def draw_step(
   key: Array, outputs: Float[Array, 'b o'], bias: float
 ) -> Float[Array, 'b 3']:
-  """Draws a pen step for each line from the mixture of its outputs.
+  """Draws a pen step for each line from the mixture that `outputs` describe.
 
-  A component j is drawn from pi, then with a and b standard normal
+  A component j is drawn from pi. With standard normal a and b, then
 
     dx = mu_x + sigma_x a
     dy = mu_y + sigma_y (rho a + sqrt(1 - rho^2) b)
 
-  and the pen bit from e (Graves, arXiv 1308.0850, section 4.1).
+  and the pen bit is drawn from e (Graves, arXiv 1308.0850, section 4.1).
 
   Args:
-    key: of the draw.
-    outputs: of the network, see `losses.to_mixture`.
-    bias: likewise.
+    key: the random key.
+    outputs: [b, o] of the network, see `losses.to_mixture`.
+    bias: at least 0, see `losses.to_mixture`.
+
+  Returns:
+    [b, 3]: dx, dy, and 1 if the step ends a stroke, else 0.
 
   >>> draw_step(jax.random.key(0), jnp.zeros((4, 7)), bias=0.0).shape
   (4, 3)

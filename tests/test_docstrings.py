@@ -1,0 +1,139 @@
+"""Every public name of the library says what it takes, returns and raises."""
+
+import ast
+import pathlib
+import re
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+LIBRARY = ('losses', 'decode/*', 'weights', 'trained')
+# The first word of a function: what it does, in the third person.
+VERBS = (
+  *('Applies', 'Calls', 'Checks', 'Clips', 'Declares', 'Draws', 'Drops'),
+  *('Lays', 'Loads', 'Makes', 'Normalises', 'Raises', 'Reads', 'Returns'),
+  *('Reverses', 'Runs', 'Scales', 'Selects', 'Splits', 'Sums', 'Writes'),
+)
+CONSTRUCTORS = ('__new__', '__init__', '__post_init__')
+
+Tree = ast.Module | ast.ClassDef | ast.FunctionDef
+
+
+def paths() -> list[pathlib.Path]:
+  found = [x for name in LIBRARY for x in ROOT.glob(f'hyper/{name}.py')]
+  return sorted(path for path in found if path.name != '__init__.py')
+
+
+TREES = {
+  path: ast.parse(path.read_text(encoding='utf-8'), str(path))
+  for path in paths()
+}
+
+
+def public(tree: Tree, kind: type) -> Iterator:
+  """The public classes or functions that stand directly in `tree`."""
+  return (
+    x
+    for x in tree.body
+    if isinstance(x, kind)
+    and (not x.name.startswith('_') or x.name == '__call__')
+  )
+
+
+CLASSES = {
+  x.name: x for tree in TREES.values() for x in public(tree, ast.ClassDef)
+}
+
+
+def inherited(tree: ast.ClassDef) -> set[str]:
+  """The names that a class of the library has from others of the library."""
+  found = set()
+  for name in (getattr(base, 'id', '') for base in tree.bases):
+    if base := CLASSES.get(name):
+      found |= {x.name for x in public(base, ast.FunctionDef)}
+      found |= inherited(base)
+  return found
+
+
+def raises(tree: Tree) -> bool:
+  """True if the body raises, and is not only abstract."""
+  found = [ast.unparse(x) for x in ast.walk(tree) if isinstance(x, ast.Raise)]
+  return any('NotImplementedError' not in x for x in found)
+
+
+def arguments(function: ast.FunctionDef) -> list[str]:
+  args = function.args
+  found = [*args.posonlyargs, *args.args, *args.kwonlyargs]
+  return [x.arg for x in found if x.arg != 'self']
+
+
+def lacks_of_function(function: ast.FunctionDef, owner: str) -> list[str]:
+  """What a function's docstring lacks; the example may be in its class's."""
+  text = ast.get_docstring(function) or ''
+  found = []
+  first, *_ = text.split(' ')
+  if first not in VERBS:
+    found.append(f'begins with {first!r}, which is no verb')
+  given = arguments(function)
+  unnamed = [x for x in given if not re.search(rf'\b{x}\b', text)]
+  if unnamed:
+    found.append(f'does not name {", ".join(unnamed)}')
+  if raises(function) and 'Raises' not in text:
+    found.append('has no Raises')
+  if '>>> ' not in owner + text:
+    found.append('has no example')
+  return found
+
+
+def lacks_of_class(tree: ast.ClassDef) -> Iterator[str]:
+  """What the docstrings of a class and its methods lack.
+
+  A method that overrides one of the library is described there.
+  """
+  text = ast.get_docstring(tree) or ''
+  if '>>> ' not in text:
+    yield f'{tree.name} has no example'
+  made = [x for x in tree.body if getattr(x, 'name', '') in CONSTRUCTORS]
+  if any(raises(x) for x in made) and 'Raises:' not in text:
+    yield f'{tree.name} has no Raises'
+  above = inherited(tree)
+  for function in public(tree, ast.FunctionDef):
+    for lack in lacks_of_function(function, text):
+      if function.name not in above or lack.startswith('begins'):
+        yield f'{tree.name}.{function.name} {lack}'
+
+
+def lacks(tree: ast.Module) -> list[str]:
+  found = [
+    f'{function.name} {lack}'
+    for function in public(tree, ast.FunctionDef)
+    for lack in lacks_of_function(function, '')
+  ]
+  for x in public(tree, ast.ClassDef):
+    found += lacks_of_class(x)
+  return found
+
+
+@pytest.mark.parametrize(
+  'path', TREES, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_every_public_name_is_documented(path):
+  found = lacks(TREES[path])
+  assert not found, '\n'.join(found)
+
+
+def test_what_a_docstring_lacks_is_found():
+  source = (
+    'def f(x, y):\n  """The x."""\n  raise ValueError\n'
+    'class A:\n  """An A."""\n  def __init__(self):\n    raise ValueError\n'
+    'def g(x):\n  """Returns x, see:\n\n  >>> g(1)\n  """\n'
+  )
+  assert lacks(ast.parse(source)) == [
+    "f begins with 'The', which is no verb",
+    'f does not name y',
+    'f has no Raises',
+    'f has no example',
+    'A has no example',
+    'A has no Raises',
+  ]
