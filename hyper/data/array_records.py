@@ -114,8 +114,8 @@ def read_arrays(folder: str, split: str) -> Arrays:
     ValueError: the copy is damaged.
   """
   with _opened(folder) as builder:
-    records = builder.as_data_source(split)
-    records = records.__getitems__(range(len(records)))
+    # One by one: a read of many starts a thread, whose memory stays.
+    records = list(builder.as_data_source(split))
   return {
     key: np.concatenate([record[key] for record in records])
     for key in sorted(builder.info.features)  # else in the order of a hash
@@ -141,11 +141,19 @@ def _opened(folder: str) -> Iterator[Any]:
     try:
       _check_features(os.path.join(folder, 'features.json'))
       yield tfds.builder_from_directory(folder)
+    except FileNotFoundError as error:
+      raise _unreadable(folder, error) from error
+    except (OSError, MemoryError):  # of the machine
+      raise
     except Exception as error:  # array_record and protobuf raise all sorts
-      raise ValueError(
-        f'cannot read the prepared copy in {folder} ({error}). If it is '
-        'damaged, delete that folder to have it prepared again.'
-      ) from error
+      raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: str, error: Exception) -> ValueError:
+  return ValueError(
+    f'cannot read the prepared copy in {folder} ({error}). If it is damaged, '
+    'delete that folder to have it prepared again.'
+  )
 
 
 def _check_features(path: str) -> None:

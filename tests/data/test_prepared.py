@@ -1,6 +1,7 @@
 """Preparing and reading back: exact, once, quiet, and plain about failures."""
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -118,6 +119,18 @@ def test_losing_the_rename_to_another_process(tmp_path, monkeypatch):
   assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 1000
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
+def test_loading_again_takes_no_more_memory(tmp_path):
+  """Data that are let go of are freed: threads would keep some of them."""
+  source, _ = make_source(make_splits() | {'train': {'text': make_text(2**25)}})
+  held = []
+  for _ in range(5):
+    prepared.load(source, str(tmp_path), 'train')
+    with open('/proc/self/statm') as file:
+      held.append(int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE'))
+  assert held[-1] - held[1] < 2**23
+
+
 def test_unknown_split():
   source, calls = make_source(make_splits())
   with pytest.raises(
@@ -125,6 +138,22 @@ def test_unknown_split():
   ):
     prepared.load(source, 'nowhere', 'valid')
   assert not calls
+
+
+@pytest.mark.parametrize(
+  'error', [MemoryError('too large'), OSError(errno.EMFILE, 'too many files')]
+)
+def test_what_the_machine_lacks_is_no_damage(error, tmp_path, monkeypatch):
+  source, _ = make_source(make_splits())
+  prepared.load(source, str(tmp_path), 'train')
+
+  def fail(path):
+    raise error
+
+  monkeypatch.setattr(array_records, '_check_features', fail)
+  with pytest.raises(type(error)) as raised:
+    prepared.load(source, str(tmp_path), 'train')
+  assert raised.value is error
 
 
 def test_unwritable_folder_is_named(tmp_path):
