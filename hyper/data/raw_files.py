@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 from hyper import files
 
 LONGEST_LINE = 2**20  # bytes
+# What reading a damaged archive raises; any other OSError is of the machine.
+DAMAGE = (tarfile.TarError, KeyError, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 @runtime_checkable
@@ -115,7 +117,7 @@ def unpacking(
       archive = stack.enter_context(tarfile.open(fileobj=bounded, mode='r:'))
       found = ((x.name, archive.extractfile(x)) for x in archive)
       yield ((name, content) for name, content in found if content)
-  except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
+  except DAMAGE as error:
     raise ValueError(f'{path} is a damaged archive: {error}') from error
 
 

@@ -188,6 +188,11 @@ def test_a_damaged_archive_is_named(tmp_path):
     read_archive(path)
 
 
+def test_an_archive_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+  with pytest.raises(IsADirectoryError):
+    read_archive(tmp_path)
+
+
 @pytest.mark.parametrize('kind', ['large file', 'large name', 'many files'])
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, kind):
   path = tmp_path / 'x.tgz'
