@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from hyper import configuration
+from hyper.tasks import make_task
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 RESULTS = sorted(CONFIGS.parent.glob('results/*/config.json'))
@@ -115,8 +116,10 @@ def test_build_calls_the_named_entry():
       ['config.shape (circle)', 'radios', 'radius, colour'],
     ),
     ({'name': 'circle'}, ['config.shape (circle)', "'radius'"]),
+    ({'name': {}}, ['config.shape.name is {}', 'circle, point']),
+    (3, ['config.shape is 3; it must be a section']),
   ],
-  ids=['unknown name', 'unknown field', 'missing field'],
+  ids=['unknown name', 'unknown field', 'missing field', 'name', 'no section'],
 )
 def test_build_names_what_is_wrong(fields, said):
   with pytest.raises(ValueError) as error:
@@ -160,6 +163,7 @@ def test_a_number_that_is_not_finite_cannot_be_saved(value):
   [
     (lambda fields: fields.pop('schedule'), "has no section 'schedule'"),
     (lambda fields: fields.pop('seed'), "has no field 'seed'"),
+    (lambda fields: fields.pop('paper'), "has no field 'paper'"),
     (lambda fields: fields.update(model=3), 'config.model is 3; it must be'),
     (lambda fields: fields.update(seed=True), 'config.seed is True'),
   ],
@@ -170,6 +174,21 @@ def test_what_every_config_has_is_asked_for(change, said):
   change(fields)
   with pytest.raises(ValueError, match=said):
     configuration.check(ConfigDict(fields))
+
+
+@pytest.mark.parametrize(
+  'name, field, said',
+  [
+    ('mnist_hyper', 'hypernetwork', "no section 'hypernetwork'"),
+    ('mnist_hyper', 'l2_rate', "no field 'l2_rate'"),
+    ('nmt_lstm', 'decoding', "no section 'decoding'"),
+  ],
+)
+def test_what_a_task_needs_is_asked_for(name, field, said, tmp_path):
+  config = get(name).unlock()
+  del config[field]
+  with pytest.raises(ValueError, match=said):
+    make_task(config, '', str(tmp_path))
 
 
 def test_a_format_newer_than_the_code_is_refused_with_both_numbers():
@@ -257,6 +276,7 @@ GOOD = {'sizes': (1, 2), 'rates': (1, 0.5), 'word': 'a', 'count': 3}
   [
     ('sizes', (1, 2.5), r'section.sizes is \(1, 2.5\); .* of type int'),
     ('sizes', ('a',), r'its entries must be of type int'),
+    ('sizes', 3, 'section.sizes is 3; it must be a tuple'),
     ('rates', (1.0,), 'section.rates is .* must have 2 entries'),
     ('rates', (True, 1.0), 'of type float'),
     ('word', 1, 'section.word is 1; it must be of type str'),

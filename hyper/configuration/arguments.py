@@ -31,9 +31,10 @@ def build(
     ValueError: the name is unknown, a field is missing or not among the
       entry's, or its value is of another type.
   """
+  check_section(section, fields)
   arguments = dict(fields)
   name = arguments.pop('name', None)
-  if name not in table:
+  if not isinstance(name, str) or name not in table:
     raise ValueError(
       f'{section}.name is {name!r}; allowed: {", ".join(sorted(table))}.'
     )
@@ -52,6 +53,7 @@ def splat(
     ValueError: a field is missing or not among the target's, or its value is
       not of the annotated type, if that is a plain type or a tuple of one.
   """
+  check_section(section, fields)
   signature = inspect.signature(target)
   allowed = [k for k in signature.parameters if k not in (*given, *_FLAX)]
   unknown = sorted(set(fields) - set(allowed))
@@ -71,6 +73,12 @@ def splat(
   return target(**fields, **given)
 
 
+def check_section(place: str, fields: Any) -> None:
+  """Raises a ValueError if `fields`, at `place` in a config, is no section."""
+  if not isinstance(fields, Mapping | ConfigDict):
+    raise ValueError(f'{place} is {fields!r}; it must be a section.')
+
+
 def check_type(place: str, value: Any, wanted: Any) -> None:
   """Raises a ValueError if `value` is not of the type `wanted`.
 
@@ -83,7 +91,9 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
   wanted = without_arrays(wanted)
   is_tuple = typing.get_origin(wanted) is tuple
   kinds = [without_arrays(x) for x in typing.get_args(wanted)] * is_tuple
-  if kinds and kinds[0] in LEAVES and isinstance(value, tuple | list):
+  if is_tuple and not isinstance(value, tuple | list):
+    raise ValueError(f'{place} is {value!r}; it must be a tuple.')
+  if kinds and kinds[0] in LEAVES:
     if ... not in kinds and len(value) != len(kinds):
       raise ValueError(
         f'{place} is {value}; it must have {len(kinds)} entries.'

@@ -4,15 +4,21 @@ import ast
 import difflib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from hyper.configuration.arguments import LEAVES, check_type, is_of
+from hyper.configuration.arguments import (
+  LEAVES,
+  check_section,
+  check_type,
+  is_of,
+)
 
 FIELDS: dict[str, type] = {  # of every config, beside those of its task
   'task': str,
+  'paper': str,
   'seed': int,
   'data': dict,
   'model': dict,
@@ -39,17 +45,28 @@ def check(config: ConfigDict) -> None:
     ValueError: a section or a number is missing or of another type, or a value
       is one that JSON would change.
   """
+  check_fields(config, FIELDS)
+  _check_leaves(config.to_dict(), 'config')
+
+
+def check_fields(config: ConfigDict, wanted: Mapping[str, type]) -> None:
+  """Checks that a config has some fields.
+
+  Args:
+    config: whole.
+    wanted: the type of each field by its name; that of a section is dict.
+
+  Raises:
+    ValueError: a field is missing or of another type.
+  """
   fields = config.to_dict()
-  for name, kind in FIELDS.items():
+  for name, kind in wanted.items():
     if name not in fields:
       noun = 'section' if kind is dict else 'field'
       raise ValueError(f'the config has no {noun} {name!r}.')
-    if kind is dict and not isinstance(fields[name], dict):
-      raise ValueError(
-        f'config.{name} is {fields[name]!r}; it must be a section.'
-      )
+    if kind is dict:
+      check_section(f'config.{name}', fields[name])
     check_type(f'config.{name}', fields[name], kind)
-  _check_leaves(fields, 'config')
 
 
 FORMAT = 2  # of what `to_json` writes; a file without a number is of format 1

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from hyper.configuration import build, splat
+from hyper.configuration import build, check_fields, splat
 from hyper.coordinates import CoordinateHyperNetwork
 from hyper.data import (
   batches,
@@ -63,6 +63,7 @@ class Classify:
   reported_split = 'test'
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    check_fields(config, {'hypernetwork': dict, 'l2_rate': float})
     self.data: ImageData = splat(ImageData, 'config.data', config.data)
     is_own = self.data.source == 'images'
     saved = is_own and folder.read(

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import Fields, build, splat
+from hyper.configuration import Fields, build, check_fields, splat
 from hyper.data import (
   pair_batches,
   progress,
@@ -55,6 +55,7 @@ class Translate:
   reported_split = 'test'
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
+    check_fields(config, {'decoding': dict})
     self.data: TranslationData = splat(
       TranslationData, 'config.data', config.data
     )
