@@ -19,7 +19,7 @@ from absl import flags
 from benchmarks import measure
 from configs import cifar10_hyper_wrn, cifar10_wrn
 from hyper.runs import commands
-from hyper.runs.steps import Steps, step_numbers
+from hyper.runs.compiled import Compiled, step_numbers
 from hyper.tasks.classify import Classify
 
 CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}
@@ -42,14 +42,14 @@ class Network:
     config = CONFIGS[name].get_config(variant)
     self.task = Classify(config, '', '')
     self.batch = jax.device_put(make_batch(batch_size))
-    self._steps = Steps(config, self.task)
+    self._compiled = Compiled(config, self.task)
     self._numbers = step_numbers(config, self.task)
-    self.state = self._steps.init(config.seed)
+    self.state = self._compiled.init(config.seed)
 
   def train(self) -> measure.Contender:
     """A training step, which goes on from the one before."""
     step, seconds, size = measure.compile_timed(
-      self._steps.train, self.state, self.batch, self._numbers
+      self._compiled.train, self.state, self.batch, self._numbers
     )
 
     def call() -> None:
@@ -61,7 +61,7 @@ class Network:
   def evaluate(self, params: Any) -> measure.Contender:
     """An evaluation step with these parameters."""
     return measure.compiled(
-      self._steps.evaluate,
+      self._compiled.evaluate,
       *(params, self.state.model_state, self.batch),
     )
 

@@ -21,8 +21,8 @@ from absl import flags
 from benchmarks import measure
 from hyper.runs import commands
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled, step_numbers
 from hyper.runs.log import Log
-from hyper.runs.steps import Steps, step_numbers
 from hyper.tasks import make_task
 
 EMBEDDED = (
@@ -51,8 +51,8 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   config = importlib.import_module(f'configs.{module}').get_config(variant)
   config.log_every_steps = args.steps  # metrics are written once in a round
   task = make_task(config, args.data_dir, workdir)
-  steps = Steps(config, task)
-  state, numbers = steps.init(config.seed), step_numbers(config, task)
+  compiled = Compiled(config, task)
+  state, numbers = compiled.init(config.seed), step_numbers(config, task)
 
   def draw() -> Iterator[Any]:
     # From the start each time: other batches may be of other lengths.
@@ -60,13 +60,13 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
 
   held = list(draw())
   _, compile_seconds, size = measure.compile_timed(
-    steps.train, state, held[0], numbers
+    compiled.train, state, held[0], numbers
   )
   with (
     Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
     Log(config, workdir, task, 0, checkpoints) as log,
   ):
-    taken = Taken(steps.train, state, numbers)
+    taken = Taken(compiled.train, state, numbers)
     contenders = {
       'step': measure.Contender(lambda: taken.take(held)),
       'data': measure.Contender(lambda: taken.take(draw())),

@@ -11,8 +11,8 @@ UNUSABLE = '\\[]'  # orbax takes a backslash for a slash, brackets for a pattern
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
   """Writes a file, whole or not at all.
 
-  After it returns, the file survives a loss of power, on a disk that keeps its
-  promises.
+  Once the function has returned, the file survives a loss of power, provided
+  that the disk does flush when it is told to.
 
   Args:
     path: of the file; its folder is made if it is missing.
@@ -41,7 +41,7 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
 def sync(path: str | os.PathLike[str]) -> None:
   """Flushes a file, or the names in a folder, to the disk.
 
-  File systems that cannot flush a folder are left as they are.
+  Does nothing on a file system that cannot flush a folder.
   """
   with contextlib.suppress(OSError):
     number = os.open(path, os.O_RDONLY)
@@ -55,8 +55,8 @@ def check_room(folder: str | os.PathLike[str], size: int) -> None:
   """Checks that a disk has room for `size` more bytes.
 
   Args:
-    folder: on the disk; it exists.
-    size: of what is about to be written there.
+    folder: an existing folder on the disk.
+    size: the bytes that are about to be written there.
 
   Raises:
     OSError: the disk is full, or will be. The error names `folder`.
@@ -72,7 +72,7 @@ def check_room(folder: str | os.PathLike[str], size: int) -> None:
 
 
 def free_name(path: str) -> str:
-  """Returns `path`, or with -2, -3 ... appended if there is such a file."""
+  """Returns `path`, with -2, -3 ... appended if that file exists."""
   name, count = path, 1
   while os.path.lexists(name):
     count += 1
@@ -81,11 +81,11 @@ def free_name(path: str) -> str:
 
 
 def check_path(flag: str, path: str) -> None:
-  """Checks that a path given by the user is one of the local file system.
+  """Checks that a path given by the user is on the local file system.
 
   Args:
     flag: the name of the path in the message, such as '--workdir'.
-    path: what was given.
+    path: the path.
 
   Raises:
     ValueError: `path` is a URL.
@@ -102,7 +102,7 @@ def check_workdir(workdir: str) -> None:
 
   Raises:
     ValueError: `workdir` is a URL, or its absolute path has a character that
-      orbax takes for another one.
+      orbax misreads.
   """
   check_path('--workdir', workdir)
   path = os.path.abspath(workdir)

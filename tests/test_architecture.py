@@ -266,7 +266,7 @@ def test_who_sees_a_config():
   allowed = (
     *('train', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
-    *('hyper.runs.steps', 'hyper.runs.numbers', 'hyper.runs.folder'),
+    *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
     'hyper.sweeping.space',
     *CONFIGURATION,

@@ -18,8 +18,8 @@ from hyper import generate
 from hyper.data import prepared
 from hyper.runs import folder, loop, metrics, training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.numbers import structure
-from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
 
@@ -49,7 +49,7 @@ LEARNS = {
   'data.window_steps': 16,
   'schedule.learning_rate': 0.01,
 }
-KEPT = KeptSteps(limit=4)
+KEPT = CompiledCache(limit=4)
 
 
 @pytest.fixture(scope='module')
@@ -109,7 +109,7 @@ def test_an_experiment_from_training_to_its_score(name, tmp_path, data_dir):
 def state_of(config, workdir, data_dir):
   """The whole state of the newest checkpoint."""
   task = make_task(config, data_dir, str(workdir))
-  like = Steps(config, task).init(config.seed)
+  like = Compiled(config, task).init(config.seed)
   place = workdir / folder.CHECKPOINTS
   return Checkpoints(place, task.selection).restore(like)[1]
 
@@ -277,7 +277,7 @@ def test_rates_of_dropout_are_arguments_of_the_step(name, data_dir, tmp_path):
   zero = shrunk(name, **{'model.cell.dropout_rate': 0.0})
   task = make_task(zero, data_dir, str(tmp_path))
   assert structure(zero, step_numbers(zero, task)) != structure(one, numbers[0])
-  steps = [Steps(*x) for x in zip((one, other), tasks, strict=True)]
+  steps = [Compiled(*x) for x in zip((one, other), tasks, strict=True)]
   batch = next(tasks[0].batches('train', 0, 0))
   values = [
     float(x.train(x.init(0), batch, numbers[1])[1]['loss']) for x in steps

@@ -15,7 +15,7 @@ from hyper.figures import kernels
 from hyper.models.classify import WideResNet
 from hyper.runs import folder
 from hyper.runs.checkpoint import Checkpoints
-from hyper.runs.steps import Steps
+from hyper.runs.compiled import Compiled
 from hyper.tasks import make_task
 
 
@@ -25,7 +25,7 @@ def make_run(name, workdir, **fields):
   config.unlock().update_from_flattened_dict(fields)
   config.lock()
   task = make_task(config, f'{workdir}_data', workdir)
-  state = Steps(config, task).init(seed=0)
+  state = Compiled(config, task).init(seed=0)
   folder.save_config(workdir, config)
   with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
     checkpoints.save(0, state, {task.selection[0]: 1.0})

@@ -230,7 +230,7 @@ def test_a_run_stops_where_its_observer_says_so(tmp_path, data_dir):
   with folder.hold(str(tmp_path)):
     status = loop.run(
       *(make_task, point.make(), str(tmp_path), data_dir, False),
-      *(loop.KeptSteps(), lambda step, scores: step == 1),
+      *(loop.CompiledCache(), lambda step, scores: step == 1),
     )
   assert status == 0
   assert max(line['step'] for line in metrics.read(str(tmp_path))) == 1

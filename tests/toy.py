@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from hyper.runs import loop
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled, CompiledCache
 from hyper.runs.numbers import NONE, numbers_of
-from hyper.runs.steps import KeptSteps, Steps
 
 CONFIG = {
   'task': 'toy',
@@ -95,7 +95,7 @@ class Toy:
     return {}
 
 
-KEPT = KeptSteps(limit=8)
+KEPT = CompiledCache(limit=8)
 
 
 def train(workdir, config=None, task=Toy, kept=KEPT):
@@ -109,7 +109,7 @@ def saved(workdir):
 def last_state(workdir, config=None):
   config = config or config_of()
   task = Toy(config, '', '')
-  like = Steps(config, task).init(0)
+  like = Compiled(config, task).init(0)
   return saved(workdir).restore(like)
 
 

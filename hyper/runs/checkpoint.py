@@ -97,9 +97,9 @@ class Checkpoints:
       logging.error('%s', failure)  # which must not hide the error before it
 
   @property
-  def steps(self) -> list[int]:
+  def saved_steps(self) -> list[int]:
     """The steps that have a complete checkpoint on disk, in order."""
-    return checkpoint_files.steps(self.folder)
+    return checkpoint_files.saved_steps(self.folder)
 
   @property
   def best_step(self) -> int | None:
@@ -111,7 +111,7 @@ class Checkpoints:
       CorruptCheckpointError: a summary is unreadable, so any could be best.
     """
     return _until_undisturbed(
-      lambda: self._best({step: self.score(step) for step in self.steps})
+      lambda: self._best({step: self.score(step) for step in self.saved_steps})
     )
 
   def score(self, step: int) -> float | None:
@@ -287,7 +287,7 @@ class Checkpoints:
       self._delete_unwanted()
 
   def _delete_unwanted(self) -> None:
-    steps = self.steps
+    steps = self.saved_steps
     wanted: set[int | None] = set(steps[-self._keep_latest :])
     scores = {}
     for step in steps:
@@ -320,7 +320,7 @@ class Checkpoints:
   ) -> tuple[int, dict[str, np.ndarray], dict[int, CorruptCheckpointError]]:
     """Returns a step, its arrays, and what is wrong with the newer ones."""
     corrupt: dict[int, CorruptCheckpointError] = {}
-    for step in reversed(self.steps):
+    for step in reversed(self.saved_steps):
       try:
         return step, _load(self._path(step)), corrupt
       except CorruptCheckpointError as error:
@@ -336,7 +336,7 @@ class Checkpoints:
   def _load_exactly(
     self, which: str | int
   ) -> tuple[int, dict[str, np.ndarray]]:
-    steps = self.steps
+    steps = self.saved_steps
     step = self.best_step if which == 'best' else which
     if step not in steps:
       wanted = 'with metrics' if which == 'best' else f'of step {which}'

@@ -12,10 +12,10 @@ from hyper.runs.checkpoint_files import sha256
 
 
 def copy_to_host(state: Any) -> dict[str, np.ndarray]:
-  """Copies all leaves, whole, and returns them by their paths.
+  """Copies all leaves to the host, and returns them by their paths.
 
-  On a CPU, NumPy would be given the memory of the array itself, which the next
-  step overwrites while this one is still being written.
+  The copy is needed on a CPU too: there NumPy would share the memory of the
+  array, which the next step overwrites while it is still being written.
   """
   whole = {name: _whole(leaf) for name, leaf in by_path(state).items()}
   arrays = {
@@ -69,15 +69,15 @@ def fingerprints(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 
 def fit(path: pathlib.Path, arrays: Mapping[str, Any], like: Any) -> Any:
-  """Returns the arrays of a checkpoint as the tree `like`, placed as it is.
+  """Returns the arrays of a checkpoint as a tree like `like`, placed likewise.
 
   Raises:
     ValueError: the arrays are not those of `like`, by path, type and shape.
   """
   leaves = by_path(like)
   for name in [*leaves, *arrays]:
-    has = _describe(arrays[name]) if name in arrays else 'not there'
-    asked = _describe(leaves[name]) if name in leaves else 'no such leaf'
+    has = _describe(arrays[name]) if name in arrays else 'missing'
+    asked = _describe(leaves[name]) if name in leaves else 'no such array'
     if has != asked:
       raise ValueError(
         f'{path} is of another model or optimizer: {name} is {has} in the '
@@ -94,7 +94,7 @@ def part(arrays: Mapping[str, Any], like: Any) -> dict[str, Any]:
 
 
 def _place(array: np.ndarray, like: Any) -> jax.Array:
-  """Puts an array where `like` is, on the default device if uncommitted."""
+  """Puts an array where `like` is; on the default device if uncommitted."""
   sharding = getattr(like, 'sharding', None)
   if sharding is None or not getattr(like, 'committed', True):
     return jax.device_put(array)

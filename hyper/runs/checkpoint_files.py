@@ -1,4 +1,4 @@
-"""The files of a checkpoint: which there are, their hashes, their summary."""
+"""The files of a checkpoint: their names, their hashes, their summary."""
 
 import errno
 import hashlib
@@ -16,13 +16,13 @@ from hyper import files
 
 SUMMARY = 'summary.json'
 NAME = re.compile('0|[1-9][0-9]*')
-# What a run makes beside them, see `hyper.runs.checkpoint`.
+# Other names that a run makes, see `hyper.runs.checkpoint`.
 LEFTOVER = re.compile(r'[0-9]+\.(deleting|new(\.orbax-checkpoint-tmp.*)?)')
 CORRUPT = re.compile(r'[0-9]+\.corrupt(-[0-9]+)?')
 
 
 class CorruptCheckpointError(ValueError):
-  """A checkpoint is incomplete, or not what was saved."""
+  """A checkpoint is incomplete, or differs from what was saved."""
 
 
 class VanishedError(Exception):
@@ -30,18 +30,18 @@ class VanishedError(Exception):
 
 
 def is_checkpoint(path: pathlib.Path) -> bool:
-  """Returns whether a path is one that a run gives to a checkpoint."""
+  """Returns whether `path` is a folder with the name of a checkpoint."""
   is_named = bool(NAME.fullmatch(path.name))
   return is_named and path.is_dir() and not path.is_symlink()
 
 
-def steps(folder: pathlib.Path) -> list[int]:
+def saved_steps(folder: pathlib.Path) -> list[int]:
   """Returns the steps of the checkpoints in a folder, in order."""
   return sorted(int(p.name) for p in _entries(folder) if is_checkpoint(p))
 
 
 def strange_entries(folder: pathlib.Path) -> list[str]:
-  """Returns the names in a folder of checkpoints that no run has made."""
+  """Returns the names in a folder of checkpoints that no run makes."""
   return sorted(
     path.name
     for path in _entries(folder)
@@ -56,7 +56,7 @@ def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def warn_of_strange_entries(folder: pathlib.Path) -> None:
-  """Names what lies in a folder of checkpoints that no run has made."""
+  """Warns of entries in a folder of checkpoints that no run makes."""
   if names := strange_entries(folder):
     logging.warning(
       '%s has entries that are no checkpoints and are left alone: %s',
@@ -77,9 +77,10 @@ def hash_files(folder: pathlib.Path) -> dict[str, str]:
 
 
 def publish(new: pathlib.Path, path: pathlib.Path, summary: dict) -> None:
-  """Gives what was written to `new` its summary and its name, `path`.
+  """Writes the summary into the folder `new`, and renames it to `path`.
 
-  What `path` was before is deleted. All of it survives a loss of power.
+  An earlier checkpoint at `path` is deleted first. All files are flushed, so
+  that the checkpoint survives a loss of power.
 
   Raises:
     OSError: no arrays lie in `new`.
@@ -109,7 +110,7 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
   """Returns the summary of a checkpoint: its metrics, and hashes.
 
   Raises:
-    CorruptCheckpointError: it is missing, or not what was saved.
+    CorruptCheckpointError: it is missing, or differs from what was saved.
     VanishedError: the checkpoint is gone.
   """
   try:
@@ -122,7 +123,7 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
 
 
 def verify(found: Mapping[str, str], saved: Mapping[str, str]) -> None:
-  """Raises a ValueError that names the first hash that is not as saved."""
+  """Raises a ValueError that names the first saved hash not in `found`."""
   for name in saved:
     if name not in found:
       raise ValueError(f'{name} is missing')
@@ -131,7 +132,7 @@ def verify(found: Mapping[str, str], saved: Mapping[str, str]) -> None:
 
 
 def corrupt_or_vanished(path: pathlib.Path, error: Exception) -> Exception:
-  """Returns the error to raise if a checkpoint cannot be read for `error`."""
+  """Returns the error to raise if reading a checkpoint raised `error`."""
   if not is_checkpoint(path):
     return VanishedError(path)
   return CorruptCheckpointError(f'{path}: {reason(error)}')
@@ -140,7 +141,7 @@ def corrupt_or_vanished(path: pathlib.Path, error: Exception) -> Exception:
 def reason(error: BaseException) -> str:
   """Returns the first line of the error that caused `error`.
 
-  orbax wraps errors in several lines of prose, and a full disk's in pages.
+  orbax wraps errors in several lines, and that of a full disk in pages.
   """
   while cause := error.__cause__ or error.__context__:
     error = cause
@@ -151,15 +152,18 @@ def reason(error: BaseException) -> str:
 
 
 def delete(path: pathlib.Path) -> None:
-  """Deletes a checkpoint; neither a reader nor a kill leaves half of it."""
+  """Deletes a checkpoint: renames it, then removes the files.
+
+  So a reader, or a process that is killed, never leaves half a checkpoint.
+  """
   doomed = path.with_suffix('.deleting')
   path.rename(doomed)
-  # What a network file system holds back goes when the next run starts.
+  # A network file system may keep open files; the next run deletes them.
   shutil.rmtree(doomed, ignore_errors=True)
 
 
 def delete_leftovers(folder: pathlib.Path) -> None:
-  """Deletes what a killed process left half written or half deleted."""
+  """Deletes folders that a killed process left half written or half deleted."""
   for path in _entries(folder):
     if LEFTOVER.fullmatch(path.name) and not path.is_symlink():
       shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What the commands share: how they read flags and report errors.
+"""How commands read their flags and report errors.
 
 An error in flags, files, data or the machine is one line on standard error, or
 a list of differences, and the exit status is 1. With --verbosity=1 the log has
@@ -35,13 +35,13 @@ def start(
   Args:
     main: the command; it returns the exit status, or None for 0.
     define_flags: declares the flags, which only a command does.
-    choices: the words of which the command takes one as its argument, each with
-      the flags that it reads; `main` is called with that word.
-    operands: what the arguments are, such as 'run folders', if the command
-      takes one or more; `main` is called with their list.
+    choices: by word, the flags that it reads. A command with choices takes one
+      of the words as its argument, and `main` is called with it.
+    operands: for a command that takes one or more arguments, what they are,
+      such as 'run folders'; `main` is called with the list of them.
   """
-  # Nothing is drawn on a screen, and matplotlib cannot be imported where this
-  # names a backend that is not installed, as notebooks do.
+  # Notebooks set this to a backend that may not be installed, and matplotlib
+  # then cannot be imported. Commands draw to files and need no backend.
   os.environ.pop('MPLBACKEND', None)
   others = set(flags.FLAGS)
   define_flags()
@@ -61,8 +61,8 @@ def start(
 def parse(argv: list[str]) -> list[str]:
   """Parses flags, and exits with one line if they or the config are wrong.
 
-  A config file is Python and may raise anything; of the tracebacks that the
-  flag's parser quotes, only the last line is shown.
+  A config file is Python and may raise anything. The flag's parser quotes the
+  traceback, of which only the last line is shown.
   """
   try:
     rest = flags.FLAGS(argv)
@@ -72,7 +72,7 @@ def parse(argv: list[str]) -> list[str]:
       for path in flag.value if isinstance(flag.value, list) else [flag.value]:
         files.check_path(f'--{name}', path or '')
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
-      flags.FLAGS.config.to_dict()  # a file that is missing is noticed here
+      flags.FLAGS.config.to_dict()  # raises if the file is missing
     return rest
   except Exception as error:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
@@ -88,26 +88,29 @@ def in_one_line(error: Exception) -> str:
 
 
 def expanded(value: Any) -> Any:
-  """Returns a path, or a list of paths, with the home folder for a tilde."""
+  """Replaces a leading tilde in a path, or in each of a list of paths."""
   if isinstance(value, list):
     return [os.path.expanduser(path) for path in value]
   return os.path.expanduser(value) if value else value
 
 
 def arguments(given: list[str], choices: Collection[str]) -> list[str]:
-  """Returns the arguments, or exits if they are not one of the choices."""
+  """Returns `given`, or exits unless it is one of `choices`.
+
+  Without choices `given` must be empty.
+  """
   if not choices and given:
     sys.exit(f'error: unexpected arguments: {" ".join(given)}')
   if choices and (len(given) != 1 or given[0] not in choices):
-    said = f'got {" ".join(given)!r}; ' if given else ''
-    sys.exit(f'error: {said}say one of: {", ".join(choices)}.')
+    found = f'got {" ".join(given)!r}; ' if given else ''
+    sys.exit(f'error: {found}give one of: {", ".join(choices)}.')
   return given
 
 
 def check_unread(
   choice: str, unread: Collection[str], read: Collection[str]
 ) -> None:
-  """Exits if a flag is given that the command's choice does not read."""
+  """Exits if one of the flags `unread` is given, which `choice` ignores."""
   for name in sorted(unread):
     if flags.FLAGS[name].present:
       sys.exit(
@@ -117,11 +120,11 @@ def check_unread(
 
 
 def prepare_output(path: str, endings: Collection[str] = ()) -> None:
-  """Makes the folder of a file that will be written after long work.
+  """Checks `path` and makes its folder, before long work writes the file.
 
   Args:
-    path: of the file; nothing is done if it is empty.
-    endings: the allowed ones, without their dot; empty for any.
+    path: of the file; if it is empty, nothing is done.
+    endings: the allowed file endings, without the dot; empty allows any.
 
   Raises:
     ValueError: the path has another ending, or names a folder.
@@ -142,7 +145,7 @@ def prepare_output(path: str, endings: Collection[str] = ()) -> None:
 
 
 def required(given: list[str], operands: str) -> list[str]:
-  """Returns the arguments, paths, if there are any; otherwise exits."""
+  """Returns the paths `given` with tildes expanded; exits if there is none."""
   if not given:
     sys.exit(f'error: give {operands} (--help explains the flags)')
   return expanded(given)
@@ -163,7 +166,7 @@ def checked(main: Callable[..., int | None], given: list[Any]) -> int:
     logging.debug('traceback', exc_info=True)
     print(f'error: {error}', file=sys.stderr)
     return 1
-  except (RuntimeError, AssertionError):  # what jax raises without a device
+  except (RuntimeError, AssertionError):  # jax raises these without a device
     platform = missing_platform()
     if not platform:
       raise
@@ -177,7 +180,7 @@ def checked(main: Callable[..., int | None], given: list[Any]) -> int:
 
 
 def missing_platform() -> str:
-  """Returns the platform that JAX was told to use, if it has no device."""
+  """Returns the platform asked of JAX if it has no device, otherwise ''."""
   try:
     jax.devices()
     return ''
@@ -186,11 +189,16 @@ def missing_platform() -> str:
 
 
 def define_sampling_flags() -> None:
-  """Declares how a checkpoint is chosen and text is drawn from it."""
-  flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
-  flags.DEFINE_string('prompt', '', 'Text to go on from.')
+  """Declares the flags that choose a checkpoint and draw from its model."""
+  flags.DEFINE_enum(
+    'checkpoint', 'best', ['best', 'latest'], 'The checkpoint to read.'
+  )
+  flags.DEFINE_string('prompt', '', 'Text that the generated text continues.')
   flags.DEFINE_integer(
-    'length', 500, 'Symbols, or pen steps of each line.', lower_bound=1
+    'length',
+    500,
+    'Number of symbols, or of pen moves in each line.',
+    lower_bound=1,
   )
   flags.DEFINE_float(
     'temperature',
@@ -199,5 +207,9 @@ def define_sampling_flags() -> None:
     lower_bound=0.0,
   )
   flags.DEFINE_integer(
-    'seed', 0, 'Of the draws.', lower_bound=0, upper_bound=2**32 - 1
+    'seed',
+    0,
+    'Seed of the random draws.',
+    lower_bound=0,
+    upper_bound=2**32 - 1,
   )

@@ -142,7 +142,7 @@ def check_run(workdir: str, config: ConfigDict) -> None:
   """
   files.check_workdir(workdir)
   configuration.check(config)
-  steps = checkpoint_files.steps(pathlib.Path(workdir, CHECKPOINTS))
+  steps = checkpoint_files.saved_steps(pathlib.Path(workdir, CHECKPOINTS))
   if not is_run(workdir):
     if steps:
       raise ValueError(
@@ -205,7 +205,7 @@ def claim(
       f'{workdir} was begun with {changes}. Put them back, or give a new '
       '--workdir.'
     )
-  steps = checkpoints.steps
+  steps = checkpoints.saved_steps
   step = steps[-1] if steps else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
   start = {'step': step, 'parameters': parameters} | where
@@ -219,7 +219,7 @@ def claim(
       checkpoints.wait()
     except OSError as failure:
       logging.error('%s', failure)  # which must not hide the error before it
-    if is_new and not checkpoints.steps:
+    if is_new and not checkpoints.saved_steps:
       for name in (CONFIG, RECORD, STARTS):
         pathlib.Path(workdir, name).unlink(missing_ok=True)
     raise

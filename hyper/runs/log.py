@@ -1,4 +1,4 @@
-"""What a run says while it trains, the signals it hears, and its trace."""
+"""A run's log while it trains, its handling of signals, and its trace."""
 
 import os
 import signal
@@ -24,8 +24,8 @@ UNPROFILED_STEPS, PROFILED_STEPS = 10, 5  # compilation is not shown
 class Log:
   """Writes a run's metrics, shows its progress, and stops it at NaN.
 
-  The metrics of a step are read only after the next step is under way, so that
-  reading does not hold up the device.
+  The metrics of a step are read only after the next step has been dispatched,
+  so that the device does not wait.
   """
 
   def __init__(
@@ -50,13 +50,13 @@ class Log:
     self._writer.close()
 
   def step(self, step: int, metrics: Any) -> None:
-    """Takes the metrics of a step under way, and reads those before."""
+    """Keeps the metrics of a dispatched step, and reads those of the last."""
     before, self._pending = self._pending, (step, metrics)
     if before:
       self._read(*before)
 
   def flush(self) -> None:
-    """Reads the last step's metrics, and waits until all are in the file.
+    """Reads the last step's metrics, and writes all of them to the file.
 
     Raises:
       OSError: the file cannot be written.
@@ -83,7 +83,7 @@ class Log:
   def stop(self, step: int, what: str) -> NoReturn:
     """Raises a FloatingPointError that names the last good checkpoint."""
     self._checkpoints.wait()
-    saved = self._checkpoints.steps
+    saved = self._checkpoints.saved_steps
     raise FloatingPointError(
       f'step {step}: not finite: {what}. The last good checkpoint is '
       + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
@@ -112,11 +112,11 @@ class Log:
 class Interruption:
   """Notes SIGTERM and Ctrl-C; a second Ctrl-C interrupts at once.
 
-  Python allows signal handlers in the main thread alone; in others none are
-  installed.
+  Python allows signal handlers only in the main thread; in another thread none
+  are installed.
 
   Attributes:
-    number: of the signal that came, or 0.
+    number: of the signal received, or 0.
   """
 
   def __init__(self) -> None:
@@ -142,9 +142,10 @@ class Interruption:
 
 
 class Trace:
-  """A profiler's trace of a few steps, in the folder `profile` of a run.
+  """Writes a profiler trace of a few steps to the folder `profile` of a run.
 
-  The steps are those after UNPROFILED_STEPS, or the last ones of a short run.
+  It starts after UNPROFILED_STEPS, or for a short run PROFILED_STEPS before the
+  end.
   """
 
   def __init__(self, workdir: str, start: int, last: int):
@@ -162,7 +163,7 @@ class Trace:
       self._stop()
 
   def before(self, step: int, state: TrainState) -> None:
-    """Starts or stops the trace where that is due before the next step."""
+    """Starts or stops the trace if that is due before the next step."""
     if self._folder and step == self._first:
       jax.block_until_ready(state)
       jax.profiler.start_trace(self._folder)

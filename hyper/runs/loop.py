@@ -19,8 +19,8 @@ from hyper import files
 from hyper.paper import recipes
 from hyper.runs import folder, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
-from hyper.runs.steps import KeptSteps, Steps, step_numbers
 from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
 
@@ -33,7 +33,7 @@ def train(
   workdir: str,
   data_dir: str,
   profile: bool = False,
-  kept: KeptSteps | None = None,
+  kept: CompiledCache | None = None,
 ) -> int:
   """Trains until the last step or a signal, and returns the exit status.
 
@@ -45,9 +45,9 @@ def train(
     config: of the run, locked.
     workdir: the run folder; a run that it holds is resumed.
     data_dir: of the data sets.
-    profile: leave a trace of a few steps in the run folder.
-    kept: compiled steps of runs before in this process, which this run uses if
-      it is of the same structure, and leaves its own in.
+    profile: whether to write a profiler trace of a few steps to the run folder.
+    kept: compiled functions of earlier runs in this process. The run uses them
+      if it has the same structure; otherwise it adds its own.
 
   Raises:
     ValueError: the config does not fit, or is not that of the run in workdir,
@@ -60,12 +60,12 @@ def train(
   check(config, workdir, data_dir)
   with folder.hold(workdir):
     return run(
-      make_task, config, workdir, data_dir, profile, kept or KeptSteps()
+      make_task, config, workdir, data_dir, profile, kept or CompiledCache()
     )
 
 
 def check(config: ConfigDict, workdir: str, data_dir: str) -> None:
-  """Raises a ValueError, see `train`, for what shows before data are read."""
+  """Raises the ValueErrors of `train` that need no data."""
   check_processes()
   files.check_path('--data_dir', data_dir)
   folder.check_run(workdir, config)
@@ -101,10 +101,10 @@ def run(
   workdir: str,
   data_dir: str,
   profile: bool,
-  kept: KeptSteps,
+  kept: CompiledCache,
   observe: Observe = lambda step, scores: False,
 ) -> int:
-  """As `train`, in a folder that this process holds, after `check`.
+  """Trains as `train` does; this process holds `workdir`, and `check` passed.
 
   Args:
     make_task: as in `train`.
@@ -116,17 +116,17 @@ def run(
     observe: called with the step and the scores of each evaluation; True ends
       the run there, saved, with status 0.
   """
-  optimization.make_optimization(config)  # checks it before data are read
+  optimization.make_optimization(config)  # raises before data are read
   task = make_task(config, data_dir, workdir)
   data, description = fingerprints(task), task.describe()
-  steps = kept.of(config, task, data['train'])
+  compiled = kept.of(config, task, data['train'])
   place = os.path.join(workdir, folder.CHECKPOINTS)
   note = functools.partial(folder.note_checkpoint, workdir)
   with (
     Interruption() as interruption,
     Checkpoints(place, task.selection, published=note) as checkpoints,
   ):
-    state = first_state(config, workdir, steps, checkpoints)
+    state = first_state(config, workdir, compiled, checkpoints)
     start = int(state.step)
     if start == config.train_steps and checkpoints.score(start) is not None:
       logging.info('%s has all its %d steps.', workdir, start)
@@ -139,7 +139,7 @@ def run(
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
       loop = Loop(
-        config, task, steps, checkpoints, log, trace, interruption, observe
+        config, task, compiled, checkpoints, log, trace, interruption, observe
       )
       step = loop.run(state)
   if step == config.train_steps:
@@ -150,16 +150,19 @@ def run(
 
 
 def first_state(
-  config: ConfigDict, workdir: str, steps: Steps, checkpoints: Checkpoints
+  config: ConfigDict,
+  workdir: str,
+  compiled: Compiled,
+  checkpoints: Checkpoints,
 ) -> TrainState:
-  """Returns the newest checkpoint's state, or that before the first step.
+  """Returns the newest checkpoint's state, or the initial state.
 
   Raises:
-    ValueError: the checkpoint is damaged, not finite, not of this config, or
-      of a step after the last.
+    ValueError: the checkpoint is damaged, not finite, of another config, or of
+      a step after `config.train_steps`.
   """
-  state = steps.init(config.seed)
-  if not checkpoints.steps:
+  state = compiled.init(config.seed)
+  if not checkpoints.saved_steps:
     return state
   step, state = checkpoints.resume(state)
   if not training.is_finite(state):
@@ -177,11 +180,11 @@ def first_state(
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
-  """The steps of one run, and what surrounds them."""
+  """The training steps of one run, with evaluations and checkpoints."""
 
   config: ConfigDict
   task: Task
-  steps: Steps
+  compiled: Compiled
   checkpoints: Checkpoints
   log: Log
   trace: Trace
@@ -189,7 +192,7 @@ class Loop:
   observe: Observe
 
   def run(self, state: TrainState) -> int:
-    """Trains from a state on, and returns the step of the last one saved."""
+    """Trains on from `state`, and returns the step of the last saved state."""
     config, start = self.config, int(state.step)
     numbers = jax.device_put(step_numbers(config, self.task))
     batches = self.task.batches('train', config.seed, start)
@@ -205,7 +208,7 @@ class Loop:
       if stop:
         break
       self.trace.before(step, state)
-      state, metrics = self.steps.train(state, next(batches), numbers)
+      state, metrics = self.compiled.train(state, next(batches), numbers)
       self.log.step(step + 1, metrics)
     return step
 
@@ -214,7 +217,7 @@ class Loop:
     self.log.flush()
     began = time.monotonic()
     scores = training.evaluate(
-      self.task, self.steps.evaluate, state, 'validation'
+      self.task, self.compiled.evaluate, state, 'validation'
     )
     self.log.evaluation(step, scores, time.monotonic() - began)
     return scores
@@ -222,7 +225,7 @@ class Loop:
   def save(
     self, step: int, state: TrainState, scores: dict[str, float]
   ) -> None:
-    """Saves a state that is finite, after the metrics that led to it."""
+    """Saves `state` if it is finite; writes the metrics before it first."""
     self.log.flush()
     if not training.is_finite(state):
       self.log.stop(step, 'the parameters or the state of the optimizer')
@@ -232,7 +235,8 @@ class Loop:
 def fingerprints(task: Task) -> dict[str, str]:
   """Returns the fingerprint of each split that is trained or scored.
 
-  Data that only a later evaluation reads may be missing, and then have none.
+  The reported split, which only a later evaluation reads, is left out if its
+  data are missing.
   """
   found = {name: task.fingerprint(name) for name in ('train', 'validation')}
   with contextlib.suppress(FileNotFoundError):
@@ -243,7 +247,7 @@ def fingerprints(task: Task) -> dict[str, str]:
 def announce(
   config: ConfigDict, description: list[str], state: TrainState
 ) -> None:
-  """Logs what is about to be trained, where, and the paper's figure for it."""
+  """Logs data, size, hardware, steps, and the paper's figure."""
   for line in (
     *description,
     f'{training.count_parameters(state.params):,} parameters',

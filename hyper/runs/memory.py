@@ -1,4 +1,4 @@
-"""Running out of memory, with advice."""
+"""Explains errors of memory that ran out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ ADVICE = (
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-  """Turns a lack of memory on host or device into one line with advice.
+  """Turns an error of memory, of host or device, into one line with advice.
 
   Raises:
-    MemoryError: an array of NumPy, Python or a device could not be allocated.
+    MemoryError: NumPy, Python or a device could not allocate an array.
   """
   try:
     yield

@@ -18,20 +18,20 @@ RESERVED = ('step', 'split', 'time')
 
 
 class MetricsWriter:
-  """Appends to metrics.jsonl of a run, which may be a resumed one.
+  """Appends to metrics.jsonl of a new or resumed run.
 
-  A run is resumed from a checkpoint, at `start_step`, and later steps happen
-  again. So their lines are dropped on opening, as is an incomplete last line.
-  Lines of `start_step` itself stay, and are not written twice: the metrics of
-  the step that led to a state and the evaluation of that state must be written
-  before its checkpoint is saved. Then the file reads as if the run had never
-  been interrupted, except for times, and for the first means of training, which
-  do not contain the steps before the interruption.
+  A run resumes from a checkpoint, at `start_step`, and takes the later steps
+  again. Their lines are therefore dropped on opening, as is an incomplete last
+  line. Lines of `start_step` itself stay and are not written twice. The caller
+  writes the metrics of the step that led to a state, and the evaluation of that
+  state, before it saves the checkpoint. The file then reads as if the run had
+  never been interrupted, except for times, and for the first means of training,
+  which leave out the steps before the interruption.
 
   A line that cannot be written (a full disk) is kept and tried again with the
   next one; `flush` raises if that fails too. TensorBoard gets the same values.
 
-  JSON has no NaN and no infinity; both are written as null.
+  JSON has neither NaN nor infinity; both are written as null.
 
   Args:
     workdir: folder of the run, made if it is missing.
@@ -91,7 +91,7 @@ class MetricsWriter:
     """Writes the lines that could not be written before.
 
     Raises:
-      OSError: that fails again.
+      OSError: they cannot be written now either.
     """
     try:
       while self._unwritten:
@@ -116,7 +116,7 @@ class MetricsWriter:
 
 
 def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-  """Returns the metrics of a run, one dict a line, in the order of writing.
+  """Returns the metrics of a run, a dict for each line, in order.
 
   A null, which stands for NaN or infinity, becomes NaN. An incomplete last line
   is left out, so a run can be read while it trains.
@@ -133,7 +133,7 @@ def read(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def _parse(path: pathlib.Path) -> list[tuple[bytes, dict[str, Any]]]:
-  """Returns the bytes of each line and its content; drops an incomplete one."""
+  """Returns bytes and content of each line, without an incomplete last one."""
   parsed = []
   texts = path.read_bytes().splitlines()
   for number, text in enumerate(texts, 1):
@@ -161,7 +161,7 @@ def _parse_line(text: bytes) -> dict[str, Any] | None:
 
 
 def _rewind(path: pathlib.Path, step: int) -> set[Any]:
-  """Drops later lines; returns the identities of those of `step`."""
+  """Drops lines after `step`; returns the identities of the lines of `step`."""
   kept = [pair for pair in _parse(path) if pair[1]['step'] <= step]
   content = b''.join(text + b'\n' for text, _ in kept)
   if content != path.read_bytes():

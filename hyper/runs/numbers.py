@@ -1,7 +1,7 @@
 """The numbers that a compiled step takes as arguments, by their config path.
 
-Two configs that differ in nothing but such numbers share one compiled step.
-Zero is structure: what a rate of 0 switches off is no part of the program.
+Two configs that differ only in such numbers share one compiled step. Zero is
+structure: a rate of 0 leaves its computation out of the program.
 """
 
 import json
@@ -16,11 +16,11 @@ from hyper.configuration import CHANGEABLE, Fields
 
 Numbers = Mapping[str, Any]  # floats and tuples of floats, or arrays for them
 NONE: Numbers = MappingProxyType({})
-UNSEEN = (*CHANGEABLE, 'seed', 'paper')  # by the compiled step
+UNSEEN = (*CHANGEABLE, 'seed', 'paper')  # the compiled step reads none of them
 
 
 def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
-  """Returns the numbers at `paths` that a config has and that are not 0.
+  """Returns the numbers at `paths` of a config that are there and not 0.
 
   >>> config = ConfigDict({'model': {'dropout_rate': 0.1}, 'l2_rate': 0})
   >>> numbers_of(config, ('l2_rate', 'model.dropout_rate', 'x'))
@@ -41,7 +41,7 @@ def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
 def with_numbers(
   fields: Fields, section: str, numbers: Numbers
 ) -> dict[str, Any]:
-  """Returns the fields of a section with the numbers in their places.
+  """Returns `fields` of a section, those at a path in `numbers` replaced.
 
   >>> fields = {'units': 8, 'cell': {'dropout_rate': 0.1}}
   >>> with_numbers(fields, 'model', {'model.cell.dropout_rate': 0.2})
@@ -56,7 +56,7 @@ def with_numbers(
 
 
 def structure(config: ConfigDict, numbers: Iterable[str]) -> str:
-  """Returns text that two configs share if one compiled step serves both.
+  """Returns a key, equal for two configs if one compiled step serves both.
 
   >>> one, other, zero = (
   ...   ConfigDict({'seed': k, 'l2_rate': rate, 'units': 8})

@@ -1,4 +1,4 @@
-"""Observers of a run, which never stop, hold or fail it."""
+"""Observers of a run: one that fails is dropped, and the run continues."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from absl import logging
 
 
 class Observer(Protocol):
-  """Is told the metrics of a run; may fail, and must not wait for long."""
+  """Receives the metrics of a run; may raise, and must return quickly."""
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
     """Takes the finite values of a split after `step` steps."""
@@ -44,7 +44,7 @@ class Observers:
         _warn(make, error)
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """Tells all observers, see `Observer.write`."""
+    """Calls `write` of every observer."""
     for observer in [*self._observers]:
       try:
         observer.write(step, split, values)
@@ -65,7 +65,7 @@ class Observers:
 
 def _warn(observer: Any, error: Exception) -> None:
   name = getattr(observer, '__name__', type(observer).__name__)
-  logging.warning('%s failed; the run continues without: %s', name, error)
+  logging.warning('%s failed; the run continues without it: %s', name, error)
 
 
 class TensorBoard:
@@ -76,8 +76,8 @@ class TensorBoard:
 
   Args:
     folder: of the event files, made if it is missing.
-    purge_step: TensorBoard forgets what was written before for this step and
-      later ones; None forgets nothing.
+    purge_step: tells TensorBoard to drop events of this step and later that
+      earlier files have; None drops nothing.
   """
 
   def __init__(

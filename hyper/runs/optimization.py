@@ -23,7 +23,7 @@ def make_optimization(config: Fields, numbers: Numbers = NONE) -> Optimization:
 
   Args:
     config: has the sections `optimizer` and `schedule`.
-    numbers: take the place of the config's.
+    numbers: by config path, values that replace those of the config.
 
   Raises:
     ValueError: a field is unknown, missing, or has an impossible value.
@@ -60,7 +60,11 @@ def constant(learning_rate: Number) -> optax.Schedule:
 def piecewise(
   learning_rates: tuple[Number, ...], until_steps: tuple[int, ...]
 ) -> optax.Schedule:
-  """Returns each learning rate until its step; the last holds to the end."""
+  """Returns a schedule of constant pieces.
+
+  `learning_rates[k]` holds until step `until_steps[k]`; the last holds to the
+  end.
+  """
   if len(learning_rates) != len(until_steps):
     raise ValueError(
       f'config.schedule has {len(learning_rates)} learning_rates and '

@@ -14,7 +14,7 @@ import optax
 
 
 def describe(root: str) -> dict[str, Any]:
-  """Returns what is known of this process and of the code that it runs.
+  """Returns a description of this process and of the code that it runs.
 
   Args:
     root: folder of the code, whose commit is included.
@@ -31,7 +31,7 @@ def describe(root: str) -> dict[str, Any]:
 
 
 def devices() -> str:
-  """Returns the devices that compute, such as 'NVIDIA H100 (gpu), one of 8'."""
+  """Returns the device in use, such as 'NVIDIA H100 (gpu), one of 8'."""
   used, count = jax.devices()[0], jax.device_count()
   others = f', one of {count}' if count > 1 else ''
   return f'{used.device_kind} ({used.platform}){others}'

@@ -1,13 +1,13 @@
-"""What a run folder says of its past, and what the run is checked against.
+"""The history of a run, and the record that a resumed run is checked against.
 
 starts.jsonl has a line of JSON for each start: step, command, commit, versions,
 hardware, parameters, data. evaluations.jsonl has one for each evaluation. Both
-are history, and no run depends on them.
+are history; no run depends on them.
 
 record.json holds the fingerprint of each split of the data, the SHA-256 of each
 file that the run keeps of them, and the step of the first checkpoint. Folders
-of format 1 have none; of such a run the training data's fingerprint stands in
-starts.jsonl.
+of format 1 have no record.json; for them the fingerprint of the training data
+is read from starts.jsonl.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ EVALUATIONS = 'evaluations.jsonl'
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """What a run is checked against.
+  """The content of record.json.
 
   Attributes:
-    data: the fingerprint of each split, as far as it is known.
+    data: the fingerprint of each split that was fingerprinted.
     files: the SHA-256 of each file that the run keeps, by name.
     first_checkpoint: the step of the first checkpoint ever published, or None
       before that.
@@ -43,7 +43,7 @@ class Record:
 
 
 def read_record(workdir: str) -> Record | None:
-  """Returns the record of a run; None if it has none, as in format 1.
+  """Returns the record of a run; None if there is no record.json (format 1).
 
   Raises:
     ValueError: record.json is damaged.
@@ -57,7 +57,7 @@ def read_record(workdir: str) -> Record | None:
   except (ValueError, TypeError) as error:
     raise ValueError(
       f'{path} is damaged ({error}). Put back a copy of it; or remove it, and '
-      'the files of the run are taken as they are now.'
+      'the next start records the files of the run as they are then.'
     ) from error
 
 
@@ -75,7 +75,7 @@ def sha256(content: bytes) -> str:
 def known_data(workdir: str) -> Mapping[str, str]:
   """Returns the fingerprints of the data that a run was begun with.
 
-  Splits that were not fingerprinted then are missing.
+  A split that was not fingerprinted then has no entry.
   """
   record = read_record(workdir)
   if record is not None:
@@ -86,7 +86,7 @@ def known_data(workdir: str) -> Mapping[str, str]:
 
 
 def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:
-  """Appends a line to a file of JSON lines, and names damaged ones in it."""
+  """Appends a line to a file of JSON lines; warns of damaged lines in it."""
   read_lines(workdir, name)
   with open(os.path.join(workdir, name), 'a+b') as file:
     size = file.seek(0, os.SEEK_END)
@@ -96,9 +96,9 @@ def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:
 
 
 def read_lines(workdir: str, name: str) -> list[dict[str, Any]]:
-  """Returns the objects of a file of JSON lines, or none if it is missing.
+  """Returns the objects in a file of JSON lines; [] if the file is missing.
 
-  Damaged lines are named and skipped.
+  Damaged lines are skipped with a warning.
   """
   path = os.path.join(workdir, name)
   entries, content = [], b''

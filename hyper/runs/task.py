@@ -1,7 +1,7 @@
-"""What the loop asks of a task: data, a loss, and scores.
+"""The Protocol of a task: data, a loss, and scores.
 
-Adding a task means writing one class with these members; `hyper.tasks` has
-four. The loop, evaluation and checkpoints know a task by this Protocol alone.
+To add a task, write one class with these members; `hyper.tasks` has four. The
+loop, evaluation and checkpoints use nothing else of a task.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -48,10 +48,10 @@ class Task(Protocol):
     """Returns the first parameters and the first model state."""
 
   def batches(self, split: str, seed: int, start: int) -> Iterator[Batch]:
-    """Yields batches from that of step `start` on.
+    """Yields batches, the first of which is that of step `start`.
 
-    A batch is a function of the split, the seed and the step. Those of 'train'
-    never end; any other split is read once.
+    A batch is a function of the split, the seed and the step. The batches of
+    'train' never end; any other split is read once.
     """
 
   def loss(
@@ -66,24 +66,24 @@ class Task(Protocol):
     """Returns the loss of a batch, and `(model_state, sums)` after it.
 
     The function is pure. `sums` are numbers that add up over batches. `train`
-    switches dropout and augmentation on; these, and the loss, read the values
-    in `numbers` instead of those in the config.
+    switches dropout and augmentation on. A value in `numbers` replaces the one
+    at its path in the config.
     """
 
   def eval_state(self, model_state: Any) -> Any:
-    """Returns the model state before an evaluation."""
+    """Returns the model state that an evaluation starts from."""
 
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
-    """Returns the scores of sums that were added up over batches."""
+    """Returns the scores, given `sums` added up over batches."""
 
   def describe(self) -> list[str]:
-    """Returns lines that say what is trained on; reads all splits."""
+    """Returns lines that describe the data; reads all splits."""
 
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the data of a split."""
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
-    """Returns scores that are too slow for validation, or makes samples."""
+    """Returns further scores, too slow for validation, or makes samples."""
 
 
 MakeTask = Callable[[ConfigDict, str, str], Task]  # config, data_dir, workdir

@@ -1,7 +1,8 @@
-"""Training state, and the functions of it that are compiled.
+"""The training state, and the compiled functions that change and score it.
 
-A loss is that of `hyper.runs.task.Task`. The values in `numbers`, by their path
-in the config, are arguments of the compiled step; see `hyper.runs.numbers`.
+The argument `loss` is that of a `hyper.runs.task.Task`. The values in
+`numbers`, by their path in the config, are arguments of the compiled step; see
+`hyper.runs.numbers`.
 """
 
 import math
@@ -25,7 +26,8 @@ Loss = Callable[..., Outcome]
 class TrainState(struct.PyTreeNode):
   """Everything that a step changes or reads, as arrays only.
 
-  Annotations say nothing, since JAX puts shardings and the like in their place.
+  The fields are annotated Any, since JAX also builds states of shardings and
+  shapes.
 
   Attributes:
     step: int32 [], the number of steps taken.
@@ -55,7 +57,7 @@ def make_init(
   init: Callable[[Array], tuple[Any, Any]],
   optimizer: optax.GradientTransformation,
 ) -> Callable[[int], TrainState]:
-  """Returns the function from a seed to the state before the first step."""
+  """Returns a function that maps a seed to the state before the first step."""
 
   @jax.jit
   def make(init_key: Array, key: Array) -> TrainState:
@@ -76,13 +78,13 @@ def make_train_step(
 ) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
-  The step takes over the buffers of the state that it is given. Its metrics are
+  The step donates the buffers of the state that it is given. Its metrics are
   `loss`, `grad_norm` (before clipping), `learning_rate`, and the loss
   function's `sums`.
 
   Args:
     loss: of a task.
-    optimization: from the numbers to the optimizer and its schedule.
+    optimization: maps the numbers to the optimizer and its schedule.
   """
 
   def train_step(
@@ -117,9 +119,9 @@ EvalStep = Callable[[Any, Any, Any], tuple[Any, Sums]]
 
 
 def make_eval_step(loss: Loss) -> EvalStep:
-  """Returns the compiled step `(params, model_state, batch)` of evaluation.
+  """Returns the compiled step of evaluation.
 
-  Its results are the next model state, and the sums.
+  It maps `(params, model_state, batch)` to the next model state and the sums.
   """
 
   def eval_step(params: Any, model_state: Any, batch: Any) -> tuple[Any, Sums]:
@@ -134,7 +136,7 @@ def evaluate(
 ) -> dict[str, float]:
   """Returns the task's scores of a whole split.
 
-  The sums are added up in float64. Of `state` only `params` and `model_state`
+  The sums are added up in float64. Only `params` and `model_state` of `state`
   are read.
   """
   model_state, parts = task.eval_state(state.model_state), []
@@ -155,7 +157,7 @@ def add_sums(parts: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def count_parameters(params: Any) -> int:
-  """Returns the number of numbers in a tree of arrays.
+  """Returns the number of elements in a tree of arrays.
 
   >>> count_parameters({'kernel': np.zeros((2, 3)), 'bias': np.zeros(3)})
   9
@@ -170,9 +172,10 @@ def all_finite(values: Iterable[SupportsFloat]) -> bool:
 
 @jax.jit
 def is_finite(state: TrainState) -> Bool[Array, '']:
-  """True if a state is finite, and so is the norm of its parameters.
+  """Returns whether a state and the norm of its parameters are finite.
 
-  A parameter of 3e38 is finite, and nothing that is computed with it.
+  The norm excludes parameters such as 3e38, which are finite themselves but
+  overflow in the next product.
   """
   numbers = [
     x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)

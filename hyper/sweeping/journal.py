@@ -212,7 +212,7 @@ def folder_of(trial: Trial | FrozenTrial) -> str:
 def last_step(workdir: str) -> int:
   """Returns the step of a run's last checkpoint; 0 if there is none."""
   place = pathlib.Path(workdir, folder.CHECKPOINTS)
-  return max(checkpoint_files.steps(place), default=0)
+  return max(checkpoint_files.saved_steps(place), default=0)
 
 
 def has_point(trial: Trial | FrozenTrial) -> bool:

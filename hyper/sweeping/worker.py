@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from absl import logging
 
 from hyper.runs import loop, memory, metrics
-from hyper.runs.steps import KeptSteps
+from hyper.runs.compiled import CompiledCache
 from hyper.runs.task import MakeTask
 from hyper.sweeping.journal import Study, Trial
 
@@ -58,7 +58,7 @@ class Worker:
   ):
     self._study, self._make_task, self._data_dir = study, make_task, data_dir
     self._metric, self._mode = selection
-    self._kept = KeptSteps(STRUCTURES)
+    self._kept = CompiledCache(STRUCTURES)
 
   def work(self) -> int:
     """Trains until no trial is left, or until a signal.

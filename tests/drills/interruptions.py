@@ -81,7 +81,7 @@ def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
   run, filler = place / 'run', place / 'filler'
   saved = Checkpoints(run / 'checkpoints', ('bpc', 'min'))
   process = bench.start(*bench.train_command(run))
-  while process.poll() is None and not saved.steps:
+  while process.poll() is None and not saved.saved_steps:
     time.sleep(0.02)
   with open(filler, 'wb', buffering=0) as file:
     try:
@@ -90,7 +90,7 @@ def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
     except OSError:
       pass
   ended = bench.finish(process)
-  is_saved = bool(saved.steps)
+  is_saved = bool(saved.saved_steps)
   filler.unlink()
   again = bench.train(run)
   held = (

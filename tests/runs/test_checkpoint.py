@@ -202,7 +202,7 @@ def test_keeps_the_latest_and_the_best(
 ):
   save_all(tmp_path, scores, selection, keep_latest)
   checkpoints = Checkpoints(tmp_path, selection, keep_latest)
-  assert checkpoints.steps == kept
+  assert checkpoints.saved_steps == kept
   assert checkpoints.best_step == best
   assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
     map(str, kept)
@@ -217,7 +217,7 @@ def test_keeps_the_latest_and_the_best(
 def test_best_of_a_run_survives_its_interruption(tmp_path):
   save_all(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
   save_all(tmp_path, {4: 2.0, 5: None, 6: None})
-  assert Checkpoints(tmp_path, BPC).steps == [1, 5, 6]
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1, 5, 6]
 
 
 def test_nothing_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_nothing_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
 
   class Failure:
     def result(self):
-      seen.append(Checkpoints(tmp_path, BPC).steps)
+      seen.append(Checkpoints(tmp_path, BPC).saved_steps)
       raise OSError('disk full')
 
   monkeypatch.setattr(
@@ -237,7 +237,7 @@ def test_nothing_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
   with pytest.raises(OSError, match=f'{tmp_path} .*not be written.*disk full'):
     checkpoints.save(3, make_state(3))
   assert seen == [[1]]
-  assert checkpoints.steps == [1]
+  assert checkpoints.saved_steps == [1]
 
 
 def test_write_that_fails_is_an_error(tmp_path):
@@ -256,7 +256,7 @@ with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   result = run_python(code, tmp_path)
   assert result.returncode == 1
   assert f'{tmp_path} could not be written' in result.stderr
-  assert Checkpoints(tmp_path, BPC).steps == [1]
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
@@ -271,7 +271,7 @@ def test_resume_sets_a_corrupt_newest_one_aside(tmp_path, caplog, damage):
     (warning,) = caplog.messages
     assert f'{tmp_path}/3: ' in warning
     assert f'{tmp_path}/3.corrupt,' in warning
-    assert checkpoints.steps == [2]
+    assert checkpoints.saved_steps == [2]
     checkpoints.save(3, make_state(3), {'bpc': 2.5})
     checkpoints.wait()
     assert checkpoints.best_step == 3
@@ -312,7 +312,7 @@ def fingerprint(folder: pathlib.Path) -> dict[str, Any]:
 
 def test_reading_an_absent_folder_does_not_make_it(tmp_path):
   checkpoints = Checkpoints(tmp_path / 'absent', BPC)
-  assert checkpoints.steps == []
+  assert checkpoints.saved_steps == []
   assert checkpoints.best_step is None
   for which in ('latest', 'best', 3):
     with pytest.raises(FileNotFoundError, match=f'{tmp_path}/absent'):
@@ -333,7 +333,9 @@ def test_best_is_never_silently_another_one(tmp_path, damage):
     assert 'Put back a copy' in str(error.value)
   with checkpoints:
     checkpoints.save(5, make_state(5), {'bpc': 4.0})
-  assert 1 in checkpoints.steps  # a run does not delete what it cannot read
+  assert (
+    1 in checkpoints.saved_steps
+  )  # a run does not delete what it cannot read
 
 
 def test_all_corrupt_names_all_and_renames_none(tmp_path):
@@ -346,7 +348,7 @@ def test_all_corrupt_names_all_and_renames_none(tmp_path):
     f'{tmp_path}/1: .*state/.* is not what was', str(error.value)
   )
   assert re.search(f'{tmp_path}/2: .*state/.* is missing', str(error.value))
-  assert Checkpoints(tmp_path, BPC).steps == [1, 2]
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1, 2]
 
 
 def test_absent_step_lists_those_there_are(tmp_path):
@@ -376,12 +378,12 @@ def without_bias(state: State) -> State:
     ),
     (
       lambda state: state.replace(model_state={}),
-      'model_state/reset is bool.* in the checkpoint, and no such leaf',
+      'model_state/reset is bool.* in the checkpoint, and no such array',
     ),
-    (without_bias, r'params/cell/bias is int32\[3\].*no such leaf'),
+    (without_bias, r'params/cell/bias is int32\[3\].*no such array'),
     (
       lambda state: state.replace(params={'cell': state.params}),
-      r'params/cell/cell/bias is not there .*int32\[3\] is needed here',
+      r'params/cell/cell/bias is missing .*int32\[3\] is needed here',
     ),
   ],
 )
@@ -393,7 +395,7 @@ def test_mismatch_names_the_leaf_and_is_not_corruption(
     Checkpoints(tmp_path, BPC).resume(change(make_state(0)))
   assert not isinstance(error.value, CorruptCheckpointError)
   assert f'{tmp_path}/2' in str(error.value)
-  assert Checkpoints(tmp_path, BPC).steps == [1, 2]
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1, 2]
 
 
 def test_a_part_is_read_whatever_the_rest_is(tmp_path):
@@ -403,7 +405,7 @@ def test_a_part_is_read_whatever_the_rest_is(tmp_path):
   step, found = checkpoints.restore({'params': make_state(0).params})
   assert step == 1
   assert_same(found, {'params': state.params})
-  with pytest.raises(ValueError, match=r'params/cell/bias is .*no such leaf'):
+  with pytest.raises(ValueError, match=r'params/cell/bias is .*no such array'):
     checkpoints.restore({'params': without_bias(state).params})
   with pytest.raises(ValueError, match=r'key is uint32\[2\] .*uint32\[4\]'):
     checkpoints.restore({'key': jnp.zeros(4, jnp.uint32)})
@@ -418,7 +420,7 @@ def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
   for name in ('007', 'notes'):
     (tmp_path / name).mkdir()
   left = ['007', '97', '98', '99', 'notes', '٣']
-  assert Checkpoints(tmp_path, BPC).steps == [1, 2, 3]
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1, 2, 3]
   for which, step in (('latest', 3), ('best', 1)):
     caplog.clear()
     found, _ = Checkpoints(tmp_path, BPC).restore(make_state(0), which)
@@ -476,7 +478,7 @@ def test_arrays_that_went_elsewhere_are_noticed(tmp_path, monkeypatch):
   checkpoints.save(1, make_state(1))
   with pytest.raises(OSError, match='1.new has no arrays'):
     checkpoints.close()
-  assert checkpoints.steps == []
+  assert checkpoints.saved_steps == []
 
 
 def test_a_failed_write_does_not_hide_the_error_before_it(
@@ -500,7 +502,7 @@ def test_a_published_checkpoint_is_told_of_when_it_is_complete(tmp_path):
   with Checkpoints(
     tmp_path,
     BPC,
-    published=lambda step: told.append((step, checkpoints.steps)),
+    published=lambda step: told.append((step, checkpoints.saved_steps)),
   ) as checkpoints:
     for step in (1, 2):
       checkpoints.save(step, make_state(step))
@@ -523,7 +525,7 @@ def test_metrics_can_be_added_to_a_step(tmp_path):
   save_all(tmp_path, {1: None, 2: None, 3: 5.0})
   with Checkpoints(tmp_path, BPC) as checkpoints:
     checkpoints.save(3, make_state(3), {'bpc': 4.0})
-    assert checkpoints.steps == [2, 3]  # while it is being written too
+    assert checkpoints.saved_steps == [2, 3]  # while it is being written too
     checkpoints.save(2, make_state(2), {'bpc': 1.0})
   assert checkpoints.best_step == 2
   assert sorted(os.listdir(tmp_path)) == ['2', '3']
@@ -617,7 +619,7 @@ import numpy as np
 from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
-  start = checkpoints.steps[-1] if checkpoints.steps else 0
+  start = checkpoints.saved_steps[-1] if checkpoints.saved_steps else 0
   for step in range(start + 1, 1000):
     value = np.random.default_rng(step).random((8, 1 << 18), np.float32)
     state = {str(i): row * step for i, row in enumerate(np.tile(value, (5, 1)))}
@@ -700,7 +702,7 @@ def test_a_full_disk_is_one_error_before_anything_is_written(
         checkpoints.save(2, make_state(2))
     assert error.value.errno == errno.ENOSPC
     assert error.value.filename == str(tmp_path / 'run')
-    assert checkpoints.steps == [1]
+    assert checkpoints.saved_steps == [1]
     checkpoints.save(2, make_state(2))
 
 

@@ -11,7 +11,7 @@ import pytest
 from toy import Toy, assert_same, config_of, last_state, saved, train
 
 from hyper.runs import folder, loop, metrics, observers
-from hyper.runs.steps import KeptSteps
+from hyper.runs.compiled import CompiledCache
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def test_what_is_due_happens_in_its_order(tmp_path):
   expected = [(step, 'train') for step in range(1, 9)]
   expected.insert(4, (4, 'validation'))
   assert lines(tmp_path) == [*expected, (8, 'validation')]
-  assert saved(tmp_path).steps[-2:] == [6, 8]
+  assert saved(tmp_path).saved_steps[-2:] == [6, 8]
   assert folder.load_config(str(tmp_path)) == config_of()
   assert train(tmp_path) == 0  # has all its steps
   assert len(lines(tmp_path)) == 10
@@ -48,7 +48,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(
   assert signal.getsignal(number) == before
   if step < 7:
     assert status == 128 + number
-    assert saved(tmp_path / 'parts').steps[-1] == step + 1
+    assert saved(tmp_path / 'parts').saved_steps[-1] == step + 1
     at_batch.clear()
     assert train(tmp_path / 'parts') == 0
   assert_same(tmp_path / 'whole', tmp_path / 'parts')
@@ -84,7 +84,7 @@ def test_a_run_ended_where_it_stopped_is_scored_there(tmp_path, at_batch):
 def test_of_equal_scores_the_earlier_one_is_kept_as_best(tmp_path):
   train(tmp_path, config_of(**{'schedule.learning_rate': 0.0}))
   assert saved(tmp_path).best_step == 4
-  assert saved(tmp_path).steps == [4, 6, 8]
+  assert saved(tmp_path).saved_steps == [4, 6, 8]
 
 
 def test_log_every_0_steps_writes_scores_alone(tmp_path):
@@ -115,7 +115,7 @@ def test_data_are_read_before_the_model_is_compiled(tmp_path, monkeypatch):
   monkeypatch.setattr(Toy, 'fingerprint', missing)
   monkeypatch.setattr(Toy, 'init', lambda self, key: pytest.fail('compiled'))
   with pytest.raises(FileNotFoundError, match='no data'):
-    train(tmp_path / 'run', kept=KeptSteps())
+    train(tmp_path / 'run', kept=CompiledCache())
   assert not (tmp_path / 'run').exists()
 
 
@@ -136,10 +136,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
   monkeypatch.setattr(Toy, 'loss', broken)
   for _ in range(2):
     with pytest.raises(FloatingPointError) as caught:
-      train(tmp_path, config_of(save_every_steps=1), kept=KeptSteps())
+      train(tmp_path, config_of(save_every_steps=1), kept=CompiledCache())
     for part in ('step 2: ', 'loss nan', 'rate 0.1', 'that of step 1.'):
       assert part in str(caught.value)
-  assert saved(tmp_path).steps == [1]
+  assert saved(tmp_path).saved_steps == [1]
 
 
 @pytest.mark.parametrize('rate', [3e38, 1e25])
@@ -155,7 +155,7 @@ def test_parameters_that_explode_are_not_saved(rate, tmp_path):
   for _ in range(2):
     with pytest.raises(FloatingPointError, match='step 4: .* of step 2'):
       train(tmp_path, exploding)
-  assert saved(tmp_path).steps == [2]
+  assert saved(tmp_path).saved_steps == [2]
 
 
 def test_a_checkpoint_that_is_not_finite_is_named(tmp_path):
@@ -175,7 +175,7 @@ def test_scores_that_are_not_finite_stop_the_run(tmp_path, monkeypatch):
   message = 'step 4: .*validation distance nan.* of step 2'
   with pytest.raises(FloatingPointError, match=message):
     train(tmp_path, config)
-  assert saved(tmp_path).steps == [2]
+  assert saved(tmp_path).saved_steps == [2]
   assert lines(tmp_path) == []
 
 

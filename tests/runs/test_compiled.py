@@ -7,12 +7,12 @@ import weakref
 from toy import Toy, assert_same, config_of, last_state, train
 
 from hyper.runs import optimization
+from hyper.runs.compiled import CompiledCache
 from hyper.runs.numbers import numbers_of
-from hyper.runs.steps import KeptSteps
 
 
 def test_runs_of_one_structure_share_their_compiled_steps(tmp_path):
-  kept = KeptSteps()
+  kept = CompiledCache()
 
   def traced(name, **fields):
     before = Toy.traces
@@ -33,10 +33,10 @@ def test_a_shared_step_takes_the_numbers_of_its_own_config(tmp_path):
     'schedule.learning_rate': 0.02,
     'optimizer.clip_norm': 0.1,
   }
-  kept = KeptSteps()
+  kept = CompiledCache()
   train(tmp_path / 'other', kept=kept)
   train(tmp_path / 'shared', config_of(**rates), kept=kept)
-  train(tmp_path / 'alone', config_of(**rates), kept=KeptSteps())
+  train(tmp_path / 'alone', config_of(**rates), kept=CompiledCache())
   assert_same(tmp_path / 'shared', tmp_path / 'alone')
   shared, other = (
     last_state(tmp_path / x)[1].params['w'] for x in ('shared', 'other')
@@ -52,7 +52,7 @@ def test_a_task_is_freed_after_its_run(tmp_path):
       super().__init__(*args)
       made.append(weakref.ref(self))
 
-  kept = KeptSteps()
+  kept = CompiledCache()
   train(tmp_path, task=Noted, kept=kept)
   gc.collect()
   assert made[0]() is None

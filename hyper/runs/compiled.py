@@ -12,16 +12,16 @@ from hyper.runs.numbers import numbers_of, structure
 from hyper.runs.task import Outcome, Task
 
 
-class Steps:
+class Compiled:
   """The functions of a run that are compiled, each when it is first called.
 
-  They hold no reference to the task: it must live as long as they are called,
-  and its data are freed with it.
+  They hold only a weak reference to the task, so its data are freed with it.
+  The caller keeps the task alive while it calls them.
 
   Attributes:
-    init: from a seed to the state before the first step.
+    init: returns the state before the first step, given a seed.
     train: the training step, see `training.make_train_step`.
-    evaluate: the step of evaluation, see `training.make_eval_step`.
+    evaluate: the evaluation step, see `training.make_eval_step`.
   """
 
   def __init__(self, config: ConfigDict, task: Task):
@@ -32,7 +32,7 @@ class Steps:
     self.use(task)
 
   def use(self, task: Task) -> None:
-    """Reads `task` when more is compiled, in place of one of its structure."""
+    """Compiles from `task` from now on; it must have the same structure."""
     self._task: Task = weakref.proxy(task)
 
   def _init(self, key: Array) -> tuple[Any, Any]:
@@ -47,27 +47,27 @@ def step_numbers(config: ConfigDict, task: Task) -> dict[str, Any]:
   return numbers_of(config, optimization.NUMBERS) | task.numbers
 
 
-class KeptSteps:
-  """Keeps compiled steps for the next run of the same structure.
+class CompiledCache:
+  """Keeps compiled functions for the next run of the same structure.
 
-  Two runs share them if they differ only in the numbers of the training step,
-  in the seed, and in how long they train and how often they evaluate, save and
-  log. Only one run at a time may use them.
+  Two runs have the same structure if their configs differ only in the numbers
+  of the training step, the seed, `train_steps`, and how often they evaluate,
+  save and log. Only one run at a time may use the functions.
 
   Args:
-    limit: how many structures are kept; the least recently used goes first.
+    limit: the most structures kept; the least recently used is dropped first.
   """
 
   def __init__(self, limit: int = 1):
     self._limit = limit
-    self._kept: dict[str, Steps] = {}
+    self._kept: dict[str, Compiled] = {}
 
-  def of(self, config: ConfigDict, task: Task, data: str) -> Steps:
-    """Returns the steps of a config whose data have the fingerprint `data`."""
+  def of(self, config: ConfigDict, task: Task, data: str) -> Compiled:
+    """Returns the functions of a config and data of the fingerprint `data`."""
     key = f'{structure(config, step_numbers(config, task))} {data}'
-    steps = self._kept.pop(key, None) or Steps(config, task)
-    steps.use(task)
-    self._kept[key] = steps
+    compiled = self._kept.pop(key, None) or Compiled(config, task)
+    compiled.use(task)
+    self._kept[key] = compiled
     if len(self._kept) > self._limit:
       del self._kept[next(iter(self._kept))]
-    return steps
+    return compiled
