@@ -15,7 +15,6 @@ from typing import Any
 
 from absl import flags, logging
 
-from hyper import trained
 from hyper.runs import commands, folder
 
 
@@ -40,6 +39,8 @@ def evaluate(
     ValueError: the checkpoint is damaged, or the data do not fit the config.
     FileNotFoundError: there is no such checkpoint, or the data are missing.
   """
+  from hyper import trained  # takes a second, which --help need not wait for
+
   run = trained.load(workdir, which, data_dir, changes=changes)
   task = run.task
   if split is None:

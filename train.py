@@ -11,14 +11,16 @@ folder goes on where the run was interrupted.
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from hyper.runs import commands, loop
-from hyper.tasks import make_task
+from hyper.runs import commands
 
 
 def train(
   config: ConfigDict, workdir: str, data_dir: str, profile: bool = False
 ) -> int:
   """Trains what a config describes; see `hyper.runs.loop.train`."""
+  from hyper.runs import loop  # takes a second, which --help need not wait for
+  from hyper.tasks import make_task
+
   return loop.train(make_task, config, workdir, data_dir, profile)
 
 

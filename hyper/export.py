@@ -19,12 +19,19 @@ gives both, and `hyper.weights` reads the arrays and the text alone.
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from absl import flags
 
-from hyper import configuration, trained, weights
+from hyper import configuration
 from hyper.runs import commands, folder, metrics, record
+
+if TYPE_CHECKING:
+  from hyper import trained
+
+  Run: TypeAlias = trained.Run[Any]
+else:  # takes a second, which --help need not wait for
+  Run = Any
 
 
 def export(
@@ -42,12 +49,14 @@ def export(
     FileNotFoundError: `workdir` is no run folder, or has no such checkpoint.
     ValueError: the checkpoint is damaged, or `baked` does not apply.
   """
+  from hyper import trained, weights
+
   run = trained.load(workdir, which)
   _, variables = trained.network(run, baked)
   weights.save(variables, path, describe(run, baked))
 
 
-def describe(run: trained.Run[Any], baked: bool) -> dict[str, str]:
+def describe(run: Run, baked: bool) -> dict[str, str]:
   """Returns what a file says of a run, all as text."""
   starts = record.read_lines(run.workdir, record.STARTS)
   commits = [
@@ -68,7 +77,7 @@ def describe(run: trained.Run[Any], baked: bool) -> dict[str, str]:
   return text
 
 
-def scores(run: trained.Run[Any]) -> dict[str, dict[str, float]]:
+def scores(run: Run) -> dict[str, dict[str, float]]:
   """Returns the scores of a checkpoint by split, as far as they are known.
 
   Training knows those of validation, `evaluate.py` those that it was asked for.

@@ -14,17 +14,17 @@ import dataclasses
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
-from hyper import trained
-from hyper.data import pen
-from hyper.decode import check_finite, weight_scalings
-from hyper.drawing import handwriting as pictures
-from hyper.drawing import weight_change
 from hyper.runs import commands
-from hyper.tasks.handwriting import Handwriting
+
+if TYPE_CHECKING:
+  from hyper.tasks.handwriting import Handwriting
+else:  # takes a second, which --help need not wait for
+  Handwriting = Any
 
 FLAGS = flags.FLAGS
 
@@ -56,6 +56,8 @@ def text(
       finite, or the prompt has a symbol that is not in the vocabulary.
     FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
+  from hyper import trained
+
   run = trained.load(workdir, which, task='char_lm')
   task = run.task
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
@@ -103,6 +105,11 @@ def strokes(
     FileNotFoundError: `workdir` is no run folder or has no checkpoint, or the
       data or the file of the prime are missing.
   """
+  from hyper import trained
+  from hyper.decode import check_finite, weight_scalings
+  from hyper.drawing import handwriting as pictures
+  from hyper.drawing import weight_change
+
   check_finite('bias', bias)
   run: trained.Run[Handwriting] = trained.load(
     workdir, which, data_dir, 'handwriting'
@@ -140,6 +147,8 @@ def picture_path(output: str) -> str:
 
 def read_prime(task: Handwriting, prime: str) -> np.ndarray:
   """Returns the offsets of a line: of a file, or of that name in the data."""
+  from hyper.data import pen
+
   if prime.endswith(pen.KINDS):
     return task.normalisation.fit(pen.read(prime)[0].offsets)
   return task.find(prime).offsets
@@ -163,6 +172,8 @@ def translate(
     ValueError: the run has another task.
     FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
+  from hyper import trained
+
   run = trained.load(workdir, which, task='translate')
   task = run.task
   if beam_size:

@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 
-import jax
 from absl import flags
 
 from hyper.compare import entries, finished, tables
@@ -22,21 +21,25 @@ from hyper.compare.formats import FORMATS
 from hyper.runs import commands
 from hyper.runs.folder import is_run
 from hyper.sweeping import journal, local, machine, space
-from hyper.sweeping.journal import TRIALS, Study, folder_of
+from hyper.sweeping.journal import LOG, TRIALS, Study, folder_of
 from hyper.sweeping.search import SEARCHES, Search, ends
 from hyper.sweeping.space import Point
-from hyper.sweeping.worker import LOG, Worker
-from hyper.tasks import TASKS, make_task
 
 FLAGS = flags.FLAGS
 
 
 def main() -> int:
   """Trains the trials, or prints their commands."""
+  import jax  # takes a second, as the tasks do; --help need not wait for them
+
+  from hyper.tasks import make_task
+
   check_flags()
   points = find_points()
   selection = find_selection()
   if FLAGS.worker:
+    from hyper.sweeping.worker import Worker
+
     worker = Worker(open_study(selection), make_task, selection, FLAGS.data_dir)
     return worker.work()
   jax.config.update('jax_platforms', 'cpu')  # accelerators are the workers'
@@ -102,6 +105,8 @@ def find_selection() -> tuple[str, str]:
   Raises:
     ValueError: the configs' tasks are unknown, or decide by different scores.
   """
+  from hyper.tasks import TASKS
+
   tasks = {space.load(config).task for config in FLAGS.config}
   if unknown := tasks - set(TASKS):
     raise ValueError(

@@ -49,7 +49,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.models.classify': (),
   'hyper.decode': ('hyper.decode', 'hyper.losses'),
   'hyper.configuration': CONFIGURATION,
-  'hyper.paper': ('hyper.paper',),
+  'hyper.paper': ('hyper.paper', *CONFIGURATION),
   'hyper.files': (),
   'hyper.weights': ('hyper.files',),
   'hyper.data': ('hyper.data', 'hyper.files'),

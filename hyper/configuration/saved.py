@@ -185,7 +185,7 @@ def _with_tuples(value: Any) -> Any:
 
 def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
   """Returns a line for each field that differs: `path: old -> new`."""
-  before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
+  before, after = flatten(old), flatten(new)
   return [
     f'{path}: {before.get(path, "absent")!r} -> {after.get(path, "absent")!r}'
     for path in sorted(before.keys() | after.keys())
@@ -196,13 +196,18 @@ def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
 _ABSENT = object()
 
 
-def _flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+def flatten(config: ConfigDict, prefix: str = '') -> dict[str, Any]:
+  """Returns the value of each field by its path; an empty section is a field.
+
+  >>> flatten(ConfigDict({'seed': 0, 'model': {'units': 8}}))
+  {'seed': 0, 'model.units': 8}
+  """
   flat: dict[str, Any] = {}
-  for key, value in tree.items():
-    if isinstance(value, dict) and value:
-      flat |= _flatten(value, f'{prefix}{key}.')
+  for key, value in config.items():
+    if isinstance(value, ConfigDict) and value:
+      flat |= flatten(value, f'{prefix}{key}.')
     else:
-      flat[prefix + key] = value
+      flat[prefix + key] = {} if isinstance(value, ConfigDict) else value
   return flat
 
 
@@ -223,7 +228,7 @@ def change(
   """
   changed = config.copy_and_resolve_references()
   for assignment in assignments:
-    fields = _flatten(changed.to_dict())
+    fields = flatten(changed)
     path, _, text = assignment.partition('=')
     if path not in fields:
       near = difflib.get_close_matches(path, fields, 1)

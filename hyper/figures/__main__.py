@@ -18,18 +18,25 @@ into the first run folder.
 """
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from hyper.figures import curves, kernels, texts, translations
 from hyper.runs import commands, folder
-from hyper.tasks import TASKS
+
+if TYPE_CHECKING:
+  from hyper.figures.texts import Text
+else:  # takes a second, which --help need not wait for
+  Text = Any
 
 FLAGS = flags.FLAGS
 
 
 def draw_curves(path: str) -> None:
   """Draws learning curves of all run folders."""
+  from hyper.figures import curves
+  from hyper.tasks import TASKS
+
   task = folder.load_config(FLAGS.workdir[0]).task
   metric = FLAGS.metric or TASKS[task].selection[0]
   curves.draw(FLAGS.workdir, metric, path)
@@ -37,6 +44,8 @@ def draw_curves(path: str) -> None:
 
 def draw_weight_change(path: str) -> None:
   """Draws the weight changes of one run."""
+  from hyper.figures import texts
+
   if len(FLAGS.workdir) > 1:
     raise ValueError('weight_change is of one run; give --workdir once.')
   texts.draw_weight_change(FLAGS.workdir[0], text(), FLAGS.checkpoint, path)
@@ -44,11 +53,15 @@ def draw_weight_change(path: str) -> None:
 
 def draw_saturation(path: str) -> None:
   """Draws a histogram of the hidden states of each run."""
+  from hyper.figures import texts
+
   texts.draw_saturation(FLAGS.workdir, text(), FLAGS.checkpoint, path)
 
 
-def text() -> texts.Text:
+def text() -> Text:
   """Returns what the flags say is read."""
+  from hyper.figures import texts
+
   return texts.Text(
     *(FLAGS.text, FLAGS.prompt, FLAGS.length, FLAGS.temperature, FLAGS.seed)
   )
@@ -56,11 +69,15 @@ def text() -> texts.Text:
 
 def draw_kernels(path: str) -> None:
   """Draws kernels of all runs side by side."""
+  from hyper.figures import kernels
+
   kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
 
 
 def draw_attention(path: str) -> None:
   """Draws the attention of all runs for a sentence."""
+  from hyper.figures import translations
+
   translations.draw_attention(
     FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path
   )
@@ -68,6 +85,8 @@ def draw_attention(path: str) -> None:
 
 def write_examples(path: str) -> None:
   """Writes a table of what all runs make of the same sentences."""
+  from hyper.figures import translations
+
   translations.write_examples(
     *(FLAGS.workdir, FLAGS.data_dir, FLAGS.split),
     *(FLAGS.count, FLAGS.checkpoint, path),

@@ -9,10 +9,10 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from hyper import paper
+from hyper.configuration import flatten
 
 # Fields that leave a score what it is, but for chance.
 IRRELEVANT = (
@@ -43,7 +43,7 @@ def changes(
 
   A field that one of the two lacks counts as None.
   """
-  before, after = (flatten_dict(x.to_dict(), sep='.') for x in (recipe, config))
+  before, after = flatten(recipe), flatten(config)
   return {
     field: (before.get(field), after.get(field))
     for field in sorted(before | after)

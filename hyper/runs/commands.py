@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import jax
 from absl import app, flags, logging
 
 from hyper import files
@@ -74,6 +73,8 @@ def parse(argv: list[str]) -> list[str]:
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
       flags.FLAGS.config.to_dict()  # raises if the file is missing
     return rest
+  except SystemExit:  # of --help, whose status absl makes 1
+    sys.exit(0)
   except Exception as error:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
     cause = error.args[0] if error.args else None
@@ -181,6 +182,8 @@ def checked(main: Callable[..., int | None], given: list[Any]) -> int:
 
 def missing_platform() -> str:
   """Returns the platform asked of JAX if it has no device, otherwise ''."""
+  import jax
+
   try:
     jax.devices()
     return ''

@@ -19,7 +19,7 @@ import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -27,7 +27,6 @@ from ml_collections import ConfigDict
 from hyper import configuration, files
 from hyper.files import write
 from hyper.runs import checkpoint_files, provenance
-from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.record import (
   EVALUATIONS,
   RECORD,
@@ -49,6 +48,18 @@ IMAGE_KIND = 'images.json'
 KEPT = (VOCABULARY, NORMALISATION, WORD_PIECES, IMAGE_KIND)
 ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
 T = TypeVar('T')
+
+
+@runtime_checkable  # annotations are checked in the tests
+class Saved(Protocol):
+  """What `claim` asks of the checkpoints of a run."""
+
+  @property
+  def saved_steps(self) -> list[int]:
+    """The steps that have a checkpoint."""
+
+  def wait(self) -> None:
+    """Waits until all are complete."""
 
 
 @contextlib.contextmanager
@@ -177,7 +188,7 @@ def claim(
   config: ConfigDict,
   data_dir: str,
   data: Mapping[str, str],
-  checkpoints: Checkpoints,
+  checkpoints: Saved,
   parameters: int,
 ) -> Iterator[None]:
   """Marks `workdir` as this run: writes config.json and appends a start.

@@ -3,8 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-import jax
-
 ADVICE = (
   'A smaller config.data.batch_size needs less (for text window_steps or '
   'batch_tokens too, for scores eval_batch_size or eval_streams), as do '
@@ -22,7 +20,7 @@ def explained() -> Iterator[None]:
   """
   try:
     yield
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+  except (MemoryError, RuntimeError) as error:
     reason = str(error).strip().partition('\n')[0].rstrip('.')
     if isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' not in reason:
       raise

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from hyper.configuration import CHANGEABLE, Fields
+from hyper.configuration import CHANGEABLE, Fields, flatten
 
 Numbers = Mapping[str, Any]  # floats and tuples of floats, or arrays for them
 NONE: Numbers = MappingProxyType({})
@@ -26,7 +25,7 @@ def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
   >>> numbers_of(config, ('l2_rate', 'model.dropout_rate', 'x'))
   {'model.dropout_rate': 0.1}
   """
-  flat = flatten_dict(config.to_dict(), sep='.')
+  flat = flatten(config)
   found: dict[str, Any] = {}
   for path in paths:
     value = flat.get(path, 0)
@@ -67,6 +66,6 @@ def structure(config: ConfigDict, numbers: Iterable[str]) -> str:
   >>> structure(one, ['l2_rate']) == structure(zero, [])
   False
   """
-  flat = flatten_dict(config.to_dict(), sep='.')
+  flat = flatten(config)
   seen = {path: value for path, value in flat.items() if path not in UNSEEN}
   return json.dumps(seen | dict.fromkeys(numbers), sort_keys=True)

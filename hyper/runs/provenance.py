@@ -7,11 +7,6 @@ import subprocess
 import sys
 from typing import Any
 
-import flax
-import jax
-import numpy
-import optax
-
 
 def describe(root: str) -> dict[str, Any]:
   """Returns a description of this process and of the code that it runs.
@@ -19,6 +14,11 @@ def describe(root: str) -> dict[str, Any]:
   Args:
     root: folder of the code, whose commit is included.
   """
+  import flax  # takes a second, which a command that only reads need not spend
+  import jax
+  import numpy
+  import optax
+
   return {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'command': shlex.join(['python', *sys.argv]),
@@ -32,6 +32,8 @@ def describe(root: str) -> dict[str, Any]:
 
 def devices() -> str:
   """Returns the device in use, such as 'NVIDIA H100 (gpu), one of 8'."""
+  import jax
+
   used, count = jax.devices()[0], jax.device_count()
   others = f', one of {count}' if count > 1 else ''
   return f'{used.device_kind} ({used.platform}){others}'

@@ -26,6 +26,7 @@ else:  # Optuna is imported where a study is opened
   BaseDistribution = FrozenTrial = Trial = Any
 
 JOURNAL, LOCK, TRIALS = 'journal.log', '.lock', 'trials'
+LOG = 'log.txt'  # in a trial's folder: what train.py would print
 DEATHS = 3  # of workers at one step of a trial
 
 

@@ -4,8 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flax.traverse_util import flatten_dict
-
+from hyper import configuration
 from hyper.sweeping.space import Point
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def vary(points: Sequence[Point]) -> list[Parameters]:
 
 def whole_config(point: Point) -> dict[str, Any]:
   """Returns all fields of a point as Optuna takes them, and its config."""
-  fields = flatten_dict(point.make().to_dict(), sep='.')
+  fields = configuration.flatten(point.make())
   plain = {
     path: value if isinstance(value, bool | int | float | str) else str(value)
     for path, value in fields.items()

@@ -13,15 +13,12 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from hyper import configuration
-from hyper.runs import loop, optimization
-from hyper.runs.task import MakeTask
 
 Fields = Mapping[str, Any]  # by path in the config, such as 'model.cell.units'
 # A value of a list: in parentheses, in quotes, or up to a comma.
@@ -111,7 +108,7 @@ def value_of(config: ConfigDict, text: str, flag: str) -> tuple[str, Any]:
   """Returns the field and the value of FIELD=VALUE, checked with a config."""
   path = text.partition('=')[0]
   changed = configuration.change(config, [text], flag)
-  return path, flatten_dict(changed.to_dict(), sep='.')[path]
+  return path, configuration.flatten(changed)[path]
 
 
 def points(
@@ -176,7 +173,9 @@ def split(values: str) -> list[str]:
   return [value.strip() for value in VALUE.findall(values)]
 
 
-def check(points: Sequence[Point], make_task: MakeTask, data_dir: str) -> None:
+def check(
+  points: Sequence[Point], make_task: Callable[..., Any], data_dir: str
+) -> None:
   """Checks the trials of a sweep before the first one starts.
 
   The task is made, which reads data, for the first trial of each value.
@@ -185,6 +184,8 @@ def check(points: Sequence[Point], make_task: MakeTask, data_dir: str) -> None:
     ValueError: a config does not fit.
     FileNotFoundError: data are missing.
   """
+  from hyper.runs import loop, optimization  # takes a second, for jax
+
   seen: set[str] = set()
   for point in points:
     try:

@@ -11,9 +11,8 @@ from absl import logging
 from hyper.runs import loop, memory, metrics
 from hyper.runs.compiled import CompiledCache
 from hyper.runs.task import MakeTask
-from hyper.sweeping.journal import Study, Trial
+from hyper.sweeping.journal import LOG, Study, Trial
 
-LOG = 'log.txt'  # in the run folder: what train.py would print
 STRUCTURES = 4  # whose compiled steps are kept
 
 

@@ -1,6 +1,7 @@
 """Commands: flags and arguments checked, errors in one line, exit status."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from hyper.runs import commands
 
+ROOT = pathlib.Path(__file__).parents[2]
 PLAIN = """
 from absl import flags
 from hyper.runs import commands
@@ -144,7 +146,33 @@ def test_an_unexpected_error_keeps_its_traceback():
 
 def test_help_shows_the_flags():
   done = run('--help')
-  assert '--count: How many.' in done.stdout + done.stderr
+  assert '--count: How many.' in done.stdout
+  assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+  'command',
+  [
+    *(['train.py'], ['evaluate.py']),
+    *(
+      ['-m', f'hyper.{name}']
+      for name in ('generate', 'export', 'figures', 'compare', 'sweep')
+    ),
+  ],
+)
+def test_help_does_not_wait_for_jax(command):
+  done = subprocess.run(
+    [sys.executable, '-X', 'importtime', *command, '--help'],
+    capture_output=True,
+    text=True,
+    timeout=60,
+    cwd=ROOT,
+  )
+  assert done.returncode == 0
+  assert '\n  --' in done.stdout
+  imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
+  assert 'absl.flags' in imported
+  assert not imported & {'jax', 'flax', 'optax', 'matplotlib'}
 
 
 @pytest.mark.parametrize(
