@@ -1,6 +1,9 @@
-"""The coordinate hypernetwork of appendix A.1: a weight from where it is.
+"""The coordinate hypernetwork of appendix A.1.
 
-Shapes: p input pixels, u hidden units, laid out as a picture of their own.
+It generates the weight between a pixel and a hidden unit from the coordinates
+of both.
+
+Shapes: p input pixels, u hidden units, which are arranged as a picture too.
 """
 
 import math
@@ -20,15 +23,15 @@ class Coordinates(nn.Module):
 
   W[p, u] = network(x_p, y_p, x_u, y_u)
 
-  A small ReLU network is fed x and y of an input pixel p and x and y of a
-  hidden unit u, and gives the weight between them. With the paper's sizes,
-  4-25-25-1, it has 801 parameters. Coordinates run from -1 to 1 along each
-  side, x along the columns; pixels and units are numbered row by row.
+  A small ReLU network maps the coordinates of an input pixel p and of a hidden
+  unit u to the weight between them. With the paper's sizes, 4-25-25-1, it has
+  801 parameters. Coordinates run from -1 to 1 along each side, x along the
+  columns. Pixels and units are numbered row by row.
 
-  Deviation: the paper gives neither scale of the coordinates nor
-  initialisation. Here weights start after He et al. (2015), the last layer's
-  such that the generated weights have the variance 2 / p in expectation. Since
-  neighbouring weights are alike, feed images of mean zero.
+  Deviation: the paper gives neither the scale of the coordinates nor the
+  initialisation. Here weights start as in He et al. (2015), except that those
+  of the last layer give the generated weights the variance 2 / p in
+  expectation. Neighbouring weights are alike, so images should have mean zero.
 
   >>> import jax
   >>> generator = Coordinates((28, 28), (16, 16))
@@ -42,13 +45,12 @@ class Coordinates(nn.Module):
   801
 
   Attributes:
-    input_shape: height and width of the input, (28, 28) in the paper.
-    output_shape: height and width that the hidden layer is seen as.
-    hidden_sizes: of the small network.
+    input_shape: height and width of the input in pixels, (28, 28) in the paper.
+    output_shape: height and width of the picture of hidden units.
+    hidden_sizes: the sizes of the hidden layers of the small network.
 
   Raises:
-    ValueError: a size is not positive, there is a condition, or the patterns
-      match more than one parameter, or one of another shape than [p, u].
+    ValueError: a size is not positive.
   """
 
   input_shape: tuple[int, int] = (28, 28)
@@ -65,7 +67,16 @@ class Coordinates(nn.Module):
 
   @nn.compact
   def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
-    """Returns the generated matrix, given its shape; takes no condition."""
+    """Returns the generated matrix [p, u], by its path.
+
+    Args:
+      shapes: the shape and type of the one matrix, by path.
+      condition: None; coordinates take no condition.
+
+    Raises:
+      ValueError: `condition` is given, or `shapes` has more than one parameter
+        or one of another shape than [p, u].
+    """
     if condition is not None:
       raise ValueError('condition is given, but coordinates take none.')
     wanted = (math.prod(self.input_shape), math.prod(self.output_shape))
@@ -81,11 +92,10 @@ class Coordinates(nn.Module):
 
 
 class CoordinateHyperNetwork(Coordinates, HyperNetwork):
-  """A network with one weight matrix generated from coordinates (A.1).
+  """Wraps a network and generates a weight matrix from coordinates (A.1).
 
-  A `HyperNetwork` whose only generator are its own `Coordinates`: see both for
-  what they do and for all attributes. Its parameters are `network` and
-  `generator`.
+  This is a `HyperNetwork` and its only generator, a `Coordinates`, in one: see
+  both for all attributes. Its parameters are `network` and `generator`.
 
   >>> import jax, jax.numpy as jnp
   >>> from flax import linen as nn
@@ -99,16 +109,29 @@ class CoordinateHyperNetwork(Coordinates, HyperNetwork):
   (2, 10)
 
   Attributes:
-    main: see HyperNetwork.
-    generate: a sequence with the one pattern.
+    main: the main network, see `HyperNetwork`.
+    generate: a sequence with one pattern, which matches one parameter.
+
+  Raises:
+    ValueError: as for `Coordinates` and `HyperNetwork`.
   """
 
 
 class CoordinateGenerator(nn.Module):
-  """The small ReLU network, with a linear output: `layer1`, `layer2`, ...
+  """The small ReLU network of appendix A.1, with a linear output.
+
+  Its layers are called `layer1`, `layer2`, ...
+
+  >>> import jax
+  >>> generator = CoordinateGenerator((25, 25))
+  >>> weights, variables = generator.init_with_output(
+  ...   jax.random.key(0), (4, 4), (2, 3)
+  ... )
+  >>> weights.shape  # 16 pixels, 6 units
+  (16, 6)
 
   Attributes:
-    hidden_sizes: of its hidden layers.
+    hidden_sizes: the sizes of its hidden layers.
   """
 
   hidden_sizes: tuple[int, ...]
@@ -117,8 +140,13 @@ class CoordinateGenerator(nn.Module):
   def __call__(
     self, input_shape: tuple[int, int], output_shape: tuple[int, int]
   ) -> Float[Array, 'p u']:
-    """Returns the weight between every pixel and every unit."""
-    pixels, units = coordinates(input_shape), coordinates(output_shape)
+    """Returns the weight between every pixel and every unit, [p, u].
+
+    Args:
+      input_shape: height and width of the input in pixels.
+      output_shape: height and width of the picture of hidden units.
+    """
+    pixels, units = _coordinates(input_shape), _coordinates(output_shape)
     x = jnp.concatenate(
       [
         jnp.repeat(pixels[:, None], len(units), 1),
@@ -127,9 +155,8 @@ class CoordinateGenerator(nn.Module):
       -1,
     )
     he = nn.initializers.he_normal()
-    # The mean square of the inputs and, after `he` and ReLU, of every hidden
-    # layer.
-    fed = mean_square((*input_shape, *output_shape))
+    # The mean square of the inputs, which `he` and ReLU keep in every layer.
+    fed = _mean_square((*input_shape, *output_shape))
     last = nn.initializers.variance_scaling(
       2 / (fed * len(pixels)), 'fan_in', 'normal'
     )
@@ -139,13 +166,13 @@ class CoordinateGenerator(nn.Module):
     return nn.Dense(1, kernel_init=last, name=name)(x)[..., 0]
 
 
-def coordinates(shape: tuple[int, int]) -> Float[Array, 'places 2']:
-  """Returns x and y, from -1 to 1, of all places of a picture, row by row."""
+def _coordinates(shape: tuple[int, int]) -> Float[Array, 'places 2']:
+  """Returns x and y, from -1 to 1, of each pixel of a picture, row by row."""
   y, x = (jnp.linspace(-1, 1, size, dtype=jnp.float32) for size in shape)
   return jnp.stack(jnp.meshgrid(x, y), -1).reshape(-1, 2)
 
 
-def mean_square(sizes: tuple[int, ...]) -> float:
-  """Returns the mean of x^2 over `linspace(-1, 1, n)`, over all `sizes`."""
+def _mean_square(sizes: tuple[int, ...]) -> float:
+  """Returns the mean of x^2 over linspace(-1, 1, n), averaged over `sizes`."""
   squares = [(n + 1) / (3 * n - 3) if n > 1 else 1.0 for n in sizes]
   return sum(squares) / len(squares)

@@ -1,21 +1,22 @@
 """Any Flax module, with some of its parameters generated.
 
-`HyperNetwork` goes around a main network, which knows nothing of it:
+`HyperNetwork` wraps a main network, which does not know of it:
 
   parameter = generator(condition)          or, with `residual`,
   parameter = base + gate * generator(condition)
 
 for the parameters whose paths `generate` names. All others stay free. Three
-things say everything about one use:
+arguments describe each use:
 
-  generate   which parameters, and what generates them: a mapping from patterns
-             of paths to generators, of which each has `kernels(shapes,
-             condition)`. `StaticHyperNetwork` and `CoordinateHyperNetwork` are
-             a hypernetwork and its only generator in one, and take patterns.
-  condition  what the user gives the generators in a call: embeddings, the
-             index of a task or an image, what an encoder has written.
-  in_axes    absent for one network; otherwise every example has a network of
-             its own, from its own condition.
+  generate   which parameters are generated, and by what: a mapping from
+             patterns of paths to generators. A generator is a module with
+             `kernels(shapes, condition)`. `StaticHyperNetwork` and
+             `CoordinateHyperNetwork` are their own only generator, and take
+             patterns alone.
+  condition  the input of the generators in a call: embeddings, the index of a
+             task or an image, the output of an encoder.
+  in_axes    None for one network; otherwise every example has a network of its
+             own, from its own condition.
 
 The call, `generated`, `main_params` and `bake` take the same `condition`.
 """
@@ -51,17 +52,21 @@ from hyper.generators.storage import (
 
 
 class HyperNetwork(nn.Module):
-  """Any Flax module, with the parameters of some paths generated.
+  """Wraps any Flax module and generates the parameters of some paths.
 
-  The other parameters of the main network stay free, under `network`, and so
-  do its other collections. Several generators are called `groups_0`,
-  `groups_1`, ... in the order of `generate`.
+    parameter = generator(condition)          or, with `residual`,
+    parameter = base + gate * generator(condition)
 
-  Every example can have a network of its own: with `in_axes`, the condition and
+  The other parameters and collections of the main network stay free, and are
+  found under `network`. The generators are called `groups_0`, `groups_1`, ...
+  in the order of `generate`.
+
+  Every example can have a network of its own. With `in_axes`, the condition and
   the arguments are split along their first axis, and each network is called
-  with a batch of one. Outputs have the examples as their first axis; a scalar
-  becomes [b]. Other collections are common to all networks: batch norm can be
-  trained if it has `axis_name=EXAMPLES` and so sees the whole batch.
+  with a batch of one. The first axis of the outputs is that of the examples; a
+  scalar becomes [b]. Other collections are common to all networks: batch norm
+  can be trained if it has `axis_name=EXAMPLES`, by which it sees the whole
+  batch.
 
   >>> import jax, jax.numpy as jnp
   >>> from flax import linen as nn
@@ -81,19 +86,20 @@ class HyperNetwork(nn.Module):
   (2, 10)
 
   Attributes:
-    main: the main network. Not to be used elsewhere in the same module tree.
-    generate: shell patterns of parameter paths, such as 'conv2/kernel', where
-      a star also stands for slashes, each with its generator. A pattern that
-      matches nothing is an error; where two match, the first counts. With a
-      subclass that has `kernels`, a sequence of patterns.
-    residual: whether a generated parameter is added to a free one, times a
-      `gate` of its own that starts at 0 (ReZero, Bachlechner et al. 2020): the
-      network starts as the main network alone.
+    main: the main network. It must not be used elsewhere in the module tree.
+    generate: a mapping from shell patterns of parameter paths, such as
+      'conv2/kernel', to generators. A star also matches slashes. A pattern that
+      matches nothing is an error; if several match, the first one counts. A
+      subclass with `kernels` of its own takes a sequence of patterns.
+    residual: add a generated parameter to a free one instead of replacing it.
+      It is multiplied by a `gate` of its own that starts at 0 (ReZero,
+      Bachlechner et al. 2020), so the network starts as the main network alone.
     frozen: patterns of free parameters that are not trained. They are in the
-      collection 'frozen' in place of 'params'.
+      collection 'frozen' instead of 'params'.
 
   Raises:
-    ValueError: `main` is no Linen module, `generate` is not as above, or a
+    ValueError: `main` is no Linen module, `generate` is neither such a mapping
+      nor, for a subclass, a sequence of patterns, `frozen` is a string, or a
       pattern matches nothing.
   """
 
@@ -118,7 +124,7 @@ class HyperNetwork(nn.Module):
     super().__post_init__()
 
   def setup(self) -> None:
-    """Puts copies of the main network and of the generators in place."""
+    """Makes copies of the main network and of the generators."""
     self.network = unbound(self.main)
     if type(self).kernels is HyperNetwork.kernels:
       self.groups = [unbound(pair[1]) for pair in self.generate]
@@ -134,28 +140,29 @@ class HyperNetwork(nn.Module):
     shapes: Shapes | None = None,
     **kwargs: Any,
   ) -> Any:
-    """Calls the main network with its generated parameters in place.
+    """Calls the main network with generated parameters.
 
     Args:
       *args: arguments of the main network.
-      condition: for the generators, a tree of arrays or None. Where `generate`
-        is a mapping, a mapping from its patterns to their conditions.
+      condition: the input of the generators, a tree of arrays or None. If
+        `generate` is a mapping, a mapping from its patterns to the condition of
+        each.
       in_axes: None for one network. Otherwise every leaf of `condition` is
-        split along its first axis, and `in_axes` says, as in `jax.vmap`, which
+        split along its first axis. As in `jax.vmap`, `in_axes` tells which
         arguments are split too (0) and which are common to all networks
         (None): `(0, None)` for two arguments, 0 for all. Arrays among `kwargs`
-        are split; what has no shape is common.
-      main_method: the method of the main network to call; Flax keeps the name
-        `method` for `apply`.
-      shapes: what `shapes` returns; needed where `main_method` alone does not
-        use every generated parameter.
+        are split; values without a shape are common.
+      main_method: the name of the method of the main network to call. Flax
+        reserves the name `method` for `apply`.
+      shapes: what the method `shapes` returned. It is needed if `main_method`
+        alone does not use every generated parameter.
       **kwargs: keyword arguments of the main network.
 
     Returns:
-      What the main network returns.
+      The output of the main network.
 
     Raises:
-      ValueError: a condition, or an argument that is split, does not fit.
+      ValueError: `condition`, or an argument that is split, does not fit.
     """
     if shapes is None:
       shapes = self.shapes(*args, main_method=main_method, **kwargs)
@@ -168,16 +175,20 @@ class HyperNetwork(nn.Module):
     if in_axes is None:
       return call(self, condition, args, kwargs)
     count = count_examples(condition)
-    if self.is_initializing():  # parameters depend on no single example
+    if self.is_initializing():  # parameters do not depend on the example
       self.deltas(shapes, jax.tree.map(lambda x: x[0], condition))
     return call_each(self, call, condition, count, in_axes, args, kwargs)
 
   def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
-    """Returns what the generators make of `condition`, by path.
+    """Returns the parameters that the generators make of `condition`, by path.
 
     Args:
-      shapes: shapes and types of the parameters, by path.
+      shapes: shapes and types of the parameters to generate, by path.
       condition: see `__call__`.
+
+    Raises:
+      ValueError: `condition` does not fit, or earlier patterns of `generate`
+        match all the paths of a later one.
     """
     condition = {} if condition is None else condition
     check_conditions(condition, self.patterns)
@@ -194,7 +205,12 @@ class HyperNetwork(nn.Module):
     return {path: found[path] for path in shapes}
 
   def deltas(self, shapes: Shapes, condition: Any = None) -> Kernels:
-    """Returns the kernels or, with `residual`, what is added to the base."""
+    """Returns the kernels, each times its gate if the network is `residual`.
+
+    Args:
+      shapes: what the method `shapes` returned.
+      condition: see `__call__`.
+    """
     kernels = self.kernels(nn.meta.unbox(shapes), condition)
     return self.gate(kernels) if self.residual else kernels
 
@@ -206,7 +222,7 @@ class HyperNetwork(nn.Module):
 
     Args:
       *args: arguments of the main network; only their shapes matter.
-      main_method: the method of the main network that they are for.
+      main_method: the method of the main network that takes the arguments.
       **kwargs: keyword arguments of the main network.
 
     Raises:
@@ -224,7 +240,7 @@ class HyperNetwork(nn.Module):
 
   @property
   def patterns(self) -> list[str]:
-    """The patterns of `generate`, in order."""
+    """Returns the patterns of `generate`, in order."""
     return [x if isinstance(x, str) else x[0] for x in self.generate]
 
   @nn.nowrap
@@ -238,20 +254,20 @@ class HyperNetwork(nn.Module):
   ) -> Params:
     """Returns the generated parameters alone, as a tree.
 
-    It is pure and copies nothing, so it can stand in a loss: for a penalty on
-    what is generated. Of a residual parameter it is what is added to the base.
-    Use `jax.vmap` over the condition for many networks.
+    For a residual parameter, this is the part that is added to the base. The
+    function is pure and copies nothing, so a loss may use it, for a penalty on
+    the generated parameters. For many networks, use `jax.vmap` over
+    `condition`.
 
     Args:
       variables: what `init` returned.
       *args: arguments of the main network; only their shapes matter.
       condition: of one network, see `__call__`.
-      shapes: what `shapes` returns, in place of `args` and `kwargs`.
+      shapes: what the method `shapes` returned, instead of `args` and `kwargs`.
       **kwargs: keyword arguments of the main network.
 
     Raises:
-      ValueError: there are no 'params' among the variables, or `condition`
-        does not fit.
+      ValueError: `variables` have no 'params', or `condition` does not fit.
     """
     if 'params' not in variables:
       raise ValueError(
@@ -270,10 +286,13 @@ class HyperNetwork(nn.Module):
     """Returns all parameters of the main network, free and generated.
 
     `main.apply({'params': network.main_params(variables, x)}, x)` equals
-    `network.apply(variables, x)`. It is pure and copies nothing: a loss that
-    uses it generates once and sees every parameter.
+    `network.apply(variables, x)`. The function is pure and copies nothing: a
+    loss that uses it generates the parameters once and sees all of them.
 
-    Args and errors are those of `generated`.
+    Args:
+      variables: what `init` returned.
+      *args: as for `generated`, and the errors are the same.
+      **given: as for `generated`.
     """
     deltas = flatten_dict(self.generated(variables, *args, **given))
     own = {k: x['network'] for k, x in variables.items() if 'network' in x}
@@ -284,11 +303,13 @@ class HyperNetwork(nn.Module):
     """Returns the variables of the main network, a copy of each.
 
     `main.apply(network.bake(variables, x), x)` equals
-    `network.apply(variables, x)` and needs no hypernetwork any more. The
-    parameters are those of `main_params`; donating them leaves the arrays of
-    `variables` intact.
+    `network.apply(variables, x)` and no longer needs the hypernetwork. The
+    parameters are copies of those of `main_params`, so they may be donated.
 
-    Args and errors are those of `generated`.
+    Args:
+      variables: what `init` returned.
+      *args: as for `generated`, and the errors are the same.
+      **given: as for `generated`.
     """
     params = self.main_params(variables, *args, **given)
     rest = {k: x['network'] for k, x in variables.items() if 'network' in x}

@@ -1,7 +1,7 @@
-"""A cell over time, called as Flax's `nn.RNN` and mostly faster in training.
+"""A cell over time, called like Flax's `nn.RNN` and mostly faster in training.
 
-Products of dense inputs are taken for all steps at once, before the scan, and
-gradients of weights after it (`hyper.cells.unroll`).
+Products with dense inputs are computed for all steps at once before the scan,
+and gradients of weights after it (`hyper.cells.unroll`).
 
 Shapes: b batch, t time, n units, v input size.
 """
@@ -21,37 +21,39 @@ from hyper.cells.dropout import draw_masks
 from hyper.cells.unroll import Step, unroll
 
 NEW_CALL = (
-  'Recurrence is called as nn.RNN is: recurrence(inputs, initial_carry=carry, '
-  'return_carry=True) -> (carry, outputs); the carry came first once.'
+  'Recurrence is called like nn.RNN: recurrence(inputs, initial_carry=carry, '
+  'return_carry=True) -> (carry, outputs); the carry used to come first.'
 )
 
 
 class Recurrence(nn.Module):
-  """A cell over a window of time, the twin of Flax's `nn.RNN`.
+  """Runs a cell over a window of time, as Flax's `nn.RNN` does.
 
-  Fields and arguments of `nn.RNN` mean here what they mean there, but for one
-  documented difference: outputs from the end of a sequence on (`seq_lengths`)
-  are zeros. Parameters, values and gradients are those of `nn.RNN`.
+    carry_t, y_t = cell(carry_{t-1}, x_t)  for t = 1, 2, ...
+
+  Fields and arguments have the same meaning as those of `nn.RNN`, with one
+  difference: outputs after the end of a sequence (`seq_lengths`) are zeros.
+  Parameters, values and gradients are those of `nn.RNN`.
 
   Attributes:
     cell: one of `hyper.cells`.
     time_major: inputs and outputs are [t, b, ...] instead of [b, t, ...].
-    return_carry: return (carry, outputs) instead of the outputs.
+    return_carry: return `(carry, outputs)` instead of the outputs.
     reverse: run from the last step to the first, each sequence within its
-      length; outputs are in the order of running.
+      length. Outputs come in the order of running.
     keep_order: with `reverse`, return the outputs in the order of the inputs.
-    remat_steps: in training, the carry is kept every `remat_steps` steps and
-      the steps between are computed again, which costs about a third more time
-      and saves most of the memory of a long window. Must divide the window; 0
-      keeps everything.
-    derivative_limit: 0, or the largest absolute value that the derivative of
-      the loss with respect to a large product may have at each step on its way
-      back, as Graves (arXiv 1308.0850, section 2.1) clips the derivatives of
-      an LSTM. It keeps the gradient through a thousand steps finite where a
-      cell amplifies what it is given, as one with layer norm may.
+    remat_steps: in training, keep the carry every `remat_steps` steps only and
+      compute the steps between again for the gradient. This takes about a third
+      more time and saves most of the memory of a long window. It must divide
+      the window; 0 keeps the carry of every step.
+    derivative_limit: if not 0, the derivative of the loss with respect to each
+      large product is clipped to plus and minus this value at every step, as
+      Graves (arXiv 1308.0850, section 2.1) clips the derivatives of an LSTM.
+      The gradient through a thousand steps then stays finite even if the cell
+      amplifies its input, as a cell with layer norm may.
 
   Raises:
-    ValueError: `remat_steps` or `derivative_limit` is negative, or the cell is
+    ValueError: `remat_steps` or `derivative_limit` is negative, or `cell` is
       not one of `hyper.cells`.
 
   >>> import jax, jax.numpy as jnp
@@ -98,41 +100,44 @@ class Recurrence(nn.Module):
     scale: ArrayLike | None = None,
     reset: ArrayLike | None = None,
   ) -> Any:
-    """Runs the window from a carry to the carry after it.
+    """Runs the cell over `inputs`.
 
     Args:
-      inputs: vectors [b, t, v], or symbols [b, t] standing for their one-hot
-        vectors.
-      initial_carry: the cell's carry before the window; its zeros by default.
-      init_key: for Flax's signature; our cells start from zeros without it.
-      seq_lengths: int [b], where each sequence ends; from there on its outputs
-        are zeros, and its carry stays as it is. By default all fill the window.
-      return_carry: overrides the field, as do the next three.
-      time_major: see the field; also of `scale` and `reset`.
+      inputs: vectors [b, t, v], or integers [b, t], each of which stands for
+        its one-hot vector.
+      *old: catches calls in the old order of arguments, to name the new one.
+      initial_carry: the carry before the window; by default, zeros.
+      init_key: ignored; `nn.RNN` has it, and our cells start from zeros.
+      seq_lengths: int [b], the length of each sequence in steps. After it,
+        outputs are zeros and the carry does not change. By default, every
+        sequence fills the window.
+      return_carry: replaces the field if given, as do the next three.
+      time_major: see the field; it also holds for `scale` and `reset`.
       reverse: see the field.
       keep_order: see the field.
-      train: whether the cell's recurrent dropout is on, with a new mask for
-        every example and step from the 'dropout' random stream; so it is too
-        where the cell itself has `train`.
-      scale: [b, t], a factor for each symbol's one-hot vector (input dropout),
-        which gets no gradient.
-      reset: bool, where a sequence starts again from the zero carry: [b] before
-        the window, or [b, t] before each step. After its end it has no effect.
+      train: turns recurrent dropout on, with a new mask for every example and
+        step from the random stream 'dropout'. The cell's own `train` does the
+        same.
+      scale: float [b, t], a factor for the one-hot vector of each symbol (input
+        dropout). It gets no gradient.
+      reset: bool, true where a sequence starts again from the zero carry: [b]
+        before the window, or [b, t] before each step. It has no effect after
+        the end of a sequence.
 
     Returns:
-      The outputs [b, t, n] or, with `return_carry`, (carry, outputs).
+      The outputs [b, t, n] or, with `return_carry`, `(carry, outputs)`.
 
     Raises:
-      ValueError: `remat_steps` does not divide the window, there is a `scale`
-        for vectors, or an argument has another shape, type or structure.
+      ValueError: `remat_steps` does not divide the window, `scale` is given for
+        vectors, or an argument has a wrong shape, type or structure.
     """
     del init_key
     if old:
       raise ValueError(NEW_CALL)
-    is_major = given(time_major, self.time_major)
-    is_backward = given(reverse, self.reverse)
-    check_inputs(inputs, scale)
-    check_controls(inputs.shape[:2], is_major, seq_lengths, scale, reset)
+    is_major = _given(time_major, self.time_major)
+    is_backward = _given(reverse, self.reverse)
+    _check_inputs(inputs, scale)
+    _check_controls(inputs.shape[:2], is_major, seq_lengths, scale, reset)
     inputs, factors, starts, lengths = jax.tree.map(
       jnp.asarray, (inputs, scale, reset, seq_lengths)
     )
@@ -143,7 +148,7 @@ class Recurrence(nn.Module):
     def move(x: Array) -> Array:
       return x if is_major else jnp.swapaxes(x, 0, 1)
 
-    begun = None  # the streams that start again before the window
+    begun = None  # where a stream starts again before the window
     if starts is not None and starts.ndim == 1:
       begun, starts = starts, None
     xs, factors, starts = jax.tree.map(
@@ -152,21 +157,21 @@ class Recurrence(nn.Module):
     carry = self._start(initial_carry, begun, xs.shape[1:2])
     carry, outputs = self._run(carry, xs, factors, starts, lengths, train)
     outputs = move(outputs)
-    if is_backward and given(keep_order, self.keep_order):
+    if is_backward and _given(keep_order, self.keep_order):
       outputs = turn(outputs)
-    is_pair = given(return_carry, self.return_carry)
+    is_pair = _given(return_carry, self.return_carry)
     return (carry, outputs) if is_pair else outputs
 
   def _start(
     self, carry: Any, begun: Bool[Array, ' b'] | None, batch: tuple[Any, ...]
   ) -> Any:
-    """The carry before the window: zeros where none is given or `begun`."""
+    """Returns the carry before the window: `carry`, or zeros where `begun`."""
     zeros = self.cell.zeros(batch)
     if carry is None:
       return zeros
     check_carry(self.cell, carry, batch)
     carry = jax.tree.map(jnp.asarray, carry)
-    return carry if begun is None else choose(begun, zeros, carry)
+    return carry if begun is None else _choose(begun, zeros, carry)
 
   def _run(
     self,
@@ -177,14 +182,14 @@ class Recurrence(nn.Module):
     lengths: Int[Array, ' b'] | None,
     train: bool,
   ) -> tuple[Any, Float[Array, 't b n']]:
-    """The carry after the window, and the outputs, with time in front."""
+    """Returns the carry after the window, and the outputs."""
     cell, train = self.cell, train or self.cell.train
     matrices, small = cell.pack(cell.weights(cell.width(xs)))
     rng = (lambda: self.make_rng('dropout')) if train else None
     step, controls = cell.step, draw_masks(cell.masks, xs.shape[:2], rng)
     if lengths is not None or starts is not None:
-      step, controls = with_ends(cell, controls, xs.shape[:2], lengths, starts)
-    if not is_symbols(xs):
+      step, controls = _with_ends(cell, controls, xs.shape[:2], lengths, starts)
+    if not _is_symbols(xs):
       xs = make_multiply(matrices, cell.dtype)('x', xs)
     run = functools.partial(
       unroll,
@@ -193,42 +198,42 @@ class Recurrence(nn.Module):
       derivative_limit=self.derivative_limit,
     )
     segment_steps = self.remat_steps if train else 0
-    return in_segments(run, segment_steps, carry, (xs, scale, controls))
+    return _in_segments(run, segment_steps, carry, (xs, scale, controls))
 
 
-def given(value: Any, default: Any) -> Any:
-  """Returns `default` where an argument was not given."""
+def _given(value: Any, default: Any) -> Any:
+  """Returns `value`, or `default` if it is None."""
   return default if value is None else value
 
 
-def is_symbols(inputs: Any) -> bool:
-  """True if `inputs` are integers, each standing for its one-hot vector."""
+def _is_symbols(inputs: Any) -> bool:
+  """Returns True if `inputs` are integers, which stand for one-hot vectors."""
   return jnp.issubdtype(inputs.dtype, jnp.integer)
 
 
-def check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
-  """Raises a ValueError where inputs are not those of one window."""
+def _check_inputs(inputs: Any, scale: ArrayLike | None) -> None:
+  """Raises a ValueError unless `inputs` and `scale` are of one window."""
   if not hasattr(inputs, 'ndim'):
     raise ValueError(
       f'inputs are a {type(inputs).__name__}, not an array. {NEW_CALL}'
     )
-  if inputs.ndim != (2 if is_symbols(inputs) else 3):
+  if inputs.ndim != (2 if _is_symbols(inputs) else 3):
     raise ValueError(
       f'inputs have the shape {inputs.shape}; it is [batch, time, size] of '
       'vectors, [batch, time] of symbols (with time_major, time comes first).'
     )
-  if scale is not None and not is_symbols(inputs):
+  if scale is not None and not _is_symbols(inputs):
     raise ValueError('scale is for symbols; multiply vectors by it yourself.')
 
 
-def check_controls(
+def _check_controls(
   window: tuple[Any, ...],
   is_major: bool,
   seq_lengths: Any,
   scale: Any,
   reset: Any,
 ) -> None:
-  """Raises a ValueError where one does not fit a window [b, t] or [t, b]."""
+  """Raises a ValueError unless all fit a window [b, t] or [t, b]."""
   batch = window[1:] if is_major else window[:1]
   for name, x, kind, type_, shapes in (
     ('seq_lengths', seq_lengths, 'int', jnp.integer, (batch,)),
@@ -248,12 +253,20 @@ def check_controls(
 def flip(
   x: Shaped[Array, '...'], lengths: Int[Array, ' b'] | None, time_major: bool
 ) -> Shaped[Array, '...']:
-  """Reverses time, each sequence within its length; padding stays at the end.
+  """Reverses `x` in time, each sequence within its length.
+
+  Padding stays at the end.
 
   Args:
     x: [t, b, ...] if `time_major`, else [b, t, ...].
-    lengths: None means that all sequences fill the window.
-    time_major: see x.
+    lengths: int [b], in steps; None if all sequences fill the window.
+    time_major: whether time is the first axis of `x`.
+
+  Returns:
+    An array of the shape of `x`.
+
+  >>> flip(jnp.array([[1, 2, 3, 0]]), jnp.array([3]), time_major=False)
+  Array([[3, 2, 1, 0]], dtype=int32)
   """
   axis = 0 if time_major else 1
   if lengths is None:
@@ -264,14 +277,22 @@ def flip(
   return jnp.take_along_axis(x, places, axis)
 
 
-def with_ends(
+def _with_ends(
   cell: Cell,
   masks: Any,
   shape: tuple[Any, ...],
   lengths: Int[Array, ' b'] | None,
   starts: Bool[Array, 't b'] | None,
 ) -> tuple[Step, Any]:
-  """A cell's step and controls where sequences end or start again in [t, b]."""
+  """Returns a step and its controls with ends and starts of sequences.
+
+  Args:
+    cell: whose step is taken.
+    masks: of recurrent dropout, with time in front.
+    shape: (t, b).
+    lengths: of the sequences, in steps; None if all fill the window.
+    starts: true before a step at which the carry is zero again.
+  """
   is_live, is_start = jnp.ones(shape, bool), jnp.zeros(shape, bool)
   if lengths is not None:
     is_live = jnp.arange(shape[0])[:, None] < lengths[None]
@@ -280,28 +301,31 @@ def with_ends(
 
   def step(product, small, carry, x, controls):
     is_live, is_start, masks = controls
-    carry = choose(is_start, jax.tree.map(jnp.zeros_like, carry), carry)
+    carry = _choose(is_start, jax.tree.map(jnp.zeros_like, carry), carry)
     after, output = cell.step(product, small, carry, x, masks)
-    output = choose(is_live, output, jnp.zeros_like(output))
-    return choose(is_live, after, carry), output
+    output = _choose(is_live, output, jnp.zeros_like(output))
+    return _choose(is_live, after, carry), output
 
   return step, (is_live, is_start, masks)
 
 
-def choose(is_first: Bool[Array, ' b'], first: Any, second: Any) -> Any:
-  """Selects rows of `first` where `is_first`, else of `second`, in leaves."""
+def _choose(is_first: Bool[Array, ' b'], first: Any, second: Any) -> Any:
+  """Returns rows of `first` where `is_first`, else of `second`, in leaves."""
   return jax.tree.map(
     lambda x, y: jnp.where(is_first[:, None], x, y), first, second
   )
 
 
-def in_segments(
+def _in_segments(
   run: Callable[..., Any], steps: int, carry: Any, inputs: Any
 ) -> tuple[Any, Float[Array, 't b n']]:
-  """Runs over time at once or, to save memory, `steps` at a time.
+  """Runs over time at once or, to save memory, `steps` steps at a time.
 
-  The gradient runs each segment again from the carry before it, which is all
-  that is kept of it.
+  Of each segment only the carry before it is kept. The gradient computes the
+  rest again.
+
+  Raises:
+    ValueError: `steps` does not divide the window.
   """
   if not steps:
     return run(carry, inputs)
@@ -309,7 +333,7 @@ def in_segments(
   if time % steps:
     raise ValueError(
       f'remat_steps is {steps}, which does not divide the window of {time} '
-      'steps; give a divisor of it, or 0 to keep everything.'
+      'steps; give a divisor of it, or 0 to keep the carry of every step.'
     )
   segments = jax.tree.map(
     lambda x: x.reshape(time // steps, steps, *x.shape[1:]), inputs

@@ -1,8 +1,8 @@
 """Static hypernetworks (section 3.1): embeddings in, kernels out.
 
-`StaticHyperNetwork` goes around a network of any kind and generates the
-parameters whose paths it is given; its `bake` gives the plain network's own.
-Its generator alone is `hyper.tiles.Tiles`.
+`StaticHyperNetwork` wraps any network and generates the parameters whose paths
+it is given; its `bake` returns them as variables of the plain network. Its
+generator alone is `hyper.tiles.Tiles`.
 """
 
 from typing import Any
@@ -19,11 +19,14 @@ from hyper.tiles import Tiles
 
 
 class StaticHyperNetwork(Tiles, HyperNetwork):
-  """A network whose kernels are made from embeddings (section 3.1).
+  """Wraps a network and generates its kernels from embeddings (section 3.1).
 
-  A `HyperNetwork` whose only generator are its own `Tiles`: see both for what
-  they do and for all attributes. Its parameters are `network`, `z`,
-  `generator` and, where they are asked for, `embed`, `gain` and `gate`.
+    K_j = g(z_j)    for each kernel j                                 (eq. 1)
+
+  The embeddings z_j and the generator g are trained. This is a `HyperNetwork`
+  and its only generator, a `Tiles`, in one: see both for all attributes. Its
+  parameters are `network`, `z`, `generator` and, if these are used, `embed`,
+  `gain` and `gate`.
 
   >>> import jax, jax.numpy as jnp
   >>> from flax import linen as nn
@@ -47,18 +50,21 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
   (2, 12, 12, 8)
 
   Attributes:
-    main: see HyperNetwork.
+    main: the main network, see `HyperNetwork`.
     generate: a sequence of patterns of parameter paths.
+
+  Raises:
+    ValueError: as for `Tiles` and `HyperNetwork`.
   """
 
   def __call__(self, *args: Any, embeddings: Any = None, **kwargs: Any) -> Any:
-    """Calls the main network with its generated parameters in place.
+    """Calls the main network with generated parameters.
 
     Args:
-      *args: as for HyperNetwork.
-      embeddings: an older name: [k, e] stands for this `condition`, and
-        [b, k, e] for it with `in_axes=0`.
-      **kwargs: as for HyperNetwork.
+      *args: as for `HyperNetwork`.
+      embeddings: an older name of `condition`: [k, e] for one network, or
+        [b, k, e], which implies `in_axes=0`.
+      **kwargs: as for `HyperNetwork`.
     """
     if embeddings is not None:
       in_axes = 0 if jnp.ndim(embeddings) == 3 else None
@@ -73,7 +79,18 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
     embeddings: Any = None,
     **given: Any,
   ) -> Params:
-    """Returns the generated parameters alone, see HyperNetwork."""
+    """Returns the generated parameters alone, see `HyperNetwork`.
+
+    Args:
+      variables: what `init` returned.
+      *args: as for `HyperNetwork`.
+      embeddings: an older name of `condition`, [k, e].
+      **given: as for `HyperNetwork`.
+
+    Raises:
+      ValueError: `embeddings` have another number of axes than two, or as for
+        `HyperNetwork`.
+    """
     if embeddings is not None:
       if jnp.ndim(embeddings) != 2:
         raise ValueError(
@@ -85,10 +102,10 @@ class StaticHyperNetwork(Tiles, HyperNetwork):
 
   @nn.nowrap
   def tile_counts(self, *args: Any, **kwargs: Any) -> dict[str, int]:
-    """Returns how many tiles each generated parameter has.
+    """Returns the number of tiles of each generated parameter, by path.
 
-    Embeddings given as a condition lie in this order, and there are as many as
-    all together.
+    Embeddings that are given as a condition are in this order, one for each
+    tile.
 
     Args:
       *args: arguments of the main network; only their shapes matter.

@@ -1,12 +1,12 @@
-"""Generates parameters as grids of tiles, each from its embedding (3.1).
+"""Parameters as grids of tiles, each generated from an embedding (section 3.1).
 
-`Tiles` is the generator of a `StaticHyperNetwork`, or one of several of a
-`HyperNetwork`; `KernelGenerator`, the paper's, makes its tiles unless another
-module is given.
+`Tiles` is the generator of a `StaticHyperNetwork`, or one of the generators of
+a `HyperNetwork`. Its tiles are made by `KernelGenerator`, the paper's network,
+unless another module is given.
 
 Shapes: k tiles, i input and o output channels of a tile, e embedding size
-(the paper's N_z), d hidden size, c size of what a generator is fed; `window` is
-a kernel's spatial shape, (f, f) for a convolution and () for a dense layer.
+(the paper's N_z), d hidden size, c size of a generator's input; `window` is the
+spatial shape of a kernel, (f, f) for a convolution and () for a dense layer.
 """
 
 import dataclasses
@@ -39,13 +39,16 @@ from hyper.generators.storage import Kernels, Shapes
 class KernelGenerator(nn.Module):
   """The two-layer linear hypernetwork of section 3.1.
 
-  a_i = W_i z + B_i for each input channel i, then K_i = <W_out, a_i> + B_out
-  with W_out and B_out shared by all channels and tiles. Parameters: w_in
+    a_i = W_i z + B_i             for each input channel i
+    K_i = <W_out, a_i> + B_out    for the slice of channel i          (eq. 2)
+
+  W_out and B_out are shared by all channels and tiles. Parameters: w_in
   [i, e, d], b_in [i, d], w_out [d, *window, o], b_out [*window, o].
 
-  Deviation: the author's notebook reverses the axes of the generated kernel,
-  so that there each *output* channel owns a W_i; here it is the input channel
-  as printed. The counts are the same where a tile is square in channels.
+  Deviation: the author's notebook reverses the axes of the generated kernel, so
+  that each *output* channel has a W_i of its own. Here each input channel has
+  one, as printed. The counts are equal if a tile has as many input as output
+  channels.
 
   >>> import jax, jax.numpy as jnp
   >>> generator = KernelGenerator((3, 3, 16, 8), 4, hidden_size=4)
@@ -57,12 +60,12 @@ class KernelGenerator(nn.Module):
   Attributes:
     tile: the shape of a basic kernel, (*window, i, o).
     embedding_size: e.
-    hidden_size: d, which the paper sets to e.
-    initialisation: 'he' or 'notebook', see Tiles.
+    hidden_size: d, equal to e in the paper.
+    initialisation: 'he' or 'notebook', see `Tiles`.
 
   Raises:
-    ValueError: a size is not a positive integer, or there is no such
-      initialisation.
+    ValueError: a size is not a positive integer, or `initialisation` is not
+      among those allowed.
   """
 
   tile: Shape
@@ -71,13 +74,13 @@ class KernelGenerator(nn.Module):
   initialisation: str = 'he'
 
   def __post_init__(self) -> None:
-    check_sizes(self.tile, self.embedding_size, self.hidden_size)
+    _check_sizes(self.tile, self.embedding_size, self.hidden_size)
     check_initialisation(self.initialisation)
     super().__post_init__()
 
   @nn.compact
   def __call__(self, z: Float[Array, '... e']) -> Float[Array, '...']:
-    """Returns one tile for each embedding [..., e], in one batched product."""
+    """Returns a tile [..., *tile] for each embedding `z` [..., e]."""
     *window, i, o = self.tile
     e, d, zeros = self.embedding_size, self.hidden_size, nn.initializers.zeros
     init, dtype = weight_init(self.initialisation), jnp.float32
@@ -90,8 +93,8 @@ class KernelGenerator(nn.Module):
     return jnp.moveaxis(slices, 1, -2).reshape(*z.shape[:-1], *self.tile)
 
 
-def check_sizes(tile: Shape, embedding_size: int, hidden_size: int) -> None:
-  """Raises a ValueError unless a generator may have these sizes."""
+def _check_sizes(tile: Shape, embedding_size: int, hidden_size: int) -> None:
+  """Raises a ValueError unless all sizes are positive integers."""
   if len(tile) < 2 or not all(isinstance(n, Integral) and n > 0 for n in tile):
     raise ValueError(
       f'tile is {tile}; it is (*window, inputs, outputs), all positive.'
@@ -105,36 +108,41 @@ def check_sizes(tile: Shape, embedding_size: int, hidden_size: int) -> None:
 class Tiles(nn.Module):
   """Generates parameters of any shape as grids of tiles (eq. 3).
 
-  tile_k = generator(z_k), or generator([z_k, embed(condition)]) with `embed`
+    tile_k = generator(z_k), or generator([z_k, embed(condition)]) with `embed`
 
-  where each tile has an embedding z_k of its own, a row of the parameter `z`.
-  A parameter is the grid of its tiles, see `hyper.generators.grids`. What
-  `condition` does is one of:
+  Each tile has its own embedding z_k, a row of the parameter `z` [k, e]. A
+  parameter is the grid of its tiles, see `hyper.generators.grids`. The fields
+  decide how `condition` is used:
 
-  - nothing is set: it takes the place of `z`, [k, e];
-  - `tables`: it is an integer, and picks one of several arrays `z` [k, e];
-  - `embed`: it is what this module takes, for example the index of a task for
-    an nn.Embed or an encoder's output for an nn.Dense. The result, [c] for all
-    tiles or [k, c] for each, is joined to `z`. The paper's generator is linear,
-    so that it adds the same to every tile there; give a generator with a
-    hidden layer to mix the two.
+  - By default, a condition [k, e] replaces `z`.
+  - With `tables`, it is an integer that picks one of several arrays `z` [k, e].
+  - With `embed`, it is the input of that module, for example the index of a
+    task for an nn.Embed or the output of an encoder for an nn.Dense. The
+    result, [c] for all tiles or [k, c] for each, is joined to `z`. The paper's
+    generator is linear, so a result [c] adds the same numbers to every tile. A
+    generator with a hidden layer mixes the two.
 
-  **Initialisation.** The paper gives none. 'he' starts every generated kernel
-  with the variance 2 / fan_in (He et al. 2015), where fan_in is the size of
-  all its axes but the last, as is so for kernels of nn.Conv and nn.Dense; a
-  vector, such as a bias, gets the deviation 0.01; `deviations` is for all
-  others. For the paper's generator b_in and b_out are zero, w_in has the
-  variance 1/e and w_out 1/d, so that in expectation a tile has as much variance
-  as its embedding has, and this is drawn with the variance that the parameter
-  is to have; a condition is multiplied by its deviation, so let its own be 1.
-  For any other module as `generator`, of any depth, embeddings have the
-  variance 1, and what it makes of them at `init` is measured: its tiles are
-  multiplied by the deviation of their parameter and by a trained scalar `gain`
-  that starts as 1 over the root mean square of them all. So the variance of
-  what is generated holds, whatever the initialisation of the generator's own
-  weights (the aim of Chang et al. 2020). 'notebook' is the author's for MNIST:
-  w_in and w_out truncated normal of deviation 0.01, embeddings truncated normal
-  of mean 0.01 and deviation 1.
+  **Initialisation.** The paper gives none for static hypernetworks.
+
+  'he' starts every generated kernel with the variance 2 / fan_in (He et al.
+  2015). fan_in is the product of all axes but the last, as it is for the
+  kernels of nn.Conv and nn.Dense. A vector, such as a bias, starts with the
+  standard deviation 0.01. Other values are set by `deviations`.
+
+  - With the paper's generator, b_in and b_out start at zero, w_in with the
+    variance 1/e and w_out with 1/d. In expectation a tile then has the variance
+    of its embedding, which is drawn with the variance meant for the parameter.
+    A condition is multiplied by that deviation, so its own should be 1.
+  - With another module as `generator`, embeddings start with the variance 1.
+    The tiles that the module makes of them at `init` are measured. Tiles are
+    multiplied by the deviation of their parameter and by a trained scalar
+    `gain`, which starts as 1 over the root mean square of all tiles. So
+    generated parameters start with the intended variance under any
+    initialisation of the generator (the aim of Chang et al. 2020).
+
+  'notebook' is the author's initialisation for MNIST: w_in and w_out truncated
+  normal with deviation 0.01, embeddings truncated normal with mean 0.01 and
+  deviation 1.
 
   >>> import jax, jax.numpy as jnp
   >>> from flax import linen as nn
@@ -148,26 +156,26 @@ class Tiles(nn.Module):
   (16, 24)
 
   Attributes:
-    tile: the shape of a basic kernel, (*window, inputs, outputs).
-    embedding_size: the paper's N_z.
-    hidden_size: the paper's d; 0 stands for N_z, as in all its experiments.
+    tile: the shape of a basic kernel, (*window, i, o).
+    embedding_size: e, the paper's N_z.
+    hidden_size: d; 0 stands for e, as in all experiments of the paper.
     initialisation: 'he' or 'notebook'.
-    deviations: for 'he', by a pattern of paths, the standard deviation that
-      parameters start with instead; the first pattern that fits counts. Needed
-      where the fan_in is not that of a plain kernel: flax's attention has query
-      kernels of shape (inputs, heads, features), but the fan_in `inputs` alone,
-      and under nn.scan or nn.vmap the first axis of all kernels is that of the
-      layers. The mean is always 0, so do not generate the scales of norms.
-    generator: None for `KernelGenerator`, or any module that turns [k, c] into
-      the numbers of k tiles, [k, prod(tile)] or [k, *tile].
-    embed: None, or any module that turns the condition into [c] or [k, c].
+    deviations: for 'he', standard deviations that parameters start with
+      instead, by patterns of paths; the first pattern that matches counts. They
+      are needed if fan_in is not the product of all axes but the last. Query
+      kernels of flax's attention have the shape (inputs, heads, features), but
+      the fan_in `inputs`; under nn.scan or nn.vmap the first axis of all
+      kernels is that of the layers. The mean is always 0, so do not generate
+      the scales of norms.
+    generator: None for `KernelGenerator`, or any module that maps [k, c] to
+      [k, prod(tile)] or [k, *tile].
+    embed: None, or any module that maps the condition to [c] or [k, c].
     tables: 0, or the number of arrays `z` [k, e] that the condition picks from.
-    rank: 0, or the rank r of generated kernels: each is A B^T of two generated
+    rank: 0, or the rank r of generated kernels. Each is A B^T of two generated
       matrices, [inputs, r] and [outputs, r]; (16, r) is a good tile for both.
 
   Raises:
-    ValueError: a bad tile, size, initialisation or combination, a pattern that
-      matches nothing, a condition or a generator that does not fit.
+    ValueError: a size, a name or a combination of fields is not allowed.
   """
 
   tile: Shape
@@ -182,7 +190,7 @@ class Tiles(nn.Module):
 
   def __post_init__(self) -> None:
     e = self.embedding_size
-    check_sizes(self.tile, e, self.hidden_size or e)
+    _check_sizes(self.tile, e, self.hidden_size or e)
     check_initialisation(self.initialisation)
     for name in ('tables', 'rank'):
       if getattr(self, name) < 0:
@@ -192,15 +200,19 @@ class Tiles(nn.Module):
         'tables and embed are both given, but there is one condition: let it '
         'pick a table, or be embedded.'
       )
-    check_generator(self.generator, self.hidden_size, self.initialisation)
+    _check_generator(self.generator, self.hidden_size, self.initialisation)
     super().__post_init__()
 
   def kernels(self, shapes: Shapes, condition: Any = None) -> Kernels:
     """Returns the generated parameters, by path.
 
     Args:
-      shapes: shapes and types of the parameters, by path.
-      condition: see the class.
+      shapes: shapes and types of the parameters to generate, by path.
+      condition: None, or an input of the form that the class describes.
+
+    Raises:
+      ValueError: `condition`, the output of the generator or a pattern of
+        `deviations` does not fit.
     """
     return cut(self.tiles(shapes, condition), shapes, self.rank)
 
@@ -208,7 +220,15 @@ class Tiles(nn.Module):
   def tiles(
     self, shapes: Shapes, condition: Any = None
   ) -> Shaped[Array, ' k *tile']:
-    """Returns the tiles of all generated parameters, in a row."""
+    """Returns the tiles of all generated parameters, [k, *tile].
+
+    Args:
+      shapes: as for `kernels`, and the errors are the same.
+      condition: as for `kernels`.
+
+    Raises:
+      ValueError: as for `kernels`.
+    """
     scales = tile_deviations(shapes, self.tile, self.rank, self.deviations)
     if self.generator is None:
       z = self._inputs(scales, condition)
@@ -231,7 +251,7 @@ class Tiles(nn.Module):
   def _inputs(
     self, scales: Float[Array, ' k'], condition: Any
   ) -> Float[Array, 'k c']:
-    """Returns what the generator is fed, of these deviations at start."""
+    """Returns the generator's input, which starts with deviations `scales`."""
     k, e = len(scales), self.embedding_size
     given = scales if self.initialisation == 'he' else jnp.ones_like(scales)
     if not self.tables and self.embed is None and condition is not None:
@@ -257,10 +277,10 @@ class Tiles(nn.Module):
     return jnp.concatenate([z, scale_rows(joined, given)], -1)
 
 
-def check_generator(
+def _check_generator(
   generator: Any, hidden_size: int, initialisation: str
 ) -> None:
-  """Raises a ValueError unless the generator goes with the other fields."""
+  """Raises a ValueError unless `generator` goes with the other two fields."""
   if generator is None:
     return
   if not isinstance(generator, nn.Module):
