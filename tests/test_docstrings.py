@@ -10,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 LIBRARY = (
   *('recurrence', 'hypernetwork', 'static', 'coordinates', 'tiles'),
+  'generators/*',
   *('losses', 'decode/*', 'weights', 'trained'),
 )
 # The first word of a function: what it does, in the third person.

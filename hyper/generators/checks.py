@@ -1,4 +1,4 @@
-"""Checks of what a hypernetwork is told."""
+"""Checks of the fields and the conditions of a hypernetwork."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,12 @@ from flax import linen as nn
 
 
 def check_main(main: Any) -> None:
-  """Raises a ValueError unless `main` is a Linen module."""
+  """Raises a ValueError unless `main` is a Linen module.
+
+  >>> check_main(3)
+  Traceback (most recent call last):
+  ValueError: main is int, which is no flax.linen.Module...
+  """
   if not isinstance(main, nn.Module):
     raise ValueError(
       f'main is {type(main).__name__}, which is no flax.linen.Module. Wrap an '
@@ -16,7 +21,19 @@ def check_main(main: Any) -> None:
 
 
 def check_generate(generate: Any, name: str, has_kernels: bool) -> None:
-  """Raises a ValueError unless a hypernetwork can be told `generate`."""
+  """Raises a ValueError unless `generate` names parameters and generators.
+
+  Args:
+    generate: the field of a hypernetwork.
+    name: of the hypernetwork's class, for the message.
+    has_kernels: whether the hypernetwork is its own generator. Then `generate`
+      is a sequence of patterns; otherwise it maps patterns to generators.
+
+  >>> check_generate(('conv2/kernel',), 'HyperNetwork', has_kernels=True)
+  >>> check_generate('conv2/kernel', 'HyperNetwork', has_kernels=True)
+  Traceback (most recent call last):
+  ValueError: generate is 'conv2/kernel'; it is a tuple of patterns ...
+  """
   if has_kernels:
     patterns = isinstance(generate, list | tuple) and generate
     if not patterns or not all(isinstance(x, str) for x in patterns):
@@ -42,7 +59,13 @@ def check_generate(generate: Any, name: str, has_kernels: bool) -> None:
 
 
 def check_conditions(condition: Any, patterns: Sequence[str]) -> None:
-  """Raises a ValueError unless conditions go by the patterns."""
+  """Raises a ValueError unless `condition` maps some of `patterns` to values.
+
+  >>> check_conditions({'conv2/kernel': 3}, ['conv2/kernel'])
+  >>> check_conditions({'conv3/kernel': 3}, ['conv2/kernel'])
+  Traceback (most recent call last):
+  ValueError: condition is ['conv3/kernel']; with several generators ...
+  """
   is_mapping = isinstance(condition, Mapping)
   if not is_mapping or condition.keys() - set(patterns):
     given = list(condition) if is_mapping else type(condition).__name__

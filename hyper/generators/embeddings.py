@@ -1,6 +1,6 @@
-"""The embeddings of tiles: how they start, and what may take their place.
+"""The embeddings of tiles: their initial values, and conditions given instead.
 
-Shapes: k tiles, e embedding size.
+Deviations are standard deviations. Shapes: k tiles, e embedding size.
 """
 
 import fnmatch
@@ -20,7 +20,13 @@ INITIALISATIONS = ('he', 'notebook')
 
 
 def check_initialisation(name: str) -> None:
-  """Raises a ValueError unless there is such an initialisation."""
+  """Raises a ValueError unless `name` is an initialisation of tiles.
+
+  >>> check_initialisation('he')
+  >>> check_initialisation('zeros')
+  Traceback (most recent call last):
+  ValueError: initialisation is 'zeros'; allowed: he, notebook.
+  """
   if name not in INITIALISATIONS:
     raise ValueError(
       f'initialisation is {name!r}; allowed: {", ".join(INITIALISATIONS)}.'
@@ -28,7 +34,16 @@ def check_initialisation(name: str) -> None:
 
 
 def weight_init(initialisation: str) -> Callable[[int], Callable[..., Array]]:
-  """Returns a function from a fan-in to the initialiser of weights."""
+  """Returns a function from a fan-in to the initialiser of weights.
+
+  Args:
+    initialisation: 'he', of variance 1 / fan_in, or 'notebook', a truncated
+      normal of deviation 0.01.
+
+  >>> w = weight_init('he')(16)(jax.random.key(0), (16, 1000))
+  >>> f'{w.std():.2f}'
+  '0.25'
+  """
   if initialisation == 'notebook':
     return lambda fan_in: nn.initializers.truncated_normal(0.01)
   return lambda fan_in: nn.initializers.normal(fan_in**-0.5)
@@ -37,10 +52,24 @@ def weight_init(initialisation: str) -> Callable[[int], Callable[..., Array]]:
 def tile_deviations(
   shapes: Shapes, tile: Shape, rank: int, deviations: Mapping[str, float]
 ) -> Float[Array, ' k']:
-  """Returns for each tile the deviation of the parameter it is part of.
+  """Returns for each tile the initial deviation of its parameter, [k].
 
-  Of a product of rank r it is that of both factors: the square root of the
-  product's over sqrt(r).
+  The default is `sqrt(2 / fan_in)` (He et al. 2015). If a parameter is a
+  product of rank r, the deviation s is shared by both factors: each gets
+  sqrt(s / sqrt(r)).
+
+  Args:
+    shapes: shapes and types of the parameters, by path.
+    tile: the shape of a tile.
+    rank: r, or 0 if parameters are no products.
+    deviations: other values, by patterns of paths; the first match counts.
+
+  Raises:
+    ValueError: a pattern of `deviations` matches no parameter.
+
+  >>> shapes = {('kernel',): jax.ShapeDtypeStruct((8, 4), 'float32')}
+  >>> tile_deviations(shapes, (4, 4), 0, {})  # two tiles, fan_in is 8
+  Array([0.5, 0.5], dtype=float32)
   """
   names = {'/'.join(path): x for path, x in shapes.items()}
   for pattern in deviations:
@@ -56,7 +85,7 @@ def tile_deviations(
       for pattern, deviation in deviations.items()
       if fnmatch.fnmatchcase(name, pattern)
     ]
-    deviation = given[0] if given else he_deviation(x.shape)
+    deviation = given[0] if given else _he_deviation(x.shape)
     if rank and len(x.shape) > 1:
       deviation = math.sqrt(deviation / math.sqrt(rank))
     scales += [deviation] * tile_count(x, tile, rank)
@@ -64,7 +93,15 @@ def tile_deviations(
 
 
 def check_embeddings(x: Any, wanted: Shape) -> Float[Array, 'k e']:
-  """Returns `x`, or raises a ValueError if it is no array of this shape."""
+  """Returns the condition `x` as an array.
+
+  Raises:
+    ValueError: the shape of `x` is not `wanted`.
+
+  >>> check_embeddings(jnp.ones((2, 4)), (2, 3))
+  Traceback (most recent call last):
+  ValueError: embeddings have the shape (2, 4); this network takes (2, 3), ...
+  """
   if jnp.shape(x) != wanted:
     raise ValueError(
       f'embeddings have the shape {jnp.shape(x)}; this network takes {wanted}, '
@@ -74,7 +111,15 @@ def check_embeddings(x: Any, wanted: Shape) -> Float[Array, 'k e']:
 
 
 def check_index(index: Any, tables: int) -> Array:
-  """Returns `index`, or raises a ValueError if it picks no table."""
+  """Returns the condition `index` as an array.
+
+  Raises:
+    ValueError: `index` is no integer scalar, so that it picks none of `tables`.
+
+  >>> check_index(jnp.ones(2), 3)
+  Traceback (most recent call last):
+  ValueError: condition is float32 of shape (2,); it is an integer that ...
+  """
   index = jnp.asarray(0.0 if index is None else index)
   if index.ndim or not jnp.issubdtype(index.dtype, jnp.integer):
     raise ValueError(
@@ -84,8 +129,8 @@ def check_index(index: Any, tables: int) -> Array:
   return index
 
 
-def he_deviation(shape: Shape) -> float:
-  """Returns sqrt(2 / fan_in), with all axes but the last as the fan_in.
+def _he_deviation(shape: Shape) -> float:
+  """Returns sqrt(2 / fan_in); fan_in is the product of all axes but the last.
 
   0.01 for vectors: nonzero, since it also scales a condition.
   """
@@ -93,13 +138,22 @@ def he_deviation(shape: Shape) -> float:
 
 
 def inverse_deviation(x: Float[Array, '...']) -> Float[Array, '']:
-  """Returns 1 over the root mean square, or 1 where all is zero."""
+  """Returns 1 over the root mean square of `x`, or 1 if `x` is zero.
+
+  >>> inverse_deviation(jnp.array([2.0, -2.0]))
+  Array(0.5, dtype=float32)
+  """
   square = jnp.mean(jnp.square(x.astype(jnp.float32)))
   return jnp.where(square > 0, jax.lax.rsqrt(square), 1.0)
 
 
 def scaled_normal(scales: Float[Array, ' k']) -> Callable[..., Array]:
-  """Returns an initialiser of embeddings [..., k, e] of these deviations."""
+  """Returns the initialiser of embeddings [..., k, e] with deviations `scales`.
+
+  >>> z = scaled_normal(jnp.array([0.0, 1.0]))(jax.random.key(0), (2, 100))
+  >>> z.std(1).round()
+  Array([0., 1.], dtype=float32)
+  """
   return lambda key, shape: scale_rows(
     jax.random.normal(key, shape, jnp.float32), scales
   )
@@ -108,10 +162,23 @@ def scaled_normal(scales: Float[Array, ' k']) -> Callable[..., Array]:
 def scale_rows(
   x: Float[Array, '... k e'], scales: Float[Array, ' k']
 ) -> Float[Array, '... k e']:
-  """Multiplies each embedding by its own number."""
+  """Scales each embedding of `x` by its own number in `scales`.
+
+  >>> scale_rows(jnp.ones((2, 2)), jnp.array([1.0, 3.0]))
+  Array([[1., 1.],
+         [3., 3.]], dtype=float32)
+  """
   return jnp.einsum('...ke,k->...ke', x, scales)
 
 
 def notebook_embedding(key: Array, shape: Shape) -> Float[Array, '...']:
-  """Draws from a truncated normal of mean 0.01 and deviation 1."""
+  """Draws from a truncated normal of mean 0.01 and deviation 1.
+
+  Args:
+    key: the random key.
+    shape: of the array to draw.
+
+  >>> notebook_embedding(jax.random.key(0), (2, 3)).shape
+  (2, 3)
+  """
   return 0.01 + jax.random.truncated_normal(key, -2.0, 2.0, shape, jnp.float32)

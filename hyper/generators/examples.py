@@ -26,20 +26,31 @@ def call_each(
   Args:
     network: a bound hypernetwork.
     call: `call(network, condition, args, kwargs)` for one example.
-    condition: a tree of arrays, all with the examples first.
-    count: how many examples there are.
-    in_axes: see `HyperNetwork.__call__`.
-    args: of the main network.
-    kwargs: of the main network.
+    condition: a tree of arrays whose first axis is that of the examples.
+    count: the number of examples.
+    in_axes: which of `args` are split, see `HyperNetwork.__call__`.
+    args: positional arguments of the main network.
+    kwargs: keyword arguments of the main network.
+
+  Returns:
+    The outputs of `call`, with the examples as the first axis.
 
   Raises:
     ValueError: sizes or axes do not fit, or a collection that the main network
       updates differs between the examples.
+
+  >>> class Scale(nn.Module):
+  ...   @nn.compact
+  ...   def __call__(self, x, factors):
+  ...     multiply = lambda network, factor, args, kwargs: factor * args[0]
+  ...     return call_each(self, multiply, factors, 2, 0, (x,), {})
+  >>> Scale().apply({}, jnp.array([1.0, 1.0]), jnp.array([2.0, 3.0]))
+  Array([2., 3.], dtype=float32)
   """
   leaves, structure = jax.tree.flatten((args, kwargs))
-  split = are_split(in_axes, args, kwargs)
+  split = _are_split(in_axes, args, kwargs)
   arrays = {k: x for k, x in enumerate(leaves) if split[k]}
-  check_counts(arrays.values(), count)
+  _check_counts(arrays.values(), count)
 
   def call_one(network: nn.Module, condition: Any, arrays: Any) -> Any:
     one = [arrays[k][None] if k in arrays else x for k, x in enumerate(leaves)]
@@ -63,10 +74,15 @@ def call_each(
     ) from error
 
 
-def are_split(
+def _are_split(
   in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[bool]:
-  """Says of each leaf of the arguments whether the examples split it."""
+  """Returns for each leaf of the arguments whether the examples split it.
+
+  Raises:
+    ValueError: `in_axes` has an entry that is neither 0 nor None, or another
+      number of entries than `args`.
+  """
   if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
     raise ValueError(
       f'in_axes is {in_axes}, but there are {len(args)} positional arguments; '
@@ -90,10 +106,14 @@ def are_split(
 
 
 def count_examples(condition: Any) -> Dimension:
-  """Returns the size of the first axis of all arrays of `condition`.
+  """Returns the size of the first axis of all arrays in `condition`.
 
   Raises:
-    ValueError: there is none, or an array without axes or of another size.
+    ValueError: `condition` has no arrays, or an array without axes or of
+      another size.
+
+  >>> count_examples({'index': jnp.arange(5), 'z': jnp.ones((5, 2))})
+  5
   """
   shapes = [jnp.shape(x) for x in jax.tree.leaves(condition)]
   if not shapes or not all(shapes):
@@ -101,11 +121,11 @@ def count_examples(condition: Any) -> Dimension:
       f'in_axes is given, but condition has arrays of shapes {shapes}; each '
       'needs the examples as its first axis.'
     )
-  check_counts(jax.tree.leaves(condition), shapes[0][0])
+  _check_counts(jax.tree.leaves(condition), shapes[0][0])
   return shapes[0][0]
 
 
-def check_counts(arrays: Any, count: Dimension) -> None:
+def _check_counts(arrays: Any, count: Dimension) -> None:
   """Raises a ValueError unless the first axis of all arrays is `count`."""
   for x in arrays:
     if x.shape[0] != count:
