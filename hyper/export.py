@@ -88,11 +88,7 @@ def scores(run: Run) -> dict[str, dict[str, float]]:
     for x in lines
     if x.get('step') == run.step and x.get('split') == 'validation'
   ]
-  found += [
-    x
-    for x in record.read_lines(run.workdir, record.EVALUATIONS)
-    if x.get('checkpoint') == run.step and 'set' not in x
-  ]
+  found += record.evaluations(run.workdir, run.step)
   return {x['split']: numbers(x) for x in found}
 
 

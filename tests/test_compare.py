@@ -139,6 +139,13 @@ def test_evaluations_of_something_else_do_not_count(tmp_path, fields):
   assert finished.read(str(tmp_path)).scores['test', 'error'] == 0.9
 
 
+def test_a_damaged_file_of_results_is_named(tmp_path):
+  make_run(tmp_path, 'mnist_cnn')
+  (tmp_path / 'run.json').write_text('{"command": ')
+  with pytest.raises(ValueError, match=r'run\.json is damaged'):
+    finished.read(str(tmp_path))
+
+
 def test_what_evaluate_prints_is_kept_in_the_run_folder(
   tmp_path, monkeypatch, capsys
 ):

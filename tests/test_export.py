@@ -116,7 +116,8 @@ def test_a_file_tells_the_scores_and_the_commit_of_its_step(runs, tmp_path):
   ]
   lines.append(lines[1] | {'step': 7})
   scored = {'checkpoint': 0, 'split': 'test', 'error': 7.0, 'data': 'a'}
-  others = [scored | {'checkpoint': 7}, scored | {'set': ['l2_rate=0.1']}]
+  differs = {'checkpoint': 7}, {'set': ['l2_rate=0.1']}, {'other_data': True}
+  others = [scored | {'error': 6.0} | x for x in (*differs, {'split': None})]
   tables = {'starts': starts, 'metrics': lines}
   for name, entries in (tables | {'evaluations': [scored, *others]}).items():
     text = ''.join(json.dumps(x) + '\n' for x in entries)

@@ -16,7 +16,7 @@ from hyper import paper
 from hyper.paper import Measure, recipes
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
-from hyper.runs.record import EVALUATIONS, STARTS, read_lines
+from hyper.runs.record import STARTS, evaluations, read_lines
 
 MEASURES = {  # of a task: what the paper reports
   'char_lm': Measure('test', 'bpc', 'bpc'),
@@ -204,14 +204,11 @@ def evaluated(
 ) -> dict[tuple[str, str], float]:
   """Returns the scores that evaluate.py left of the best checkpoint.
 
-  The last evaluation of a split counts, and none of a changed config or of
-  other data.
+  The last evaluation of a split counts, see `record.evaluations`.
   """
   scores: dict[tuple[str, str], float] = {}
-  for line in read_lines(workdir, EVALUATIONS):
-    is_best = line.get('checkpoint') == best.get('step')
-    if is_best and not line.get('set') and not line.get('other_data'):
-      scores |= scores_of(line)
+  for line in evaluations(workdir, best.get('step', -1)):
+    scores |= scores_of(line)
   return scores
 
 
@@ -248,8 +245,16 @@ def hardware_of(start: dict[str, Any]) -> str:
 
 
 def read_json(path: str) -> dict[str, Any]:
-  """Returns the object in a JSON file; {} if there is no such file."""
+  """Returns the object in a JSON file; {} if there is no such file.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
   if not os.path.exists(path):
     return {}
-  with open(path, encoding='utf-8') as file:
-    return json.load(file)
+  with open(path, 'rb') as file:
+    content = file.read()
+  try:
+    return dict(json.loads(content))
+  except (ValueError, TypeError) as error:
+    raise ValueError(f'{path} is damaged: {error}') from error

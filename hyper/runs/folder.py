@@ -320,8 +320,8 @@ def _update_record(
     record = Record(known_data(workdir), {}, None)
     if is_run(workdir):
       logging.info(
-        '%s was begun by an earlier version: checksums of its files and data '
-        'are recorded from now on.',
+        '%s has no record, like runs begun by an earlier version: checksums '
+        'of its files and data are recorded from now on.',
         workdir,
       )
   paths = [pathlib.Path(workdir, name) for name in KEPT]

@@ -14,7 +14,8 @@ from hyper import files
 from hyper.runs.folder import METRICS, TENSORBOARD
 from hyper.runs.observers import Observers, TensorBoard
 
-RESERVED = ('step', 'split', 'time')
+KINDS: dict[str, Any] = {'step': int, 'split': str, 'time': int | float}
+RESERVED = tuple(KINDS)  # names that no value may have
 
 
 class MetricsWriter:
@@ -153,7 +154,9 @@ def _parse_line(text: bytes) -> dict[str, Any] | None:
     line = json.loads(text)
   except ValueError:
     return None
-  if not isinstance(line, dict) or not isinstance(line.get('step'), int):
+  if not isinstance(line, dict):
+    return None
+  if not all(isinstance(line.get(x), kind) for x, kind in KINDS.items()):
     return None
   values = [x for name, x in line.items() if name not in RESERVED]
   is_sound = all(isinstance(x, int | float | None) for x in values)

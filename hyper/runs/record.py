@@ -41,6 +41,13 @@ class Record:
   files: Mapping[str, str]
   first_checkpoint: int | None
 
+  def __post_init__(self) -> None:
+    for name in ('data', 'files'):
+      if not isinstance(getattr(self, name), Mapping):
+        raise TypeError(f'{name} is {getattr(self, name)!r}, and no table')
+    if not isinstance(self.first_checkpoint, int | None):
+      raise TypeError(f'first_checkpoint is {self.first_checkpoint!r}')
+
 
 def read_record(workdir: str) -> Record | None:
   """Returns the record of a run; None if there is no record.json (format 1).
@@ -83,6 +90,22 @@ def known_data(workdir: str) -> Mapping[str, str]:
   fingerprints = [line.get('data') for line in read_lines(workdir, STARTS)]
   first = next((x for x in fingerprints if isinstance(x, str)), None)
   return {'train': first} if first else {}
+
+
+def evaluations(workdir: str, step: int) -> list[dict[str, Any]]:
+  """Returns what evaluate.py found at a checkpoint, in the order of time.
+
+  Evaluations of a changed config, or of other data than the run was begun with,
+  are left out.
+  """
+  return [
+    line
+    for line in read_lines(workdir, EVALUATIONS)
+    if line.get('checkpoint') == step
+    and isinstance(line.get('split'), str)
+    and not line.get('set')
+    and not line.get('other_data')
+  ]
 
 
 def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:

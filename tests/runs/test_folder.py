@@ -251,9 +251,18 @@ def test_a_run_without_a_record_is_accepted_and_gets_one(tmp_path, caplog):
   assert record['first_checkpoint'] == 1
 
 
-def test_a_damaged_record_is_named(tmp_path):
+@pytest.mark.parametrize(
+  'damaged',
+  [
+    '{"data": {}',
+    '{"data": [], "files": {}, "first_checkpoint": 1}',
+    '{"data": {}, "files": 3, "first_checkpoint": 1}',
+    '{"data": {}, "files": {}, "first_checkpoint": "1"}',
+  ],
+)
+def test_a_damaged_record_is_named(damaged, tmp_path):
   start(tmp_path, save=[1])
-  (tmp_path / folder.RECORD).write_text('{"data": {}')
+  (tmp_path / folder.RECORD).write_text(damaged)
   with pytest.raises(ValueError, match=f'{folder.RECORD} is damaged'):
     start(tmp_path)
 

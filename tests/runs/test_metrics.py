@@ -113,7 +113,9 @@ def test_a_half_last_line_is_left_out(tmp_path, half):
   assert [line['step'] for line in metrics.read(tmp_path)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize('broken', ['{"step": 2,', '[]', '{"step": "2"}', ''])
+@pytest.mark.parametrize(
+  'broken', ['{"step": 2,', '[]', '{"step": "2"}', '', '{"step": 2, "time": 1}']
+)
 def test_a_broken_line_in_the_middle_is_named(tmp_path, broken):
   run(tmp_path, 0, 3)
   path = tmp_path / 'metrics.jsonl'
