@@ -6,15 +6,18 @@ serves the others of its process (and no other process: jax writes these files
 without a lock).
 """
 
+import importlib.metadata
 import os
 import shutil
 import tempfile
 
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '')
-  + ' --xla_backend_optimization_level=0'
-  + ' --xla_llvm_disable_expensive_passes=true'
-)
+FLAGS = [
+  '--xla_backend_optimization_level=0',
+  '--xla_llvm_disable_expensive_passes=true',
+]
+if importlib.metadata.version('jaxlib').startswith('0.10.'):
+  FLAGS.append('--xla_cpu_use_fusion_emitters=false')  # unknown from 0.12 on
+os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *FLAGS])
 
 import jax  # noqa: E402 (reads the flags above)
 import jaxtyping  # noqa: E402
