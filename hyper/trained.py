@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from hyper import configuration, weights
 from hyper.runs import folder, training
-from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.checkpoint_reading import SavedCheckpoints
 from hyper.runs.task import Task
 from hyper.tasks import make_task
 
@@ -123,7 +123,7 @@ def load(
   like = {'params': params}
   if _takes_over(made, model_state):
     like['model_state'] = model_state
-  checkpoints = Checkpoints(
+  checkpoints = SavedCheckpoints(
     os.path.join(workdir, folder.CHECKPOINTS), made.selection
   )
   step, found = checkpoints.restore(like, which)

@@ -287,8 +287,10 @@ def test_who_reads_flags():
     ), name
 
 
-def test_orbax_is_used_in_one_place():
-  assert importers('orbax') == {'hyper.runs.checkpoint'}
+def test_orbax_is_used_where_checkpoints_are_read_and_written():
+  assert importers('orbax') == {
+    *('hyper.runs.checkpoint', 'hyper.runs.checkpoint_reading')
+  }
 
 
 def test_optuna_is_used_in_one_place():

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from hyper.runs import folder, loop, metrics
+from hyper.runs import folder, lock, loop, metrics
 from hyper.sweeping import journal, local, machine, parameters, space
 from hyper.sweeping.journal import Study
 from hyper.sweeping.search import Search, ends
@@ -227,7 +227,7 @@ def test_a_suggested_trial_is_taken_up_with_its_values(tmp_path):
 
 def test_a_run_stops_where_its_observer_says_so(tmp_path, data_dir):
   point = seeds(1)[0]
-  with folder.hold(str(tmp_path)):
+  with lock.hold(str(tmp_path)):
     status = loop.run(
       *(make_task, point.make(), str(tmp_path), data_dir, False),
       *(loop.CompiledCache(), lambda step, scores: step == 1),

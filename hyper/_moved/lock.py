@@ -1,3 +1,3 @@
 """Names the new place of a module that moved."""
 
-raise ImportError('hyper.lock is now hyper.runs.folder.')
+raise ImportError('hyper.lock is now hyper.runs.lock.')

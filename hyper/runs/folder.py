@@ -1,21 +1,20 @@
-"""A run folder: the names of its files, whose it is, and its config.
+"""A run folder: the names of its files, its config, and checks on a resume.
 
-- config.json: the config; a folder that has it is that of a run.
+- config.json: the config; a folder that has this file is a run folder.
 - record.json: what the run is checked against, see `hyper.runs.record`.
 - starts.jsonl: a line for each start: command, commit, versions, data.
 - evaluations.jsonl: a line for each evaluation by evaluate.py.
 - metrics.jsonl: the numbers, see `hyper.runs.metrics`.
 - tensorboard/: the same numbers, for TensorBoard.
 - checkpoints/: see `hyper.runs.checkpoint`.
-- vocabulary.json, normalisation.json, word_pieces.json, images.json: what a
-  task keeps of its training data.
+- vocabulary.json, normalisation.json, word_pieces.json, images.json: files in
+  which a task keeps what it takes from its training data.
 - profile/: a trace of a few steps, if asked for.
-- .lock: locked while a process trains.
+- .lock: locked while a process trains, see `hyper.runs.lock`.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -39,79 +38,31 @@ from hyper.runs.record import (
   write_record,
 )
 
-CONFIG, METRICS, LOCK = 'config.json', 'metrics.jsonl', '.lock'
+CONFIG, METRICS = 'config.json', 'metrics.jsonl'
 CHECKPOINTS, TENSORBOARD, PROFILE = 'checkpoints', 'tensorboard', 'profile'
 VOCABULARY = 'vocabulary.json'
 NORMALISATION = 'normalisation.json'
 WORD_PIECES = 'word_pieces.json'
 IMAGE_KIND = 'images.json'
 KEPT = (VOCABULARY, NORMALISATION, WORD_PIECES, IMAGE_KIND)
-ROOT = str(pathlib.Path(__file__).parents[2])  # of the code
+ROOT = str(pathlib.Path(__file__).parents[2])  # the folder of the code
 T = TypeVar('T')
 
 
 @runtime_checkable  # annotations are checked in the tests
 class Saved(Protocol):
-  """What `claim` asks of the checkpoints of a run."""
+  """The part of `Checkpoints` that `claim` uses."""
 
   @property
   def saved_steps(self) -> list[int]:
     """The steps that have a checkpoint."""
 
   def wait(self) -> None:
-    """Waits until all are complete."""
-
-
-@contextlib.contextmanager
-def hold(workdir: str) -> Iterator[None]:
-  """Keeps other processes from training in `workdir`, made if it is missing.
-
-  The operating system releases the lock when the process ends, in whatever way.
-  A folder that was made here and has nothing but the lock in it is removed.
-
-  Raises:
-    ValueError: another process trains there.
-    OSError: the file system has no locks, or cannot be written.
-  """
-  is_new = not os.path.isdir(workdir)
-  os.makedirs(workdir, exist_ok=True)
-  path = os.path.join(workdir, LOCK)
-  with open(path, 'a', encoding='utf-8') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise ValueError(
-        f'another train.py is at work in {workdir}; wait for it, or give '
-        'another --workdir.'
-      ) from error
-    except OSError as error:
-      raise OSError(
-        f'{path} cannot be locked ({error.strerror}): the file system of '
-        f'{workdir} has no flock. Give a --workdir on another one.'
-      ) from error
-    try:
-      yield
-    finally:
-      if is_new and os.listdir(workdir) == [LOCK]:
-        os.remove(path)
-        os.rmdir(workdir)
-
-
-def is_held(workdir: str) -> bool:
-  """Returns whether a process trains in a folder.
-
-  Raises:
-    OSError: the file system has no locks, or cannot be written.
-  """
-  try:
-    with hold(workdir):
-      return False
-  except ValueError:
-    return True
+    """Waits until all saves are complete."""
 
 
 def is_run(workdir: str) -> bool:
-  """Returns whether a run has begun in a folder."""
+  """Returns whether `workdir` holds a run, which has a config.json."""
   return os.path.exists(os.path.join(workdir, CONFIG))
 
 
@@ -144,21 +95,21 @@ def save_config(workdir: str, config: ConfigDict) -> None:
 
 
 def check_run(workdir: str, config: ConfigDict) -> None:
-  """Checks that a config can be saved, and is that of the run in `workdir`.
+  """Checks that `config` can be saved, and that `workdir` has no other run.
 
   Raises:
-    ValueError: the config is incomplete or cannot be saved exactly, `workdir`
-      cannot be used, holds a run of another config, or lacks the config or the
-      checkpoints of its run.
+    ValueError: the config is incomplete or cannot be saved exactly; or
+      `workdir` cannot be used, holds a run of another config, or lacks the
+      config or the checkpoints of its run.
   """
   files.check_workdir(workdir)
   configuration.check(config)
-  steps = checkpoint_files.saved_steps(pathlib.Path(workdir, CHECKPOINTS))
+  saved = checkpoint_files.saved_steps(pathlib.Path(workdir, CHECKPOINTS))
   if not is_run(workdir):
-    if steps:
+    if saved:
       raise ValueError(
-        f'{workdir} has checkpoints, but no {CONFIG} that says of what. Put '
-        'back a copy of it, or give a new --workdir.'
+        f'{workdir} has checkpoints, but no {CONFIG} to say of which config. '
+        'Put back a copy of it, or give a new --workdir.'
       )
     return
   now = configuration.from_json(configuration.to_json(config))
@@ -174,7 +125,7 @@ def check_run(workdir: str, config: ConfigDict) -> None:
       + 'Give a new --workdir, or the old values to resume that run.'
     )
   record = read_record(workdir)
-  if record and record.first_checkpoint is not None and not steps:
+  if record and record.first_checkpoint is not None and not saved:
     raise ValueError(
       f'{workdir} had checkpoints, the first of step '
       f'{record.first_checkpoint}, and has none now. Put back a copy of '
@@ -194,15 +145,15 @@ def claim(
   """Marks `workdir` as this run: writes config.json and appends a start.
 
   Undone if a new run fails before its first checkpoint, since the config may
-  be what made it fail. Numbers of an earlier run without a config are renamed.
+  be the cause. Files of an earlier run whose config is gone are renamed.
 
   Args:
-    workdir: the run folder, held by this process.
+    workdir: the run folder, locked by this process.
     config: of the run.
     data_dir: of the data sets.
     data: the fingerprint of each split.
-    checkpoints: of the run, set right by `resume` if there are any.
-    parameters: how many are trained.
+    checkpoints: of the run, after `resume` if there are any.
+    parameters: the number of trained parameters.
 
   Raises:
     ValueError: the run was begun with other data.
@@ -216,12 +167,12 @@ def claim(
       f'{workdir} was begun with {changes}. Put them back, or give a new '
       '--workdir.'
     )
-  steps = checkpoints.saved_steps
-  step = steps[-1] if steps else 0
+  saved = checkpoints.saved_steps
+  step = saved[-1] if saved else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
   start = {'step': step, 'parameters': parameters} | where
   try:
-    _update_record(workdir, data, steps)
+    _update_record(workdir, data, saved)
     save_config(workdir, config)
     append(workdir, STARTS, start | provenance.describe(ROOT))
     yield
@@ -229,7 +180,7 @@ def claim(
     try:
       checkpoints.wait()
     except OSError as failure:
-      logging.error('%s', failure)  # which must not hide the error before it
+      logging.error('%s', failure)  # the error that ended the block is raised
     if is_new and not checkpoints.saved_steps:
       for name in (CONFIG, RECORD, STARTS):
         pathlib.Path(workdir, name).unlink(missing_ok=True)
@@ -237,22 +188,22 @@ def claim(
 
 
 def note_checkpoint(workdir: str, step: int) -> None:
-  """Records that a run has published a checkpoint, unless one is recorded."""
+  """Records the step of a published checkpoint, if it is the first one."""
   record = read_record(workdir)
   if record and record.first_checkpoint is None:
     write_record(workdir, dataclasses.replace(record, first_checkpoint=step))
 
 
 def data_changes(workdir: str, data: Mapping[str, str]) -> str:
-  """Returns which data are other ones than those that a run was begun with.
+  """Describes the splits whose data have changed since the run began.
 
   Args:
     workdir: the run folder.
     data: the fingerprint of each split now.
 
   Returns:
-    Words such as 'other training data (a) than there are now (b)'; empty if no
-    split has changed that was fingerprinted when the run began.
+    Words such as 'other training data (a) than there are now (b)'. Empty if the
+    splits that were fingerprinted when the run began are unchanged.
   """
   known = known_data(workdir)
   changed = [x for x in data if x in known and known[x] != data[x]]
@@ -264,7 +215,7 @@ def data_changes(workdir: str, data: Mapping[str, str]) -> str:
 
 
 def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
-  """Appends scores to evaluations.jsonl; one that cannot is a warning."""
+  """Appends `scores` to evaluations.jsonl; warns if it cannot be written."""
   try:
     append(workdir, EVALUATIONS, scores)
   except OSError as error:
@@ -272,15 +223,15 @@ def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
 
 
 def save(workdir: str, name: str, text: str) -> None:
-  """Writes a file that a run keeps of its data; `name` is one of KEPT."""
+  """Writes a file of the run's data, whole or not at all; `name` is of KEPT."""
   write(os.path.join(workdir, name), text)
 
 
 def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:
-  """Returns a file that a run keeps, parsed and verified.
+  """Returns the content of a file in KEPT, verified and parsed.
 
-  Returns None if no run has begun in `workdir`: what a start that failed left
-  there belongs to no run.
+  Returns None if `workdir` holds no run; a file that a failed start left there
+  is ignored.
 
   Raises:
     FileNotFoundError: a run has begun there, but its file is missing.
@@ -298,7 +249,7 @@ def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:
     content = file.read()
   record = read_record(workdir)
   if record is None or name not in record.files:
-    logging.info('%s has no checksum on record; it is taken as it is.', path)
+    logging.info('%s has no checksum on record and is not verified.', path)
   elif record.files[name] != sha256(content):
     raise ValueError(
       f'{path} is not the file that the run wrote. Put back a copy of it.'
@@ -312,9 +263,9 @@ def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:
 
 
 def _update_record(
-  workdir: str, data: Mapping[str, str], steps: list[int]
+  workdir: str, data: Mapping[str, str], saved: list[int]
 ) -> None:
-  """Records what is not yet on record, as it is now."""
+  """Adds to the record what it lacks: data, kept files, first checkpoint."""
   record = read_record(workdir)
   if record is None:
     record = Record(known_data(workdir), {}, None)
@@ -327,16 +278,16 @@ def _update_record(
   paths = [pathlib.Path(workdir, name) for name in KEPT]
   kept = {x.name: sha256(x.read_bytes()) for x in paths if x.exists()}
   first = record.first_checkpoint
-  if first is None and steps:
-    first = steps[0]
+  if first is None and saved:
+    first = saved[0]
   merged = Record({**data, **record.data}, {**kept, **record.files}, first)
   write_record(workdir, merged)
 
 
 def _set_aside(workdir: str, name: str) -> None:
-  """Renames a file of another run, if there is one with something in it."""
+  """Renames the file `name` of another run, unless it is missing or empty."""
   path = os.path.join(workdir, name)
   if os.path.exists(path) and os.path.getsize(path):
     aside = files.free_name(f'{path}.old')
     os.rename(path, aside)
-    logging.warning('%s is of another run, renamed to %s.', path, aside)
+    logging.warning('%s is of another run; it is renamed to %s.', path, aside)

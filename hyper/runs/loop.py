@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from hyper import files
 from hyper.paper import recipes
-from hyper.runs import folder, optimization, provenance, training
+from hyper.runs import folder, lock, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
@@ -58,7 +58,7 @@ def train(
       score was not finite.
   """
   check(config, workdir, data_dir)
-  with folder.hold(workdir):
+  with lock.hold(workdir):
     return run(
       make_task, config, workdir, data_dir, profile, kept or CompiledCache()
     )

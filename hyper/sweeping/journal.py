@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hyper.runs import checkpoint_files, folder
+from hyper.runs import checkpoint_files, folder, lock
 from hyper.sweeping import parameters
 from hyper.sweeping.parameters import Parameters
 from hyper.sweeping.search import Search
@@ -91,7 +91,7 @@ class Study:
         self._take_up()
         trial = self._study.ask() if self._has_more() else None
         if trial:
-          held.enter_context(folder.hold(self.workdir(trial)))
+          held.enter_context(lock.hold(self.workdir(trial)))
           trial.set_user_attr('folder', folder_of(trial))
           trial.set_user_attr('step', last_step(self.workdir(trial)))
       yield trial
@@ -127,7 +127,7 @@ class Study:
 
   def _take_up(self) -> None:
     for trial in self.latest():
-      if trial.state.name == 'RUNNING' and not folder.is_held(
+      if trial.state.name == 'RUNNING' and not lock.is_held(
         self.workdir(trial)
       ):
         self._enqueue_again(trial)

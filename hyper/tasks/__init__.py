@@ -1,8 +1,9 @@
 """Tasks: a config becomes data, a model and a loss.
 
-A task is made by `TASKS[config.task](config, data_dir, workdir)`. It keeps in
+`TASKS[config.task](config, data_dir, workdir)` makes a task. It keeps in
 `workdir` what a run needs besides parameters, such as a vocabulary, and has the
-members of `hyper.runs.task.Task`. A new one is a file here and a line in TASKS.
+members of `hyper.runs.task.Task`. Add a task with a file here and a line in
+TASKS.
 """
 
 from ml_collections import ConfigDict

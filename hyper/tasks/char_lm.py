@@ -39,14 +39,14 @@ NUMBERS = (  # arguments of the compiled training step
 class CharLM:
   """Predicts each symbol of a text from all before it.
 
-  Training is truncated back-propagation through contiguous streams. A window
-  starts from the carry that the window before it ended with. Evaluation scores
+  Training is truncated back-propagation through contiguous streams: a window
+  starts from the carry at the end of the window before it. Evaluation scores
   every symbol of a split once.
 
   Deviation: the paper does not say whether the carry is kept between windows,
-  nor where streams begin; here they begin elsewhere in each epoch, from the
-  zero carry. By default several streams, each warmed up on the text before it,
-  stand in for the paper's one pass over a split, which is `eval_streams=1`.
+  nor where streams begin. Here they begin at another symbol in each epoch, from
+  the zero carry. By default evaluation reads several streams, each warmed up on
+  the text before it; the paper's one pass over a split is `eval_streams=1`.
 
   Raises:
     ValueError: a field of the config does not fit, or the text has a symbol
@@ -119,7 +119,7 @@ class CharLM:
     """Returns the numbers of a text's symbols.
 
     Args:
-      text: of Penn Treebank, whose blank is '_', may have either.
+      text: any text. In Penn Treebank a blank is '_'; both are read.
       name: of the text, in error messages.
 
     Raises:
@@ -138,18 +138,18 @@ class CharLM:
   def sample(
     self, params: Any, prompt: str, length: int, temperature: float, seed: int
   ) -> Iterator[int]:
-    """Draws the numbers of the symbols that follow a prompt.
+    """Yields numbers of symbols drawn to follow a prompt.
 
     Args:
       params: of the model.
-      prompt: a text that is read first.
+      prompt: a text that the model reads first.
       length: the number of symbols.
       temperature: see `decode.sample_symbols`.
       seed: of the draws.
 
     Raises:
-      ValueError: the temperature cannot be, or a symbol of the prompt is not in
-        the vocabulary.
+      ValueError: the temperature is below 0 or not finite, or a symbol of the
+        prompt is not in the vocabulary.
     """
     read = [self.vocabulary.start, *self.encode(prompt, 'the prompt').tolist()]
     apply, carry = self.reader(params), self.model.zeros(1)
@@ -159,8 +159,8 @@ class CharLM:
     """Reads the start symbol and then a text [t], symbol by symbol.
 
     Returns:
-      The carries after each step, with time in front, and the logits
-      [t + 1, v], each of the symbol that follows.
+      The carries after each symbol, with time as the first axis, and the logits
+      [t + 1, v] of the symbol that follows each.
     """
     text = jnp.array([self.vocabulary.start, *symbols])
     return read_symbols(self.reader(params), self.model.zeros(1), text)
@@ -175,15 +175,15 @@ class CharLM:
     return {'bpc': sums['nats'] / sums['count'] / math.log(2)}
 
   def describe(self) -> list[str]:
-    """Returns the sizes of the splits, and the score of frequencies alone."""
+    """Returns the sizes of the splits, and the unigram entropy."""
     sizes = [f'{split} {len(self._symbols(split)):,}' for split in SPLITS]
     kind = self.data.symbols if self.data.source == 'text' else 'characters'
     return [
       f'text {self.data.source}: {", ".join(sizes)} {kind}, '
       f'{len(self.vocabulary)} symbols',
       *self._describe_unseen(),
-      f'unigram entropy {self.unigram_bpc("validation"):.3f} bpc (what the '
-      'frequencies of the training text alone score on validation)',
+      f'unigram entropy {self.unigram_bpc("validation"):.3f} bpc (the score on '
+      'validation of the symbol frequencies of the training text)',
     ]
 
   def _describe_unseen(self) -> list[str]:
@@ -203,7 +203,7 @@ class CharLM:
   def unigram_bpc(self, split: str) -> float:
     """Returns a split's bits per character under the training frequencies.
 
-    A symbol that the training text lacks counts as if it occurred there once.
+    A symbol that does not occur in the training text is counted once.
     """
     counts = np.bincount(self._symbols('train'), minlength=len(self.vocabulary))
     p = np.maximum(counts, 1) / counts.sum()
@@ -214,7 +214,7 @@ class CharLM:
     return fingerprints.of_arrays([self._symbols(split)])
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
-    """Returns nothing: the only score is cheap."""
+    """Returns {}: there are no further scores."""
     del state, split
     return {}
 

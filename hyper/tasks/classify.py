@@ -44,12 +44,12 @@ class Classify:
   """Predicts the class of an image.
 
   Images travel as bytes and are augmented inside the compiled step. The network
-  is called with its own parameters, which `main_params` returns; so generated
-  kernels are made once in a step, and the L2 loss sees all kernels of the
-  network, free and generated.
+  is applied with the parameters that `main_params` returns. So kernels are
+  generated once in a step, and the L2 loss covers all kernels of the network,
+  free and generated.
 
   Attributes:
-    kind: shape and classes of the images, which the network follows.
+    kind: shape and classes of the images; the network is built for them.
     main: the network, which knows of no hypernetwork.
     hypernetwork: what generates some of its parameters, or None.
 

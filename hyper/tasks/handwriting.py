@@ -1,6 +1,6 @@
 """Handwriting (section 4.5), in nats per line.
 
-Shapes: b lines, t steps of the pen.
+Shapes: b lines, t moves of the pen.
 """
 
 import os
@@ -35,15 +35,16 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
-PAGE_LINES = 8  # of each column of the page that a report draws
+PAGE_LINES = 8  # in each column of the page that a report draws
 
 
 class Handwriting:
-  """Predicts each step of a pen from all steps of the line before it.
+  """Predicts each move of a pen from all moves before it in the line.
 
   Lines are padded at their end to the length of their bucket. A line's nats
-  are the sum over its steps of minus the log density, for offsets of mean 0
-  and deviation 1 over the training lines; the score is their mean over lines.
+  are the sum over its moves of minus the log density, for offsets normalised to
+  mean 0 and deviation 1 over the training lines. The score is the mean over
+  lines.
 
   Raises:
     ValueError: a field of the config does not fit, or the handwriting is
@@ -105,17 +106,17 @@ class Handwriting:
     if train and self.data.scale_range:
       scale_range = numbers.get('data.scale_range', self.data.scale_range)
       offsets = random_scale(scale_key, offsets, scale_range)
-    steps = self._normalise(offsets)
+    moves = self._normalise(offsets)
     model = self._make_model(numbers)
     _, outputs = model.apply(
       {'params': params},
-      model.zeros(len(steps)),
-      shifted(steps),
+      model.zeros(len(moves)),
+      shifted(moves),
       train,
       rngs={'dropout': dropout_key},
     )
-    mask = jnp.arange(steps.shape[1])[None] < length[:, None]
-    nats = jnp.where(mask, mixture_density(outputs, steps), 0.0).sum()
+    mask = jnp.arange(moves.shape[1])[None] < length[:, None]
+    nats = jnp.where(mask, mixture_density(outputs, moves), 0.0).sum()
     lines = (length > 0).sum()
     sums = {
       'nats': nats,
@@ -138,7 +139,7 @@ class Handwriting:
     }
 
   def describe(self) -> list[str]:
-    """Returns the sizes of the splits, padding, and the meaning of nats."""
+    """Returns the sizes of the splits, padding, and what nats mean."""
     described = []
     for split in strokes.SPLITS:
       lengths = self._lengths(split)
@@ -188,20 +189,20 @@ class Handwriting:
     seed: int,
     prime: np.ndarray | None = None,
   ) -> list[np.ndarray]:
-    """Returns lines that a trained model writes, as offsets [length, 3].
+    """Returns lines drawn from a trained model, as offsets [length, 3].
 
     Args:
       params: of the model.
-      count: number of lines.
-      length: points of each.
+      count: the number of lines.
+      length: the moves of each.
       bias: see `losses.to_mixture`.
       seed: of the draws.
-      prime: offsets [p, 3] that all lines continue, not in the result.
+      prime: offsets [p, 3] that all lines continue; not part of the result.
     """
     first = np.zeros((1, 3), np.float32)
     if prime is not None:
       first = np.concatenate([first, self.normalisation.apply(prime)])
-    steps = sample_steps(
+    moves = sample_steps(
       lambda carry, x: self.model.apply({'params': params}, carry, x),
       self.model.zeros(count),
       jnp.broadcast_to(jnp.asarray(first), (count, *first.shape)),
@@ -209,20 +210,20 @@ class Handwriting:
       bias,
       seed,
     )
-    return list(self.normalisation.invert(np.asarray(steps)))
+    return list(self.normalisation.invert(np.asarray(moves)))
 
   def read(self, params: Any, offsets: np.ndarray) -> tuple[Any, Array]:
-    """Reads the null step and then a line of offsets [t, 3], step by step.
+    """Reads the null move and then a line of offsets [t, 3], move by move.
 
     Returns:
-      The carries after each step, with time in front, and the outputs
-      [t + 1, 6 m + 1], each of the step that follows.
+      The carries after each move, with time as the first axis, and the outputs
+      [t + 1, 6 m + 1] for the move that follows each.
     """
-    steps = self.normalisation.apply(offsets)
+    moves = self.normalisation.apply(offsets)
     return read_symbols(
       lambda carry, x: self.model.apply({'params': params}, carry, x),
       self.model.zeros(1),
-      jnp.concatenate([jnp.zeros((1, 3)), steps]),
+      jnp.concatenate([jnp.zeros((1, 3)), moves]),
     )
 
   def expected(self, outputs: Array, bias: float) -> dict[str, np.ndarray]:
@@ -281,8 +282,8 @@ class Handwriting:
 
   def _normalise(self, offsets: Array) -> Float[Array, 'b t 3']:
     mean, deviation = self.normalisation.mean, self.normalisation.deviation
-    moves = (offsets[..., :2] - mean[None, None]) / deviation[None, None]
-    return jnp.concatenate([moves, offsets[..., 2:]], -1)
+    xy = (offsets[..., :2] - mean[None, None]) / deviation[None, None]
+    return jnp.concatenate([xy, offsets[..., 2:]], -1)
 
 
 def make_model(
@@ -315,7 +316,7 @@ def make_model(
 def random_scale(
   key: Array, offsets: Float[Array, 'b t 3'], scale_range: Rate
 ) -> Float[Array, 'b t 3']:
-  """Scales x and y of each line by factors of 1 +- scale_range."""
+  """Scales x and y of each line by factors within 1 +- `scale_range`."""
   low, high = 1 - scale_range, 1 + scale_range
   factors = jax.random.uniform(
     key, (len(offsets), 1, 2), minval=low, maxval=high

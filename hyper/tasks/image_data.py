@@ -41,13 +41,14 @@ class ImageData:
     source: the images, a name of IMAGES.
     batch_size: images in a training step.
     eval_batch_size: images evaluated at once.
-    mean: of each channel, in [0, 1]; subtracted. () takes that of the training
-      images, which is measured where the images are one's own.
-    deviation: of each channel, likewise; divided by.
-    crop_padding: pixels of zeros (which is the mean) put on each side before a
-      training image is cropped back to its size at random; 0 for no cropping.
-    flip: whether every second training image is mirrored, at random.
-    path, split: of images of one's own, see `own_images.load`.
+    mean: of each channel, in [0, 1]; it is subtracted. () means the mean of the
+      training images, which is known for the source 'images' only.
+    deviation: of each channel, in [0, 1]; images are divided by it. () means
+      the deviation of the training images, likewise.
+    crop_padding: pixels of zeros (the mean) added on each side before a
+      training image is cropped at random to its own size; 0 disables cropping.
+    flip: whether a training image is mirrored, with probability one half.
+    path, split: of the source 'images', see `own_images.load`.
   """
 
   source: str
@@ -73,7 +74,7 @@ class ImageData:
       )
 
   def kind(self, data_dir: str) -> ImageKind:
-    """Returns what a network has to know of the images."""
+    """Returns the shape, classes and statistics of the images."""
     if self.source == 'images':
       return own_images.kind_of(data_dir, self.path, self.split)
     return KINDS[self.source]
@@ -95,7 +96,11 @@ class ImageData:
       )
 
   def load(self, data_dir: str, kind: ImageKind, split: str) -> Arrays:
-    """Returns the images and labels of a split, which must be of this kind."""
+    """Returns the images and labels of a split.
+
+    Raises:
+      ValueError: they are of another kind than `kind`.
+    """
     fields = {name: getattr(self, name) for name in FIELDS[self.source]}
     arrays = IMAGES[self.source](data_dir, split, **fields)
     shape, count = arrays['image'].shape[1:], int(arrays['label'].max()) + 1

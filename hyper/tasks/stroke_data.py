@@ -21,8 +21,9 @@ class StrokeData:
     source: the handwriting, a name of HANDS.
     batch_size: lines in a training step.
     eval_batch_size: lines evaluated at once.
-    buckets: different lengths that batches may have.
-    scale_range: a training line is scaled by factors drawn from 1 +- this.
+    buckets: the most different lengths of batches.
+    scale_range: x and y of a training line are scaled by factors drawn between
+      1 - scale_range and 1 + scale_range.
   """
 
   source: str

@@ -42,9 +42,9 @@ class TextData:
     eval_streams: streams that are evaluated at once; 1 is one pass over the
       whole split.
     eval_warmup_steps: symbols read, and not scored, before each stream.
-    prefix_bytes: of enwik8, the length of the prefix that is used, with a split
-      of its own; 0 is the whole file.
-    files, split, symbols: of text of one's own, see `own_text.load`.
+    prefix_bytes: of the source 'enwik8', the length of the prefix that is used
+      and split; 0 uses the whole file.
+    files, split, symbols: of the source 'text', see `own_text.load`.
   """
 
   source: str

@@ -31,7 +31,7 @@ from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
 
-MOST_UNKNOWN = 0.01  # the share of unknown pieces that is passed over
+MOST_UNKNOWN = 0.01  # a larger share of unknown pieces is a warning
 NUMBERS = (  # arguments of the compiled training step
   'model.dropout_rate',
   'model.cell.dropout_rate',
@@ -40,7 +40,7 @@ NUMBERS = (  # arguments of the compiled training step
 
 
 class Translate:
-  """Predicts each word piece of a translation from the source and those before.
+  """Predicts each word piece of a translation from source and earlier pieces.
 
   Pairs are batched by length. Word pieces are learned from the training pairs
   when a run begins, and kept in its folder.
@@ -66,7 +66,7 @@ class Translate:
     self._pairs = functools.cache(functools.partial(self.data.load, data_dir))
     self._orders: dict[str, Order] = {}
     self._fields = config.model.to_dict()
-    self._make_model(1)  # refuses a wrong field before pieces are learned
+    self._make_model(1)  # raises for a wrong field before pieces are learned
     saved = folder.read(workdir, folder.WORD_PIECES, WordPieces)
     self.pieces: WordPieces = saved or self._learn_pieces()
     self.model = self._make_model(len(self.pieces))
@@ -115,11 +115,11 @@ class Translate:
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns BLEU of a split's translations, and the percentage of exact ones.
 
-    BLEU is sacrebleu's, on text without word pieces; its signature says how
-    it was computed. Translations and references are normalised alike before.
+    BLEU is sacrebleu's, on plain text; its signature says how it was computed.
+    Translations and references are normalised in the same way before.
 
     Deviation: the paper does not say how it computed BLEU. On tokenised text
-    the score is another one.
+    the score differs.
     """
     import sacrebleu  # slow, and training does without
 
@@ -145,7 +145,7 @@ class Translate:
     return [self.pieces.decode(x) for x in self.search(params, sentences)]
 
   def search(self, params: Any, sentences: Sequence[str]) -> list[np.ndarray]:
-    """Returns the pieces of each translation, int32 [t] with END last."""
+    """Returns the pieces of each translation, int32 [t], the last being END."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
     shapes = Buckets(
@@ -198,11 +198,11 @@ class Translate:
   def align(
     self, params: Any, sentence: str
   ) -> tuple[list[str], list[str], np.ndarray]:
-    """Returns the attention while a sentence is translated.
+    """Translates a sentence and returns the attention.
 
     Returns:
-      The pieces of the source [s] and of the target [t], and for each target
-      piece the weights of the source pieces, [t, s].
+      The pieces of the source [s] and of the translation [t], and for each
+      piece of the translation the weights of the source pieces, [t, s].
     """
     (read,) = self.pieces.encode([sentence])
     (written,) = self.search(params, [sentence])
@@ -248,8 +248,8 @@ class Translate:
       f'text {self.data.source}: {", ".join(pairs)} sentence pairs, '
       f'{len(self.pieces):,} word pieces',
       f'{order.per_epoch:,} batches an epoch, {order.padding_share():.1%} of '
-      f'their places padding; {order.left_out:,} pairs left out, empty or '
-      f'longer than {self.data.bucket_lengths[-1]} pieces',
+      f'them padding; {order.left_out:,} pairs left out, empty or longer than '
+      f'{self.data.bucket_lengths[-1]} pieces',
       f'unknown pieces: {shares}',
     ]
 

@@ -31,12 +31,12 @@ class TranslationData:
     vocabulary_size: the most word pieces, of both languages together.
     vocabulary_pairs: the most training pairs that the pieces are learned from,
       taken evenly from all of them.
-    bucket_lengths: see `Buckets`; training leaves out what is longer.
+    bucket_lengths: see `Buckets`; training leaves out longer pairs.
     batch_size: the most pairs in a batch.
     batch_tokens: the most pieces of one side of a batch, padding included.
-    train, validation, test: of `files`, the two files of each split, see
-      `parallel_text.load`.
-    character_coverage: the share of characters' occurrences that word pieces
+    train, validation, test: of the source 'files', the two files of each split,
+      see `parallel_text.load`.
+    character_coverage: the share of all characters in the text that word pieces
       cover; see `word_pieces.train`.
   """
 
@@ -84,8 +84,9 @@ class Decoding:
     beam_size: hypotheses of a sentence; 1 is greedy search.
     length_penalty: GNMT's alpha.
     coverage_penalty: GNMT's beta.
-    length_factor: the most pieces of a translation for each of the source.
-    length_more: that many more.
+    length_factor: a translation of a source of s pieces has at most
+      `length_factor * s + length_more` pieces.
+    length_more: see `length_factor`.
   """
 
   batch_size: int

@@ -333,9 +333,8 @@ def test_best_is_never_silently_another_one(tmp_path, damage):
     assert 'Put back a copy' in str(error.value)
   with checkpoints:
     checkpoints.save(5, make_state(5), {'bpc': 4.0})
-  assert (
-    1 in checkpoints.saved_steps
-  )  # a run does not delete what it cannot read
+  # A run does not delete a checkpoint that it cannot read.
+  assert 1 in checkpoints.saved_steps
 
 
 def test_all_corrupt_names_all_and_renames_none(tmp_path):

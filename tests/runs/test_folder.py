@@ -2,14 +2,12 @@
 
 import contextlib
 import errno
-import fcntl
 import importlib
 import json
 import logging
 import os
 import pathlib
 import re
-import subprocess
 import sys
 
 import jax
@@ -21,13 +19,6 @@ from hyper.runs import folder
 from hyper.runs.checkpoint import Checkpoints
 
 DATA = {'train': 'a', 'validation': 'b'}
-HOLDER = """
-import sys
-from hyper.runs import folder
-with folder.hold(sys.argv[1]):
-  print('held', flush=True)
-  sys.stdin.read()
-"""
 
 
 def get(**fields):
@@ -103,47 +94,6 @@ def test_other_odd_paths_keep_checkpoints(name, tmp_path):
   start(tmp_path / name, save=[1])
   with checkpoints_of(str(tmp_path / name)) as checkpoints:
     assert checkpoints.restore({'x': np.zeros(2, int)})[0] == 1
-
-
-def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path):
-  workdir = str(tmp_path / 'run')
-  with subprocess.Popen(
-    [sys.executable, '-c', HOLDER, workdir],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    cwd=folder.ROOT,
-  ) as other:
-    assert other.stdout.readline() == b'held\n'
-    with pytest.raises(ValueError, match=f'another train.py .* {workdir}'):
-      folder.hold(workdir).__enter__()
-    other.kill()
-    other.wait()
-  with folder.hold(workdir):
-    pass
-
-
-def test_only_what_was_made_for_the_lock_is_removed(tmp_path):
-  with folder.hold(str(tmp_path / 'new')):
-    pass
-  assert not (tmp_path / 'new').exists()
-  (tmp_path / 'old').mkdir()
-  with folder.hold(str(tmp_path / 'old')):
-    pass
-  assert (tmp_path / 'old').is_dir()
-  with folder.hold(str(tmp_path / 'run')):
-    (tmp_path / 'run' / 'config.json').touch()
-  assert (tmp_path / 'run' / 'config.json').exists()
-
-
-def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
-  def missing(file, operation):
-    raise OSError(errno.ENOSYS, 'Function not implemented')
-
-  monkeypatch.setattr(fcntl, 'flock', missing)
-  with pytest.raises(OSError) as error:
-    folder.hold(str(tmp_path)).__enter__()
-  for part in ('.lock', 'not implemented', str(tmp_path), 'Give a --workdir'):
-    assert part in str(error.value)
 
 
 def test_a_config_is_saved_and_loaded(tmp_path):

@@ -1,0 +1,59 @@
+"""The lock of a run folder."""
+
+import errno
+import fcntl
+import subprocess
+import sys
+
+import pytest
+
+from hyper.runs import folder, lock
+
+HOLDER = """
+import sys
+from hyper.runs import lock
+with lock.hold(sys.argv[1]):
+  print('held', flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path):
+  workdir = str(tmp_path / 'run')
+  with subprocess.Popen(
+    [sys.executable, '-c', HOLDER, workdir],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    cwd=folder.ROOT,
+  ) as other:
+    assert other.stdout.readline() == b'held\n'
+    with pytest.raises(ValueError, match=f'another train.py .* {workdir}'):
+      lock.hold(workdir).__enter__()
+    other.kill()
+    other.wait()
+  with lock.hold(workdir):
+    pass
+
+
+def test_only_what_was_made_for_the_lock_is_removed(tmp_path):
+  with lock.hold(str(tmp_path / 'new')):
+    pass
+  assert not (tmp_path / 'new').exists()
+  (tmp_path / 'old').mkdir()
+  with lock.hold(str(tmp_path / 'old')):
+    pass
+  assert (tmp_path / 'old').is_dir()
+  with lock.hold(str(tmp_path / 'run')):
+    (tmp_path / 'run' / 'config.json').touch()
+  assert (tmp_path / 'run' / 'config.json').exists()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+  def missing(file, operation):
+    raise OSError(errno.ENOSYS, 'Function not implemented')
+
+  monkeypatch.setattr(fcntl, 'flock', missing)
+  with pytest.raises(OSError) as error:
+    lock.hold(str(tmp_path)).__enter__()
+  for part in ('.lock', 'not implemented', str(tmp_path), 'Give a --workdir'):
+    assert part in str(error.value)
