@@ -104,11 +104,30 @@ class Checkpoints(SavedCheckpoints):
       TypeError: a leaf is not an array.
       OSError: the previous write failed, or the disk has no room for this one.
     """
+    self.wait()
+    self.write(step, copy_to_host(state), metrics)
+
+  def write(
+    self,
+    step: int,
+    arrays: Mapping[str, np.ndarray],
+    metrics: Mapping[str, float] | None = None,
+  ) -> None:
+    """Starts to write the arrays of a state, as `save` does after copying them.
+
+    Args:
+      step: the number of steps taken.
+      arrays: by path, see `copy_to_host`; the caller leaves them as they are.
+      metrics: as in `save`.
+
+    Raises:
+      ValueError: the selection metric is missing.
+      OSError: the previous write failed, or the disk has no room for this one.
+    """
     metrics = {name: float(value) for name, value in (metrics or {}).items()}
     if metrics and self._metric not in metrics:
       raise ValueError(f'metrics are {list(metrics)}, without {self._metric}.')
     self._prepare_to_write()
-    arrays = copy_to_host(state)
     summary = {'metrics': metrics, 'arrays': fingerprints(arrays)}
     held = self._held(step)
     if held.get('arrays') == summary['arrays']:

@@ -73,31 +73,47 @@ class Log:
     """Writes and shows the scores of an evaluation that took `seconds`."""
     shown = '  '.join(f'{name} {value:.4g}' for name, value in scores.items())
     if not training.all_finite(scores.values()):
-      self.stop(step, f'validation {shown}')
+      self.stop(step, f'validation {shown}', step)
     self._progress.leave_out(seconds)
     self._writer.write(step, 'validation', scores)
     logging.info(
       'validation at step %s: %s (%.1f s)', f'{step:,}', shown, seconds
     )
 
-  def stop(self, step: int, what: str) -> NoReturn:
-    """Raises a FloatingPointError that names the last good checkpoint."""
+  def check(self, step: int, metrics: Any) -> None:
+    """Raises a FloatingPointError unless a step's loss and gradient are finite.
+
+    They show what can be computed with the state before the step.
+    """
+    loss, norm, rate = jax.device_get(
+      [metrics[name] for name in ('loss', 'grad_norm', 'learning_rate')]
+    )
+    if not training.all_finite([loss, norm]):
+      what = f'loss {loss}, gradient norm {norm}, learning rate {rate:g}'
+      self.stop(step, what, step - 1)
+
+  def stop(self, step: int, what: str, state: int) -> NoReturn:
+    """Raises a FloatingPointError that names the last good checkpoint.
+
+    Args:
+      step: the number of steps taken.
+      what: is not finite.
+      state: the step of the state that it was computed with.
+    """
     self._checkpoints.wait()
     saved = self._checkpoints.saved_steps
-    raise FloatingPointError(
-      f'step {step}: not finite: {what}. The last good checkpoint is '
-      + (f'that of step {saved[-1]}.' if saved else 'yet to be written.')
-    )
+    good = [x for x in saved if x < state]
+    message = f'step {step}: not finite: {what}. The last good checkpoint is '
+    message += f'that of step {good[-1]}.' if good else 'yet to be written.'
+    if good and state in saved:
+      path = self._checkpoints.folder / str(state)
+      message += f' Move {path} away to resume from it.'
+    raise FloatingPointError(message)
 
   def _read(self, step: int, metrics: Any) -> None:
+    self.check(step, metrics)
     metrics = jax.device_get(metrics)
     sums = metrics.pop('sums')
-    if not training.all_finite([metrics['loss'], metrics['grad_norm']]):
-      self.stop(
-        step,
-        f'loss {metrics["loss"]}, gradient norm {metrics["grad_norm"]}, '
-        f'learning rate {metrics["learning_rate"]:g}',
-      )
     if self._config.log_every_steps:
       self._sums.append(sums)
     if is_due(step, self._config.log_every_steps, 0):

@@ -1,7 +1,9 @@
 """The training loop, the same function for every caller.
 
-The loop's order is: evaluate if due, save if due, draw a batch, step, log the
-step before.
+The loop's order is: evaluate if due, copy the state if a save is due, draw a
+batch, step, save the copy, log the step before. So a state is saved only once
+the loss and the gradient of the next step are known to be finite, and the last
+state once its scores are.
 """
 
 import contextlib
@@ -12,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
@@ -19,6 +22,7 @@ from hyper import files
 from hyper.paper import recipes
 from hyper.runs import folder, lock, optimization, provenance, training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
 from hyper.runs.task import MakeTask, Task
@@ -202,13 +206,20 @@ class Loop:
       if is_due(step, config.eval_every_steps, start) or is_last:
         scores = self.evaluate(step, state)
       stop = bool(scores) and self.observe(step, scores)
-      stop = stop or is_last or bool(self.interruption.number)
+      stop = stop or bool(self.interruption.number)
+      copy: dict[str, np.ndarray] = {}
       if scores or stop or is_due(step, config.save_every_steps, start):
-        self.save(step, state, scores)
-      if stop:
+        copy = self.copy(step, state)
+      if is_last:
+        self.checkpoints.write(step, copy, scores)
         break
       self.trace.before(step, state)
       state, metrics = self.compiled.train(state, next(batches), numbers)
+      if copy:
+        self.log.check(step + 1, metrics)
+        self.checkpoints.write(step, copy, scores)
+      if stop:
+        break
       self.log.step(step + 1, metrics)
     return step
 
@@ -222,14 +233,18 @@ class Loop:
     self.log.evaluation(step, scores, time.monotonic() - began)
     return scores
 
-  def save(
-    self, step: int, state: TrainState, scores: dict[str, float]
-  ) -> None:
-    """Saves `state` if it is finite; writes the metrics before it first."""
+  def copy(self, step: int, state: TrainState) -> dict[str, np.ndarray]:
+    """Returns the arrays of a state that is finite, to be saved.
+
+    The metrics that led to it are in the file by then, and the checkpoint
+    before it is written.
+    """
     self.log.flush()
     if not training.is_finite(state):
-      self.log.stop(step, 'the parameters or the state of the optimizer')
-    self.checkpoints.save(step, state, scores)
+      what = 'the parameters or the state of the optimizer'
+      self.log.stop(step, what, step)
+    self.checkpoints.wait()
+    return copy_to_host(state)
 
 
 def fingerprints(task: Task) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy import Toy, assert_same, config_of, last_state, saved, train
 
-from hyper.runs import folder, loop, metrics, observers
+from hyper.runs import folder, log, loop, metrics, observers
 from hyper.runs.compiled import CompiledCache
 
 
@@ -137,9 +137,47 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
   for _ in range(2):
     with pytest.raises(FloatingPointError) as caught:
       train(tmp_path, config_of(save_every_steps=1), kept=CompiledCache())
-    for part in ('step 2: ', 'loss nan', 'rate 0.1', 'that of step 1.'):
+    for part in ('step 2: ', 'loss nan', 'rate 0.1', 'yet to be written.'):
       assert part in str(caught.value)
-  assert saved(tmp_path).saved_steps == [1]
+  assert not saved(tmp_path).saved_steps
+
+
+@pytest.fixture
+def steep(monkeypatch):
+  """A config whose state is finite after step 4, and the next loss is not."""
+  loss = Toy.loss
+
+  def overflows(self, params, *rest):
+    value, after = loss(self, params, *rest)
+    return value * jnp.where(
+      jnp.abs(params['w']).max() > 1e6, jnp.inf, 1
+    ), after
+
+  monkeypatch.setattr(Toy, 'loss', overflows)
+  rates = {'learning_rates': (0.1, 1e9), 'until_steps': (3, 9)}
+  schedule = {'name': 'piecewise', **rates}
+  return config_of(eval_every_steps=0, schedule=schedule)
+
+
+@pytest.mark.parametrize('step', [9, 3])
+def test_a_state_is_saved_once_the_next_loss_is_finite(
+  step, steep, tmp_path, at_batch
+):
+  at_batch[step] = lambda: signal.raise_signal(signal.SIGTERM)
+  for _ in range(2):
+    with pytest.raises(FloatingPointError, match='step 5: .* of step 2.$'):
+      train(tmp_path, steep, kept=CompiledCache())
+  assert saved(tmp_path).saved_steps == [2]
+
+
+def test_a_checkpoint_that_leads_nowhere_is_named(steep, tmp_path, monkeypatch):
+  with monkeypatch.context() as unchecked:  # as older versions did
+    unchecked.setattr(log.Log, 'check', lambda *_: None)
+    train(tmp_path, config_of(**steep.to_dict() | {'train_steps': 4}))
+  assert saved(tmp_path).saved_steps == [2, 4]
+  message = 'step 5: .* of step 2. Move .*checkpoints/4 away to resume from it'
+  with pytest.raises(FloatingPointError, match=message):
+    train(tmp_path, steep, kept=CompiledCache())
 
 
 @pytest.mark.parametrize('rate', [3e38, 1e25])
