@@ -9,13 +9,13 @@ whole text. The line is also appended to evaluations.jsonl in the run folder.
 """
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
 from hyper.runs import commands, folder
+from hyper.runs.record import finite
 
 
 def evaluate(
@@ -25,52 +25,10 @@ def evaluate(
   split: str | None = None,
   changes: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """Returns the scores of a checkpoint, with what was scored and how.
-
-  Args:
-    workdir: the run folder.
-    which: 'best', 'latest', or a step.
-    data_dir: of the data sets.
-    split: by default the one that the paper reports: test, or validation of
-      data without a test part.
-    changes: fields of the saved config to replace, each FIELD=VALUE.
-
-  Raises:
-    ValueError: the checkpoint is damaged, or the data do not fit the config.
-    FileNotFoundError: there is no such checkpoint, or the data are missing.
-  """
+  """Returns the scores of a checkpoint; see `hyper.trained.evaluate`."""
   from hyper import trained  # takes a second, which --help need not wait for
 
-  run = trained.load(workdir, which, data_dir, changes=changes)
-  task = run.task
-  if split is None:
-    split = task.reported_split
-    if split != 'test':
-      logging.info('There is no test part; what is scored is %s.', split)
-  data = task.fingerprint(split)
-  other = folder.data_changes(workdir, {split: data})
-  if other:
-    logging.warning('%s was begun with %s.', workdir, other)
-  scores = trained.score(run, split)
-  logging.info('%s at step %d: %s', split, run.step, scores)
-  return {
-    'workdir': workdir,
-    'checkpoint': run.step,
-    'split': split,
-    **scores,
-    **task.report(run, split),
-    'data': data,
-    **({'other_data': True} if other else {}),
-    **({'set': list(changes)} if changes else {}),
-  }
-
-
-def finite(scores: dict[str, Any]) -> dict[str, Any]:
-  """Returns scores as JSON can hold them: NaN and infinity are None."""
-  return {
-    name: None if isinstance(x, float) and not math.isfinite(x) else x
-    for name, x in scores.items()
-  }
+  return trained.evaluate(workdir, which, data_dir, split, changes)
 
 
 def main() -> None:
@@ -89,7 +47,7 @@ def main() -> None:
     [*args.override, *args.set],
   )
   print(json.dumps(finite(scores), allow_nan=False), flush=True)
-  folder.note_evaluation(args.workdir, finite(scores))
+  folder.note_evaluation(args.workdir, scores)
 
 
 def define_flags() -> None:

@@ -8,28 +8,50 @@ A trial is a run folder in STUDY/trials, as train.py makes it. The same command
 resumes a study that was stopped; more --trials make it grow; the same command
 on another machine, on the same disk, adds workers. At the end the runs are
 compared as by `python -m hyper.compare`.
+
+  python -m hyper.sweep --table=ptb --scale=0.25 --study=studies/ptb --seeds=3
+
+trains every network of a table of the paper that has a config, at a quarter of
+its width and steps, and scores each on the split that the paper reports.
 """
 
+import ast
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
-from hyper.compare import entries, finished, tables
+from hyper.compare import entries, finished, studies, tables
 from hyper.compare.formats import FORMATS
-from hyper.runs import commands
-from hyper.runs.folder import is_run
-from hyper.sweeping import journal, local, machine, space
+from hyper.runs import commands, folder
+from hyper.sweeping import (
+  analysis,
+  journal,
+  local,
+  machine,
+  progress,
+  space,
+  table,
+)
 from hyper.sweeping.journal import LOG, TRIALS, Study, folder_of
 from hyper.sweeping.search import SEARCHES, Search, ends
 from hyper.sweeping.space import Point
+from hyper.sweeping.workers import Job, Workers
 
 FLAGS = flags.FLAGS
+ENGINES = {  # a module with a function `launcher`, and what it needs
+  'slurm': ('hyper.sweeping.slurm', 'submitit>=1.5,<2'),
+  'ray': ('hyper.sweeping.ray_cluster', 'ray>=2.40,<3'),
+}
 
 
 def main() -> int:
   """Trains the trials, or prints their commands."""
+  deadline = progress.deadline(FLAGS.time_limit)
   import jax  # takes a second, as the tasks do; --help need not wait for them
 
   from hyper.tasks import make_task
@@ -38,10 +60,7 @@ def main() -> int:
   points = find_points()
   selection = find_selection()
   if FLAGS.worker:
-    from hyper.sweeping.worker import Worker
-
-    worker = Worker(open_study(selection), make_task, selection, FLAGS.data_dir)
-    return worker.work()
+    return work(selection)
   jax.config.update('jax_platforms', 'cpu')  # accelerators are the workers'
   is_grid = FLAGS.search == 'grid'
   tried = points if is_grid else ends(search())
@@ -51,29 +70,97 @@ def main() -> int:
       workdir = os.path.join(FLAGS.study, TRIALS, f'{number:04}')
       print(point.line(workdir, FLAGS.data_dir))
     return 0
-  return sweep(points, selection)
+  return sweep(points, selection, deadline)
 
 
-def sweep(points: list[Point], selection: tuple[str, str]) -> int:
-  """Trains the trials by workers of this machine, and compares them."""
-  kind, names = machine.find(FLAGS.devices)
-  shares = machine.shares(FLAGS.workers, kind, names)
+def work(selection: tuple[str, str]) -> int:
+  """Trains trials in this process until none is left."""
+  from hyper.sweeping.worker import Worker, obey
+  from hyper.tasks import make_task
+
+  obey(FLAGS.time_limit)
+  finish = [evaluate] if FLAGS.table else []
+  study = open_study(selection)
+  worker = Worker(study, make_task, selection, FLAGS.data_dir, *finish)
+  return worker.work()
+
+
+def evaluate(workdir: str) -> None:
+  """Scores a trained run on the split that the paper reports."""
+  from hyper import trained
+
+  scores = trained.evaluate(workdir, data_dir=FLAGS.data_dir)
+  folder.note_evaluation(workdir, scores)
+
+
+def sweep(
+  points: list[Point], selection: tuple[str, str], deadline: float
+) -> int:
+  """Trains the trials by workers, and compares them."""
+  start, log = launcher()
   study = open_study(selection)
   if FLAGS.search == 'grid':
     study.add(points)
   for number in (signal.SIGTERM, signal.SIGINT):  # a scheduler's, Ctrl-C
     signal.signal(number, signal.default_int_handler)
-  command = [sys.executable, '-m', 'hyper.sweep', *sys.argv[1:], '--worker']
-  workers = local.Workers(command, shares)
-  status = local.supervise(
-    study, workers, FLAGS.workers, selection, FLAGS.time_limit
+  workers = Workers(start, FLAGS.workers, log)
+  status = progress.supervise(
+    study, workers, FLAGS.workers, selection, deadline
   )
-  report(study)
+  if not status:
+    report(study)
   return status
+
+
+def launcher() -> tuple[Callable[[int], Job], str]:
+  """Returns what starts a worker, and where the errors of workers are.
+
+  Raises:
+    ValueError: the engine of --launcher is not installed or not at hand, an
+      option is not one of its own, or there are more workers than devices.
+  """
+  command = [sys.executable, '-m', 'hyper.sweep', *sys.argv[1:], '--worker']
+  if FLAGS.launcher == 'local':
+    kind, names = machine.find(FLAGS.devices)
+    shares = machine.shares(FLAGS.workers, kind, names)
+    return lambda k: local.start(command, shares[k]), 'above'
+  module, package = ENGINES[FLAGS.launcher]
+  try:
+    engine = importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    raise ValueError(
+      f'--launcher={FLAGS.launcher} needs a package that is not installed '
+      f"({error}); run pip install '{package}'."
+    ) from error
+  place = os.path.join(FLAGS.study, FLAGS.launcher)
+  return engine.launcher(command, place, options()), f'in {place}'
+
+
+def options() -> dict[str, Any]:
+  """Returns the values of --launcher_option by name."""
+  found = {}
+  for text in FLAGS.launcher_option:
+    name, equals, value = text.partition('=')
+    if not equals:
+      raise ValueError(f'--launcher_option={text}; give NAME=VALUE.')
+    try:
+      found[name] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+      found[name] = value
+  return found
 
 
 def check_flags() -> None:
   """Raises a ValueError for flags that do not go together."""
+  if bool(FLAGS.table) == bool(FLAGS.config):
+    raise ValueError('give either --config or --table.')
+  if FLAGS.scale != 1 and not FLAGS.table:
+    raise ValueError('--scale shrinks the networks of a --table.')
+  if FLAGS.table and (FLAGS.grid or FLAGS.search != 'grid' or FLAGS.prune):
+    raise ValueError(
+      '--table trains each network as the paper does: leave out --grid, '
+      '--search and --prune.'
+    )
   if FLAGS.search == 'grid':
     return
   if len(FLAGS.config) > 1 or FLAGS.grid or FLAGS.seeds:
@@ -95,7 +182,10 @@ def find_points() -> list[Point]:
   """Returns the trials of a grid, or examples of those of another search."""
   if FLAGS.search != 'grid':
     return journal.examples(search(), FLAGS.trials)
-  found = space.points(FLAGS.config, FLAGS.grid, FLAGS.set, FLAGS.seeds)
+  if FLAGS.table:
+    found = table.points(FLAGS.table, FLAGS.set, FLAGS.seeds, FLAGS.scale)
+  else:
+    found = space.points(FLAGS.config, FLAGS.grid, FLAGS.set, FLAGS.seeds)
   return found[: FLAGS.trials or None]
 
 
@@ -107,7 +197,7 @@ def find_selection() -> tuple[str, str]:
   """
   from hyper.tasks import TASKS
 
-  tasks = {space.load(config).task for config in FLAGS.config}
+  tasks = {space.load(config).task for config in configs()}
   if unknown := tasks - set(TASKS):
     raise ValueError(
       f'config.task is {min(unknown)!r}; allowed: {", ".join(TASKS)}.'
@@ -121,9 +211,14 @@ def find_selection() -> tuple[str, str]:
   return found.pop()
 
 
+def configs() -> list[str]:
+  """Returns FILE[:variant] of each config that is trained."""
+  return table.configs(FLAGS.table) if FLAGS.table else FLAGS.config
+
+
 def search() -> Search:
   """Returns how the flags say that trials are chosen."""
-  config = FLAGS.config[0]
+  config = configs()[0]
   fixed = space.fixed_fields(config, FLAGS.set)
   return Search(FLAGS.search, config, fixed, FLAGS.trials)
 
@@ -150,9 +245,12 @@ def report(study: Study) -> None:
       log = os.path.join(study.workdir(trial), LOG)
       error = trial.user_attrs.get('error')
       print(f'{folder_of(trial)} failed: {error} (see {log})', file=sys.stderr)
-  workdirs = [study.workdir(trial) for trial in study.latest()]
-  runs = [finished.read(workdir) for workdir in workdirs if is_run(workdir)]
-  for grid in tables.compare(entries.group(runs)):
+  workdirs = map(study.workdir, study.latest())
+  runs = [finished.read(x) for x in workdirs if folder.is_run(x)]
+  grids = tables.compare(entries.group(runs))
+  if not FLAGS.table:
+    grids += studies.tables(FLAGS.study, analysis.read(FLAGS.study))
+  for grid in grids:
     print(FORMATS['terminal'](grid))
 
 
@@ -160,6 +258,23 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_multi_string(
     'config', None, 'FILE[:variant]; give several to train them side by side.'
+  )
+  flags.DEFINE_enum(
+    'table',
+    None,
+    list(table.DATA),
+    'Instead of --config: every network of the tables of this data set in the '
+    'paper that has a config.',
+  )
+  flags.DEFINE_float(
+    'scale',
+    1.0,
+    'Of the networks of a table: multiplies the units of recurrent cells and '
+    'of their hypernetworks, the numbers of steps (of training; between '
+    "evaluations, saves and log lines) and the schedule's boundaries, and "
+    'rounds up.',
+    lower_bound=0.001,
+    upper_bound=1.0,
   )
   flags.DEFINE_string(
     'study', None, 'Folder of the study: its journal, and trials/NUMBER.'
@@ -190,7 +305,11 @@ def define_flags() -> None:
     'devices', [], 'Names of accelerators, such as 0,2; by default all.'
   )
   flags.DEFINE_float(
-    'time_limit', 0.0, 'Seconds after which all is saved.', lower_bound=0.0
+    'time_limit',
+    0.0,
+    'Seconds by which all is saved and has stopped, as for a scheduler: the '
+    'last tenth, half a minute to two minutes, is left for that.',
+    lower_bound=0.0,
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
@@ -198,14 +317,21 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     'launcher',
     'local',
-    ['local', 'print'],
-    'Where trials run; print is one command a line, for any scheduler.',
+    ['local', 'print', *ENGINES],
+    'Where workers run: on this machine, as jobs of Slurm (by submitit), or on '
+    'a Ray cluster; print is one command a line, for any scheduler.',
+  )
+  flags.DEFINE_multi_string(
+    'launcher_option',
+    [],
+    "NAME=VALUE: of a job, as submitit's AutoExecutor takes it, or of a Ray "
+    'actor; see docs/commands.md.',
   )
   flags.DEFINE_bool('dry_run', False, 'Print what would run, and stop.')
   flags.DEFINE_bool(
     'worker', False, 'Train trials of the study in this process alone.'
   )
-  flags.mark_flags_as_required(['config', 'study'])
+  flags.mark_flag_as_required('study')
 
 
 if __name__ == '__main__':

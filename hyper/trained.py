@@ -12,10 +12,11 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
+from absl import logging
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -159,6 +160,51 @@ def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   """
   eval_step = training.make_eval_step(run.task.loss)
   return training.evaluate(run.task, eval_step, run, split)
+
+
+def evaluate(
+  workdir: str,
+  which: str | int = 'best',
+  data_dir: str = 'data',
+  split: str | None = None,
+  changes: Sequence[str] = (),
+) -> dict[str, Any]:
+  """Returns the scores of a checkpoint, with what was scored and how.
+
+  Args:
+    workdir: the run folder.
+    which: 'best', 'latest', or a step.
+    data_dir: of the data sets.
+    split: by default the one that the paper reports: test, or validation of
+      data without a test part.
+    changes: fields of the saved config to replace, each FIELD=VALUE.
+
+  Raises:
+    ValueError: the checkpoint is damaged, or the data do not fit the config.
+    FileNotFoundError: there is no such checkpoint, or the data are missing.
+  """
+  run = load(workdir, which, data_dir, changes=changes)
+  task = run.task
+  if split is None:
+    split = task.reported_split
+    if split != 'test':
+      logging.info('There is no test part; what is scored is %s.', split)
+  data = task.fingerprint(split)
+  other = folder.data_changes(workdir, {split: data})
+  if other:
+    logging.warning('%s was begun with %s.', workdir, other)
+  scores = score(run, split)
+  logging.info('%s at step %d: %s', split, run.step, scores)
+  return {
+    'workdir': workdir,
+    'checkpoint': run.step,
+    'split': split,
+    **scores,
+    **task.report(run, split),
+    'data': data,
+    **({'other_data': True} if other else {}),
+    **({'set': list(changes)} if changes else {}),
+  }
 
 
 def network(run: Run[Any], baked: bool = False) -> tuple[nn.Module, Any]:

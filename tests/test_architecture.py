@@ -87,16 +87,18 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.compare': (
     *('hyper.compare', 'hyper.paper', 'hyper.runs.commands'),
     *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.runs.record'),
-    *('hyper.drawing.progress', 'hyper.files'),
+    *('hyper.drawing.progress', 'hyper.files', 'hyper.sweeping'),
   ),
   'hyper.export': (
     *('hyper.trained', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
   ),
   'hyper.sweep': (
     *('hyper.sweeping', 'hyper.compare', 'hyper.tasks', 'hyper.runs.commands'),
-    'hyper.runs.folder',
+    *('hyper.runs.folder', 'hyper.trained'),
   ),
-  'hyper.sweeping': ('hyper.sweeping', 'hyper.runs', *CONFIGURATION),
+  'hyper.sweeping': (
+    *('hyper.sweeping', 'hyper.runs', 'hyper.paper', *CONFIGURATION),
+  ),
   'hyper.figures': (),
   'hyper.figures.__main__': (
     *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks'),
@@ -268,7 +270,7 @@ def test_who_sees_a_config():
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
-    'hyper.sweeping.space',
+    *('hyper.sweeping.space', 'hyper.sweeping.table'),
     *CONFIGURATION,
   )
   users = importers('ml_collections')
@@ -295,8 +297,21 @@ def test_orbax_is_used_where_checkpoints_are_read_and_written():
 
 def test_optuna_is_used_in_one_place():
   assert importers('optuna') == {
-    *('hyper.sweeping.journal', 'hyper.sweeping.parameters')
+    *('hyper.sweeping.journal', 'hyper.sweeping.parameters'),
+    'hyper.sweeping.analysis',
   }
+
+
+ENGINES = {  # modules that are imported only where their engine is asked for
+  'hyper.sweeping.slurm': 'submitit',
+  'hyper.sweeping.ray_cluster': 'ray',
+}
+
+
+@pytest.mark.parametrize('module, engine', ENGINES.items())
+def test_an_engine_is_used_in_one_place(module, engine):
+  assert importers(engine) == {module}
+  assert not importers(module)
 
 
 def test_tensorflow_datasets_is_used_in_one_place_and_tensorflow_nowhere():
@@ -350,15 +365,16 @@ for name in sys.argv[1:]:
   for flag in sorted(set(flags.FLAGS) - before):
     print('flag', name, flag)
   before = set(flags.FLAGS)
-for name in ('tensorflow', 'tensorflow_datasets'):
+for name in ('tensorflow', 'tensorflow_datasets', 'optuna', 'submitit', 'ray'):
   if name in sys.modules:
     print('loaded', name)
 print('done', len(sys.argv) - 1)
 """
 
 
-def test_importing_defines_no_flags_and_loads_no_tensorflow():
+def test_importing_defines_no_flags_and_loads_no_engine():
   names = [n for n in modules('hyper') if not n.endswith('__main__')]
+  names = [n for n in names if n not in ENGINES]
   names.sort(key=lambda name: is_in(name, COMMANDS))  # the commands last
   result = subprocess.run(
     [sys.executable, '-c', IMPORT_ALL, *names],

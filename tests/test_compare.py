@@ -14,10 +14,22 @@ import pytest
 import evaluate
 from hyper import paper
 from hyper.compare import __main__ as command
-from hyper.compare import curves, entries, finished, formats, page, tables
+from hyper.compare import (
+  curves,
+  entries,
+  finished,
+  formats,
+  page,
+  studies,
+  tables,
+)
 from hyper.compare.tables import Grid
 from hyper.paper import recipes
 from hyper.runs.folder import save_config
+from hyper.sweeping import journal
+from hyper.sweeping.search import Search
+from hyper.sweeping.space import Point
+from hyper.sweeping.table import DATA, configs, shrink
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -111,6 +123,21 @@ def test_a_changed_run_is_no_match_for_the_figure(tmp_path):
   assert grid.notes == (
     'differs from ptb_hyperlstm in model.cell.units 1000 -> 256',
   )
+
+
+@pytest.mark.parametrize('name', DATA)
+def test_a_scaled_table_is_never_set_beside_the_papers_figures(tmp_path, name):
+  for k, config in enumerate(configs(name)):
+    shipped = config.removeprefix('configs/').replace('.py', '')
+    small = shrink(recipes.load(shipped), 0.25)
+    make_run(tmp_path / str(k), shipped, small, test=[1.0])
+  grids = tables.compare(group(str(tmp_path)))
+  assert sum(len(grid.rows) for grid in grids) == len(configs(name))
+  for grid in grids:
+    assert all(text[:1] in ('', '(') for text in column(grid, 'paper'))
+    assert not any(column(grid, 'difference'))
+    assert all('train_steps' in note for note in grid.notes)
+    assert len(grid.notes) == len(grid.rows)
 
 
 def test_a_run_on_other_data_has_no_figure_at_all(tmp_path):
@@ -344,6 +371,53 @@ def test_the_page_needs_nothing_else(tmp_path):
   (data,) = re.findall('id="data">(.*)</script>', text)
   (panel,) = json.loads(data)
   assert [x[2] for x in panel['curves'][0]['points']] == [3, 2, 1, 2]
+
+
+@pytest.fixture(scope='module')
+def study(tmp_path_factory):
+  """A folder with a study of six trials, of which the last has failed."""
+  place = tmp_path_factory.mktemp('studies') / 'units'
+  config = f'{ROOT}/configs/mnist_mlp.py:embedded'
+  made = journal.Study(
+    str(place), Search('grid', config, {}, 0), 'min', prune=False
+  )
+  made.add([Point(config, {'seed': seed}) for seed in range(6)])
+  for k in range(6):
+    with made.take() as trial:
+      made.fail(trial, 'x') if k == 5 else made.complete(trial, 9.0 - k)
+  return place
+
+
+def test_the_best_trials_of_a_study_stand_first(study):
+  ((place, read),) = studies.read([str(study.parent)]).items()
+  assert place == str(study)
+  best, importance = studies.tables(place, read)
+  assert 'the best of 6 trials (5 done, 1 failed)' in best.title
+  assert column(best, 'trial') == ['0004', '0003', '0002', '0001', '0000']
+  assert column(best, 'score') == ['5', '6', '7', '8', '9']
+  assert column(best, 'seed') == ['4', '3', '2', '1', '0']
+  assert column(importance, 'parameter') == ['seed']
+
+
+@pytest.mark.slow
+def test_plots_of_a_study_are_files_and_in_the_page(study, tmp_path):
+  known = studies.read([str(study)])
+  command.plot(known, str(tmp_path))
+  found = [path.name for path in tmp_path.iterdir()]
+  names = {name.removeprefix(f'{study.name}_') for name in found}
+  assert names == {
+    *('optimization_history.png', 'intermediate_values.png', 'timeline.png'),
+    *('param_importances.png', 'slice.png', 'parallel_coordinate.png'),
+  }
+  page.write([], [str(tmp_path / 'none')], str(tmp_path / 'x.html'), known)
+  text = (tmp_path / 'x.html').read_text(encoding='utf-8')
+  assert text.count('data:image/png') == len(names)
+  assert 'importance of each parameter' in text
+
+
+def test_plots_need_a_study(tmp_path):
+  with pytest.raises(ValueError, match='the folders given have none'):
+    command.plot(studies.read([str(tmp_path)]), str(tmp_path))
 
 
 def test_all_curves_are_one_picture(tmp_path, results):

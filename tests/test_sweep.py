@@ -11,12 +11,22 @@ import time
 
 import pytest
 
+from hyper import paper
 from hyper.runs import folder, lock, loop, metrics
-from hyper.sweeping import journal, local, machine, parameters, space
+from hyper.sweeping import (
+  analysis,
+  journal,
+  machine,
+  parameters,
+  progress,
+  space,
+  table,
+)
 from hyper.sweeping.journal import Study
 from hyper.sweeping.search import Search, ends
 from hyper.sweeping.space import Point
 from hyper.sweeping.worker import LOG, Watch, Worker
+from hyper.sweeping.workers import LOST, QUICK_LOSSES, Workers
 from hyper.tasks import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,7 +56,7 @@ def work(study, data_dir, make_task=make_task):
 
 def states(study):
   return {
-    journal.folder_of(t): local.STATES[t.state.name] for t in study.latest()
+    journal.folder_of(t): progress.STATES[t.state.name] for t in study.latest()
   }
 
 
@@ -65,6 +75,7 @@ def test_a_grid_is_trained_in_run_folders_and_grows(tmp_path, data_dir):
   study.add(points)
   assert states(study)['0003'] == 'waiting'
   assert work(study, data_dir) == 0
+  kept = loop.CompiledCache(2)
   for trial, point in zip(study.latest(), points, strict=True):
     workdir = study.workdir(trial)
     assert trial.state.name == 'COMPLETE'
@@ -73,8 +84,9 @@ def test_a_grid_is_trained_in_run_folders_and_grows(tmp_path, data_dir):
     assert trial.value == min(line['error'] for line in lines)
     start = json.loads(pathlib.Path(workdir, 'starts.jsonl').read_text())
     assert start['command'] == point.line(workdir, data_dir)
-    assert loop.train(make_task, point.make(), workdir, data_dir) == 0
-  assert '4 done' in local.describe(study.latest(), 1, ('error', 'min'))
+    given = make_task, point.make(), workdir, data_dir
+    assert loop.train(*given, kept=kept) == 0
+  assert '4 done' in progress.describe(study.latest(), 1, ('error', 'min'))
 
 
 def test_a_trial_that_fails_keeps_its_error_and_the_next_one_is_trained(
@@ -334,9 +346,15 @@ def sweep(place, data_dir, *flags):
   )
 
 
-def children(process):
-  path = f'/proc/{process.pid}/task/{process.pid}/children'
-  return [int(x) for x in pathlib.Path(path).read_text().split()]
+def workers(pid):
+  """The processes under one that train trials."""
+  found = []
+  children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text()
+  for child in map(int, children.split()):
+    command = pathlib.Path(f'/proc/{child}/cmdline').read_text()
+    is_worker = '\0hyper.sweep\0' in command and '--worker' in command
+    found += [child] if is_worker else workers(child)
+  return found
 
 
 def wait_for_checkpoint(run):
@@ -347,21 +365,39 @@ def wait_for_checkpoint(run):
   raise AssertionError(f'{run} has no checkpoint')
 
 
+def wait_until_free(run):
+  for _ in range(600):
+    if not lock.is_held(str(run)):
+      return
+    time.sleep(0.1)
+  raise AssertionError(f'{run} is still held')
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize('launcher', ['local', 'slurm'])
 def test_a_killed_worker_is_started_again_and_ctrl_c_leaves_all_resumable(
-  tmp_path, data_dir
+  tmp_path, data_dir, launcher
 ):
+  if launcher == 'slurm':
+    pytest.importorskip('submitit')
+  flags = {'local': [], 'slurm': ['--launcher_option=cluster=local']}[launcher]
+  flags = [f'--launcher={launcher}', *flags]
   runs = [tmp_path / 'trials' / number for number in ('0000', '0001')]
-  with sweep(tmp_path, data_dir) as first, contextlib.ExitStack() as stack:
+  with (
+    sweep(tmp_path, data_dir, *flags) as first,
+    contextlib.ExitStack() as stack,
+  ):
     stack.callback(first.terminate)
     wait_for_checkpoint(runs[0])
-    (worker,) = children(first)
+    (worker,) = workers(first.pid)
     os.kill(worker, signal.SIGKILL)
     wait_for_checkpoint(runs[1])
     first.send_signal(signal.SIGINT)
     _, err = first.communicate(timeout=120)
     assert first.returncode == 128 + signal.SIGINT, err
-  with sweep(tmp_path, data_dir) as again:
+  for run in runs:  # a job that was cancelled saves on its own
+    wait_until_free(run)
+  with sweep(tmp_path, data_dir, *flags) as again:
     out, err = again.communicate(timeout=240)
   assert again.returncode == 0, err
   assert '2 done, 0 pruned, 0 failed, 0 waiting' in err
@@ -370,6 +406,226 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_leaves_all_resumable(
     starts = (run / 'starts.jsonl').read_text().splitlines()
     steps = [json.loads(line)['step'] for line in starts]
     assert steps[0] == 0 and steps[1] >= 20
+
+
+@pytest.mark.slow
+def test_a_time_limit_saves_and_stops_in_time(tmp_path, data_dir):
+  began = time.monotonic()
+  flags = ['--time_limit=40', '--set=train_steps=10000000']
+  with sweep(tmp_path, data_dir, *flags) as done:
+    _, err = done.communicate(timeout=120)
+  assert done.returncode == 128 + signal.SIGTERM, err
+  assert time.monotonic() - began < 40
+  assert 'time limit' in err
+  assert journal.last_step(str(tmp_path / 'trials' / '0000')) > 0
+  assert states(open_study(tmp_path))['0000'] == 'running'
+
+
+@pytest.mark.slow
+def test_another_process_joins_a_study(tmp_path, data_dir):
+  with sweep(tmp_path, data_dir) as first, sweep(tmp_path, data_dir) as second:
+    outputs = [x.communicate(timeout=240) for x in (first, second)]
+  assert (first.returncode, second.returncode) == (0, 0), outputs
+  assert states(open_study(tmp_path)) == {'0000': 'done', '0001': 'done'}
+  for run in ('0000', '0001'):  # each was begun by one of them alone
+    starts = (tmp_path / 'trials' / run / 'starts.jsonl').read_text()
+    assert len(starts.splitlines()) == 1
+  assert len(open_study(tmp_path).latest()) == 2
+
+
+@pytest.mark.slow
+def test_a_node_of_ray_is_lost(tmp_path, data_dir):
+  pytest.importorskip('ray')
+  from ray.cluster_utils import Cluster
+
+  runs = [tmp_path / 'trials' / number for number in ('0000', '0001')]
+  cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
+  try:
+    node = cluster.add_node(num_cpus=1)
+    flags = ['--launcher=ray', '--workers=2', '--set=train_steps=6000']
+    flags.append(f'--launcher_option=address={cluster.address}')
+    with sweep(tmp_path, data_dir, *flags) as done:
+      for run in runs:
+        wait_for_checkpoint(run)
+      cluster.remove_node(node)
+      out, err = done.communicate(timeout=240)
+    assert done.returncode == 0, err
+  finally:
+    cluster.shutdown()
+  assert '2 done, 0 pruned, 0 failed, 0 waiting' in err
+  starts = [(run / 'starts.jsonl').read_text().splitlines() for run in runs]
+  assert sorted(map(len, starts)) == [1, 2]
+
+
+class Fake:
+  """A worker that ends with each status in turn."""
+
+  def __init__(self, *statuses):
+    self.statuses, self.calls = list(statuses), []
+
+  def poll(self):
+    return self.statuses[0]
+
+  def terminate(self):
+    self.calls.append('terminate')
+    self.statuses[0] = 0
+
+  def wait(self):
+    self.calls.append('wait')
+
+
+@pytest.mark.parametrize('status', [LOST, 128 + signal.SIGTERM])
+def test_a_worker_that_is_lost_or_interrupted_is_started_again(status):
+  made = []
+
+  def start(k):
+    made.append(Fake(None if made else status))
+    return made[-1]
+
+  both = Workers(start, 1)
+  assert both.poll() and len(made) == 2
+  made[1].statuses[0] = 0
+  assert not both.poll() and len(made) == 2
+
+
+def test_a_worker_with_an_error_ends_the_others():
+  jobs = [Fake(None), Fake(1)]
+  both = Workers(jobs.__getitem__, 2, 'in the log')
+  with pytest.raises(ValueError, match='status 1; its error is in the log'):
+    both.poll()
+  assert jobs[0].calls == ['terminate', 'wait']
+
+
+def test_workers_that_are_killed_at_their_start_are_given_up():
+  some = Workers(lambda k: Fake(LOST), 1)
+  with pytest.raises(ValueError, match='in a row were killed at their start'):
+    for _ in range(QUICK_LOSSES):
+      some.poll()
+
+
+def test_workers_stop_at_a_deadline(tmp_path, capsys):
+  job, study = Fake(None), open_study(tmp_path)
+  some = Workers(lambda k: job, 1)
+  status = progress.supervise(study, some, 1, ('error', 'min'), 0.0)
+  assert status == 128 + signal.SIGTERM
+  assert job.calls == ['terminate', 'wait']
+  assert 'time limit' in capsys.readouterr().err
+
+
+def test_a_trial_that_is_interrupted_again_and_again_is_not_given_up(
+  tmp_path, data_dir
+):
+  def interrupted(*given):
+    raise KeyboardInterrupt
+
+  study = open_study(tmp_path)
+  study.add(seeds(1))
+  for _ in range(journal.DEATHS + 1):
+    assert work(study, data_dir, interrupted) == 128 + signal.SIGINT
+  assert states(study) == {'0000': 'running'}
+  assert work(study, data_dir) == 0
+  assert states(study) == {'0000': 'done'}
+
+
+def test_a_trial_is_done_once_it_is_finished(tmp_path, data_dir):
+  study, seen = open_study(tmp_path), []
+  study.add(seeds(1))
+
+  def finish(workdir):
+    assert states(study) == {'0000': 'running'}
+    seen.append(journal.last_step(workdir))
+
+  worker = Worker(study, make_task, ('error', 'min'), data_dir, finish)
+  assert worker.work() == 0
+  assert seen == [2] and states(study) == {'0000': 'done'}
+
+
+def make_study(place, count):
+  """A study of which each trial scores its seed, and the last is pruned."""
+  study = open_study(place)
+  grids = [f'seed={",".join(map(str, range(count)))}', 'l2_rate=0.1,0.2']
+  study.add(space.points([CONFIG], grids, (), 0))
+  for _ in range(2 * count - 1):
+    with study.take() as trial:
+      seed = study.point(trial).fields['seed']
+      trial.report(seed + 1.0, 1)
+      study.complete(trial, float(seed))
+  with study.take() as trial:
+    trial.report(9.0, 1)
+    study.prune(trial)
+  return study
+
+
+def test_an_analysis_has_a_trial_for_each_folder_and_all_parameters(tmp_path):
+  study = make_study(tmp_path, 3)
+  study.add(space.points([CONFIG], ['model.hidden_units=4'], (), 0))
+  with study.take():
+    pass  # its worker ends
+  with study.take() as trial:
+    assert journal.folder_of(trial) == '0006'
+    found = analysis.read(str(tmp_path))
+  assert [t.state.name for t in found.trials] == [
+    *(['COMPLETE'] * 5),
+    'PRUNED',
+    'RUNNING',
+  ]
+  assert found.trials[0].params == {
+    **{'seed': 0, 'l2_rate': 0.1, 'model.hidden_units': 256}
+  }
+  assert found.trials[6].params['model.hidden_units'] == 4
+  best = analysis.completed(found)
+  assert [t.value for t in best] == [0.0, 0.0, 1.0, 1.0, 2.0]
+
+
+def test_the_importance_is_that_of_what_decides(tmp_path):
+  make_study(tmp_path, 4)
+  found = analysis.importances(analysis.read(str(tmp_path)))
+  assert list(found) == ['seed', 'l2_rate']
+  assert found['seed'] > 0.8
+
+
+def test_few_trials_have_no_importance(tmp_path):
+  make_study(tmp_path, 1)
+  study = analysis.read(str(tmp_path))
+  assert not analysis.importances(study)
+  assert set(analysis.drawings(study)) == {
+    *('optimization_history', 'intermediate_values', 'timeline')
+  }
+
+
+@pytest.mark.parametrize('name', table.DATA)
+def test_a_table_is_every_network_of_it_that_can_be_trained(name):
+  points = table.points(name, ['log_every_steps=7'], 2, 1.0)
+  rows = [
+    row.config
+    for found in paper.TABLES
+    if found.data == table.DATA[name]
+    for row in found.rows
+    if row.config
+  ]
+  assert len(points) == 2 * len(rows)
+  for k, point in enumerate(points):
+    config = point.make()
+    assert (config.paper, config.seed) == (rows[k // 2], k % 2)
+    assert config.log_every_steps == 7
+
+
+def test_a_scale_multiplies_widths_and_steps_and_rounds_up():
+  small = table.shrink(space.load(f'{ROOT}/configs/ptb_hyperlstm.py'), 0.3)
+  assert small == {
+    **{'model.cell.units': 300, 'model.cell.hyper_units': 39},
+    **{'train_steps': 12_000, 'eval_every_steps': 150},
+    **{'save_every_steps': 150, 'log_every_steps': 15},
+  }
+  images = table.shrink(space.load(f'{ROOT}/configs/cifar10_wrn.py'), 0.25)
+  assert images['schedule.until_steps'] == (
+    7_000,
+    14_000,
+    21_000,
+    28_000,
+    35_000,
+  )
+  assert not [name for name in images if name.startswith('model')]
 
 
 @pytest.mark.slow

@@ -4,19 +4,24 @@
   python -m hyper.compare results --format=markdown
   python -m hyper.compare results --paper
   python -m hyper.compare runs --curves=curves.png --html=runs.html
+  python -m hyper.compare studies/units --plots=plots
   python -m hyper.compare results --readme=README.md
 
 Folders are run folders or have run folders in them. Runs that differ in their
 seed alone are one row, with the mean and the deviation of their scores at the
-best validation score. A score on test is there once evaluate.py has run.
+best validation score. A score on test is there once evaluate.py has run. Of a
+study of hyper.sweep the best trials and the importance of what varies are
+shown too.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
 from hyper import files
-from hyper.compare import curves, entries, finished, page, tables
+from hyper.compare import curves, entries, finished, page, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.formats import FORMATS, markdown
 from hyper.runs import commands
@@ -30,16 +35,35 @@ def main(folders: list[str]) -> None:
   commands.prepare_output(FLAGS.curves, ('png', 'svg', 'pdf'))
   commands.prepare_output(FLAGS.html, ('html',))
   runs = [finished.read(workdir) for workdir in finished.find(folders)]
-  found = entries.group(runs)
+  found, known = entries.group(runs), studies.read(folders)
   if FLAGS.curves:
     curves.draw(found, FLAGS.curves)
   if FLAGS.html:
-    page.write(found, folders, FLAGS.html)
+    page.write(found, folders, FLAGS.html, known)
+  if FLAGS.plots:
+    plot(known, FLAGS.plots)
   if FLAGS.readme:
     update(FLAGS.readme, found)
   grids = tables.rows_of_the_paper if FLAGS.paper else tables.compare
   for grid in grids(found):
     print(FORMATS[FLAGS.format](grid))
+  for place, study in known.items():
+    for grid in studies.tables(place, study):
+      print(FORMATS[FLAGS.format](grid))
+
+
+def plot(known: Mapping[str, Any], folder: str) -> None:
+  """Writes Optuna's plots of studies.
+
+  Raises:
+    ValueError: there are no studies.
+  """
+  if not known:
+    raise ValueError(
+      '--plots draws studies of hyper.sweep, and the folders given have none.'
+    )
+  for place, study in known.items():
+    studies.draw(place, study, folder)
 
 
 def update(path: str, found: list[Entry]) -> None:
@@ -71,6 +95,9 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'html', '', 'Page with tables, curves and the pictures in the folders.'
+  )
+  flags.DEFINE_string(
+    'plots', '', "Folder for Optuna's plots of the studies given, as PNG."
   )
   flags.DEFINE_string(
     'readme', '', 'Markdown file whose marked table of results is replaced.'

@@ -6,29 +6,39 @@ import importlib.resources
 import json
 import os
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from hyper import files
-from hyper.compare import curves, tables
+from hyper.compare import curves, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
+from hyper.sweeping import analysis
 
 IMAGES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 TEXTS = ('.txt', '.md')
 
 
-def write(entries: Sequence[Entry], folders: Sequence[str], path: str) -> None:
+def write(
+  entries: Sequence[Entry],
+  folders: Sequence[str],
+  path: str,
+  known: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
   """Writes the page.
 
   Args:
     entries: of the runs.
     folders: in which pictures, samples and pages of figures are looked for.
     path: of the page.
+    known: studies among the folders, by their folder.
   """
   template = importlib.resources.files('hyper.compare') / 'page.html'
   text = string.Template(template.read_text(encoding='utf-8')).substitute(
     title=html.escape(f'Runs in {", ".join(folders)}'),
     tables=''.join(map(table, tables.compare(entries))),
+    studies=''.join(of_study(place, x) for place, x in known.items()),
     pictures=''.join(map(picture, pictures(folders, path))),
     data=data(entries),
   )
@@ -48,6 +58,26 @@ def table(grid: Grid) -> str:
     f'<h2>{html.escape(grid.title)}</h2>\n'
     f'<div class=wide><table><tr>{head}{rows}</table></div>\n<ol>{notes}</ol>\n'
   )
+
+
+def of_study(place: str, study: Any) -> str:
+  """Returns tables and Optuna's plots of a study as HTML."""
+  shown = ''.join(map(table, studies.tables(place, study)))
+  for name, content in analysis.plots(study):
+    caption = html.escape(f'{place}, {name.replace("_", " ")}')
+    shown += figure(image(content, 'image/png', caption), caption)
+  return shown
+
+
+def image(content: bytes, kind: str, caption: str) -> str:
+  """Returns an image with its content in it."""
+  encoded = base64.b64encode(content).decode()
+  return f'<img alt="{caption}" src="data:{kind};base64,{encoded}">'
+
+
+def figure(shown: str, caption: str) -> str:
+  """Returns a figure with a caption."""
+  return f'<figure>{shown}<figcaption>{caption}</figcaption></figure>\n'
 
 
 def data(entries: Sequence[Entry]) -> str:
@@ -94,13 +124,10 @@ def picture(path: str) -> str:
   ending = os.path.splitext(path)[1]
   caption = html.escape(path)
   if ending in IMAGES:
-    encoded = base64.b64encode(content).decode()
-    shown = (
-      f'<img alt="{caption}" src="data:{IMAGES[ending]};base64,{encoded}">'
-    )
+    shown = image(content, IMAGES[ending], caption)
   elif ending in TEXTS:
     shown = f'<pre>{html.escape(content.decode(errors="replace"))}</pre>'
   else:
     inside = html.escape(content.decode(errors='replace'))
     shown = f'<iframe sandbox title="{caption}" srcdoc="{inside}"></iframe>'
-  return f'<figure>{shown}<figcaption>{caption}</figcaption></figure>\n'
+  return figure(shown, caption)

@@ -182,11 +182,9 @@ def status(
 
 def command(config: str) -> str:
   """Returns the command that trains a config."""
-  file, _, variant = config.partition(':')
-  path = f'configs/{file}.py' + (f':{variant}' if variant else '')
-  return f'python train.py --config={path} --workdir=runs/{file}' + (
-    f'_{variant}' if variant else ''
-  )
+  workdir = f'runs/{config.replace(":", "_")}'
+  path = recipes.argument(config)
+  return f'python train.py --config={path} --workdir={workdir}'
 
 
 def missing(table: Table, entries: Sequence[Entry]) -> str:

@@ -36,6 +36,16 @@ def load(name: str) -> ConfigDict | None:
   return module.get_config(variant)
 
 
+def argument(name: str) -> str:
+  """Returns a shipped config as --config takes it.
+
+  >>> argument('ptb_lstm:1250')
+  'configs/ptb_lstm.py:1250'
+  """
+  file, colon, variant = name.partition(':')
+  return f'configs/{file}.py{colon}{variant}'
+
+
 def changes(
   recipe: ConfigDict, config: ConfigDict
 ) -> dict[str, tuple[Any, Any]]:

@@ -32,6 +32,7 @@ from hyper.runs.record import (
   STARTS,
   Record,
   append,
+  finite,
   known_data,
   read_record,
   sha256,
@@ -217,7 +218,7 @@ def data_changes(workdir: str, data: Mapping[str, str]) -> str:
 def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
   """Appends `scores` to evaluations.jsonl; warns if it cannot be written."""
   try:
-    append(workdir, EVALUATIONS, scores)
+    append(workdir, EVALUATIONS, finite(scores))
   except OSError as error:
     logging.warning('the scores are not kept in %s: %s', workdir, error)
 

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -116,6 +117,14 @@ def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:
     file.seek(max(size - 1, 0))
     is_torn = file.read(1) not in (b'', b'\n')
     file.write(b'\n' * is_torn + json.dumps(entry).encode() + b'\n')
+
+
+def finite(scores: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns scores as JSON can hold them: NaN and infinity are None."""
+  return {
+    name: None if isinstance(x, float) and not math.isfinite(x) else x
+    for name, x in scores.items()
+  }
 
 
 def read_lines(workdir: str, name: str) -> list[dict[str, Any]]:

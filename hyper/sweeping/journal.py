@@ -20,6 +20,7 @@ from hyper.sweeping.search import Search
 from hyper.sweeping.space import Point
 
 if TYPE_CHECKING:
+  import optuna
   from optuna.distributions import BaseDistribution
   from optuna.trial import FrozenTrial, Trial
 else:  # Optuna is imported where a study is opened
@@ -27,6 +28,7 @@ else:  # Optuna is imported where a study is opened
 
 JOURNAL, LOCK, TRIALS = 'journal.log', '.lock', 'trials'
 LOG = 'log.txt'  # in a trial's folder: what train.py would print
+NAME = 'sweep'  # of the study in its journal
 DEATHS = 3  # of workers at one step of a trial
 
 
@@ -42,18 +44,15 @@ class Study:
 
   def __init__(self, place: str, search: Search, mode: str, prune: bool):
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     self.place, self._search = place, search
     self._states = optuna.trial.TrialState
     os.makedirs(os.path.join(place, TRIALS), exist_ok=True)
-    journal = JournalFileBackend(os.path.join(place, JOURNAL))
     with self._alone():
       self._study = optuna.create_study(
-        storage=JournalStorage(journal),
-        study_name='sweep',
+        storage=storage(place),
+        study_name=NAME,
         direction='minimize' if mode == 'min' else 'maximize',
         load_if_exists=True,
         sampler=make_sampler(search.name),
@@ -66,8 +65,7 @@ class Study:
 
   def latest(self) -> list[FrozenTrial]:
     """Returns the last trial of each run folder."""
-    trials = self._study.get_trials(deepcopy=False)
-    return list({folder_of(trial): trial for trial in trials}.values())
+    return latest(self._study)
 
   def add(self, points: Sequence[Point]) -> None:
     """Enqueues the points that the study does not have yet."""
@@ -112,6 +110,10 @@ class Study:
   def prune(self, trial: Trial) -> None:
     """Records that a trial was stopped, since it is worse than others."""
     self._study.tell(trial, state=self._states.PRUNED)
+
+  def leave(self, trial: Trial) -> None:
+    """Records that a trial was interrupted, which is no death of a worker."""
+    trial.set_user_attr('step', None)
 
   def fail(self, trial: Trial, error: str) -> None:
     """Records the error of a trial."""
@@ -180,6 +182,36 @@ class Study:
     with open(path, 'a', encoding='utf-8') as file:
       fcntl.flock(file, fcntl.LOCK_EX)
       yield
+
+
+def storage(place: str) -> Any:
+  """Returns the journal in a study's folder, for Optuna."""
+  from optuna.storages import JournalStorage
+  from optuna.storages.journal import JournalFileBackend
+
+  return JournalStorage(JournalFileBackend(os.path.join(place, JOURNAL)))
+
+
+def load(place: str) -> 'optuna.Study':
+  """Returns the study in a folder, to read it.
+
+  Raises:
+    ValueError: its journal has no study.
+  """
+  import optuna
+
+  try:
+    return optuna.load_study(study_name=NAME, storage=storage(place))
+  except KeyError as error:
+    raise ValueError(
+      f'{os.path.join(place, JOURNAL)} has no study of hyper.sweep.'
+    ) from error
+
+
+def latest(study: 'optuna.Study') -> 'list[FrozenTrial]':
+  """Returns the last trial of each run folder of a study."""
+  trials = study.get_trials(deepcopy=False)
+  return list({folder_of(trial): trial for trial in trials}.values())
 
 
 def examples(search: Search, count: int) -> list[Point]:

@@ -136,10 +136,15 @@ def points(
   for config in configs:
     fixed = fixed_fields(config, assignments)
     for fields in grid(config, grids, fixed):
-      for seed in [{'seed': k} for k in range(seeds)] or [{}]:
+      for seed in repeats(seeds):
         point = Point(config, {**fields, **fixed, **seed})
         found.setdefault(point.key, point)
   return list(found.values())
+
+
+def repeats(seeds: int) -> list[Fields]:
+  """Returns the fields of each repetition of a trial; 0 leaves the seed."""
+  return [{'seed': k} for k in range(seeds)] or [{}]
 
 
 def grid(config: str, grids: Sequence[str], fixed: Fields) -> Iterable[Fields]:
@@ -178,7 +183,8 @@ def check(
 ) -> None:
   """Checks the trials of a sweep before the first one starts.
 
-  The task is made, which reads data, for the first trial of each value.
+  The task is made, which reads data, for the first trial of each value of a
+  field but the seed.
 
   Raises:
     ValueError: a config does not fit.
@@ -193,7 +199,8 @@ def check(
       configuration.check(config)
       loop.check_numbers(config)
       optimization.make_optimization(config)
-      values = {f'{point.config} {x!r}' for x in [*point.fields.items(), '']}
+      varied = [x for x in point.fields.items() if x[0] != 'seed']
+      values = {f'{point.config} {x!r}' for x in [*varied, '']}
       if values - seen:
         with tempfile.TemporaryDirectory() as folder:
           make_task(config, data_dir, folder)

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from absl import logging
 
@@ -12,6 +13,7 @@ from hyper.runs import loop, memory, metrics
 from hyper.runs.compiled import CompiledCache
 from hyper.runs.task import MakeTask
 from hyper.sweeping.journal import LOG, Study, Trial
+from hyper.sweeping.progress import working_time
 
 STRUCTURES = 4  # whose compiled steps are kept
 
@@ -46,6 +48,7 @@ class Worker:
     make_task: as for `loop.train`.
     selection: of the task, the score and 'min' or 'max'.
     data_dir: of the data sets.
+    finish: called with the run folder of each trial that has all its steps.
   """
 
   def __init__(
@@ -54,9 +57,11 @@ class Worker:
     make_task: MakeTask,
     selection: tuple[str, str],
     data_dir: str,
+    finish: Callable[[str], None] = lambda workdir: None,
   ):
     self._study, self._make_task, self._data_dir = study, make_task, data_dir
     self._metric, self._mode = selection
+    self._finish = finish
     self._kept = CompiledCache(STRUCTURES)
 
   def work(self) -> int:
@@ -71,6 +76,8 @@ class Worker:
         if trial is None:
           return 0
         status = self._train(trial)
+        if status:
+          self._study.leave(trial)
     return status
 
   def _train(self, trial: Trial) -> int:
@@ -80,6 +87,8 @@ class Worker:
       try:
         with memory.explained():
           return self._run(trial, workdir)
+      except KeyboardInterrupt:  # outside the loop, which saves
+        return 128 + signal.SIGINT
       except Exception as error:  # the next trial may be sound
         os.write(2, traceback.format_exc().encode())
         self._study.fail(trial, f'{type(error).__name__}: {error}')
@@ -107,6 +116,7 @@ class Worker:
     if watch.pruned:
       self._study.prune(trial)
     else:
+      self._finish(workdir)
       best = min if self._mode == 'min' else max
       self._study.complete(trial, best(x for _, x in self._scores(workdir)))
     return 0
@@ -119,6 +129,19 @@ class Worker:
       return []
     evaluations = [x for x in lines if x['split'] == 'validation']
     return [(line['step'], line[self._metric]) for line in evaluations]
+
+
+def obey(time_limit: float) -> None:
+  """Makes signals, and the end of a time limit, interrupt this process.
+
+  The training loop saves and ends then; elsewhere KeyboardInterrupt is raised.
+
+  Args:
+    time_limit: seconds by which this process has left; 0 is none.
+  """
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+  signal.setitimer(signal.ITIMER_REAL, working_time(time_limit))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,83 @@
+"""What a study of `hyper.sweep` tells, as tables and pictures."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from absl import logging
+
+from hyper import files
+from hyper.compare.tables import Grid
+from hyper.sweeping import analysis
+from hyper.sweeping.analysis import Study
+from hyper.sweeping.journal import folder_of
+from hyper.sweeping.progress import STATES
+
+BEST = 10  # trials that are listed
+
+
+def read(folders: Sequence[str]) -> dict[str, Study]:
+  """Returns the studies among the folders and under them, by their folder.
+
+  Without Optuna there are none, which is a warning.
+  """
+  places = [
+    root
+    for folder in folders
+    for root, _, _ in sorted(os.walk(folder))
+    if analysis.is_study(root)
+  ]
+  try:
+    return {place: analysis.read(place) for place in dict.fromkeys(places)}
+  except ModuleNotFoundError as error:
+    logging.warning(
+      "studies are left out (%s); run pip install 'optuna>=4.5,<6'.", error
+    )
+    return {}
+
+
+def tables(place: str, study: Study) -> list[Grid]:
+  """Returns the best trials, and how much each parameter decides."""
+  return [best(place, study), *importance(place, study)]
+
+
+def best(place: str, study: Study) -> Grid:
+  """Returns the best trials with their parameters, the deciding ones first."""
+  counts = Counter(STATES[t.state.name] for t in study.get_trials(False))
+  states = ', '.join(f'{count} {state}' for state, count in counts.items())
+  done = analysis.completed(study)[:BEST]
+  names = list(analysis.importances(study)) or list(
+    dict.fromkeys(name for trial in done for name in trial.params)
+  )
+  rows = tuple(
+    (
+      folder_of(trial),
+      f'{trial.value:.4g}',
+      *(str(trial.params.get(name, '')) for name in names),
+    )
+    for trial in done
+  )
+  title = f'{place}: the best of {len(study.get_trials(False))} trials'
+  return Grid(f'{title} ({states})', ('trial', 'score', *names), rows)
+
+
+def importance(place: str, study: Study) -> list[Grid]:
+  """Returns how much each parameter decides; no table for few trials."""
+  found = analysis.importances(study)
+  if not found:
+    return []
+  share = analysis.share_of_best(study)
+  rows = tuple((name, f'{value:.2f}') for name, value in found.items())
+  note = (
+    f'PED-ANOVA: shares in what makes a trial one of the best {share:.0%}, '
+    f'from {len(analysis.completed(study))} trials; that of the seed is noise'
+  )
+  title = f'{place}: importance of each parameter'
+  return [Grid(title, ('parameter', 'importance [1]'), rows, notes=(note,))]
+
+
+def draw(place: str, study: Study, folder: str) -> None:
+  """Writes Optuna's plots of a study as PNG files."""
+  name = os.path.basename(os.path.normpath(place))
+  for plot, content in analysis.plots(study):
+    files.write(os.path.join(folder, f'{name}_{plot}.png'), content)
