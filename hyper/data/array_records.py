@@ -17,11 +17,11 @@ from absl import logging
 
 from hyper.data import progress
 
-# A record is this long: tfds is slow on many small ones.
+# The length of a record of arrays; tfds is slow on many small ones.
 RECORD_BYTES = 2**20
-# Of records that come one by one: how many a file holds, or one write.
+# Records in a file, and in one write, where records come one by one.
 FILE_RECORDS, CHUNK_RECORDS = 2**20, 10_000
-# What may stand in features.json, from which tfds imports classes.
+# The classes that features.json may name; tfds imports what it names.
 CLASSES = {
   f'tensorflow_datasets.core.features.{name}'
   for name in (
@@ -37,7 +37,7 @@ T = TypeVar('T')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Described:
-  """A data set as tfds notes it beside the records.
+  """The description of a data set that tfds writes beside the records.
 
   Attributes:
     name: folder of the prepared copy, in snake case.
@@ -71,10 +71,10 @@ def write_records(
   fields: Iterable[str],
   root: str,
 ) -> None:
-  """Writes records as they come, elsewhere, then renames the folder.
+  """Writes records one by one into a new folder, then renames it.
 
-  The builder's own way of writing, that of `write_arrays`, holds a split in
-  memory, and needs TensorFlow for one of more than a gigabyte.
+  `write_arrays` uses the builder's own writer, which holds a split in memory
+  and needs TensorFlow for a split of more than a gigabyte.
   """
   os.makedirs(root, exist_ok=True)
   elsewhere = tempfile.mkdtemp(prefix='incomplete.', dir=root)
@@ -118,14 +118,14 @@ def read_arrays(folder: str, split: str) -> Arrays:
     records = list(builder.as_data_source(split))
   return {
     key: np.concatenate([record[key] for record in records])
-    for key in sorted(builder.info.features)  # else in the order of a hash
+    for key in sorted(builder.info.features)  # unsorted, the order is random
   }
 
 
 def open_records(folder: str, split: str) -> Sequence[dict[str, bytes]]:
-  """Returns the records of a split in `folder`, which are read when asked for.
+  """Returns the records of a split in `folder`, each read when it is accessed.
 
-  `__getitems__` takes a list of numbers.
+  `__getitems__` takes a list of record numbers.
 
   Raises:
     ValueError: the copy is damaged.
@@ -136,7 +136,7 @@ def open_records(folder: str, split: str) -> Sequence[dict[str, bytes]]:
 
 @contextlib.contextmanager
 def _opened(folder: str) -> Iterator[Any]:
-  """Gives the builder of a copy that is ours; names the copy in errors."""
+  """Yields the builder of a copy; an error in the block names the copy."""
   with _quiet_tfds() as tfds:
     try:
       _check_features(os.path.join(folder, 'features.json'))
@@ -157,7 +157,7 @@ def _unreadable(folder: str, error: Exception) -> ValueError:
 
 
 def _check_features(path: str) -> None:
-  """Raises a ValueError where a file names a class that we do not write."""
+  """Raises a ValueError if features.json names a class not in CLASSES."""
 
   def check(fields: dict[str, Any]) -> dict[str, Any]:
     named = {

@@ -1,8 +1,7 @@
 """Arrays to batches: slices whose content is a function of (seed, step).
 
-All iterators can start at any step, so a run that resumes goes on with the
-very batch at which it stopped. Images come in shuffled epochs, text in
-contiguous streams.
+All iterators can start at any step, so a resumed run continues with the batch
+at which it stopped. Images come in shuffled epochs, text in contiguous streams.
 """
 
 from collections.abc import Iterator
@@ -55,9 +54,9 @@ def training_windows(
 ) -> Iterator[Arrays]:
   """Yields windows of contiguous streams without end, from `start` on.
 
-  In each epoch the text is cut into streams of equal length, beginning at a
-  random one of the first `window` symbols, and read through in step. The next
-  epoch begins at another symbol.
+  In each epoch the text is cut into streams of equal length, which are read
+  side by side. The first stream begins at one of the first `window` symbols,
+  drawn for each epoch.
 
   Yields:
     inputs [streams, window]; targets, the symbols one place later; mask, all
@@ -101,10 +100,11 @@ def scoring_windows(
 
   Args:
     symbols: the text [n].
-    first: the symbol that counts as the one before the text.
-    streams: how many streams are read at once.
-    window: symbols of a stream in a batch, or all where it has fewer.
-    warmup: the unscored symbols before a stream.
+    first: the symbol to read before the text.
+    streams: the number of streams read at once.
+    window: the symbols of each stream in a batch; a shorter stream has one
+      batch.
+    warmup: the most unscored symbols read before a stream.
 
   Yields:
     What `training_windows` yields; `mask` is true where a target is scored.

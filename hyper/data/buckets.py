@@ -17,15 +17,15 @@ def choose_ends(lengths: np.ndarray, buckets: int) -> np.ndarray:
 
   Args:
     lengths: of all examples, positive integers [n].
-    buckets: how many there may be; fewer are returned where fewer will do.
+    buckets: the most buckets; fewer are returned if there are fewer lengths.
 
   Returns:
     int64 [at most `buckets`], increasing; the last is the greatest length.
   """
   ends, counts = np.unique(lengths, return_counts=True)
   number = np.concatenate([[0], np.cumsum(counts)])  # shorter than each end
-  # cost[k]: the least steps, padding included, for the k shortest lengths;
-  # one bucket takes lengths j to k - 1 at the price of the longest of them.
+  # price[j, k]: the size of one bucket of the lengths j to k, padding included.
+  # cost[k]: the least size of the buckets so far that hold lengths 0 to k.
   price = (number[None, 1:] - number[:-1, None]) * ends.astype(np.float64)
   price[np.tril_indices(len(ends), -1)] = np.inf
   cost, firsts = price[0], []
@@ -46,9 +46,9 @@ def plan(
   batch_size: int,
   rng: np.random.Generator | None = None,
 ) -> list[tuple[int, np.ndarray]]:
-  """Returns the batches that go through all examples once.
+  """Returns batches that have every example once.
 
-  Examples that fill no whole batch of their bucket go into the next longer one;
+  Examples that do not fill a batch of their bucket go into the next longer one;
   those of the last bucket make an incomplete batch.
 
   Args:
@@ -128,7 +128,7 @@ def shuffled(
 def in_order(
   examples: Sequence[np.ndarray], ends: np.ndarray, batch_size: int
 ) -> Iterator[Arrays]:
-  """Yields all examples once, short ones first; missing ones have length 0."""
+  """Yields all examples once, short ones first; a padded row has length 0."""
   lengths = np.array([len(example) for example in examples])
   for length, numbers in plan(lengths, ends, batch_size):
     yield padded([examples[n] for n in numbers], length, batch_size)
@@ -137,7 +137,7 @@ def in_order(
 def padded(
   examples: Sequence[np.ndarray], length: int, batch_size: int
 ) -> Arrays:
-  """Returns one batch, with zeros after each example and for missing ones."""
+  """Returns one batch, with zeros after each example and in missing rows."""
   offsets = np.zeros(
     (batch_size, length, *examples[0].shape[1:]), examples[0].dtype
   )

@@ -1,10 +1,10 @@
 """CIFAR-10: 32x32 colour images of ten classes (Krizhevsky 2009).
 
 The raw files are the six batches of the original distribution, binary or for
-Python, unpacked or in their archive. Pickles are parsed, never executed. The
-binary archive is downloaded where all of this is missing and the network
-answers. As in section 4.2, 5,000 training images drawn at random are the
-validation part; the draw is the same for every run.
+Python, unpacked or in their archive. Pickles are parsed, never executed. If
+none of these is there, the binary archive is downloaded. As in section 4.2,
+5,000 training images drawn at random are the validation part; the draw is the
+same for every run.
 """
 
 import io
@@ -21,8 +21,8 @@ FOLDERS = ('cifar10', '')
 SUBFOLDERS = ('cifar-10-batches-bin', 'cifar-10-batches-py', '')
 ARCHIVES = ('cifar-10-binary.tar.gz', 'cifar-10-python.tar.gz')
 HOMEPAGE = 'https://www.cs.toronto.edu/~kriz/'
-# Batch: SHA-256 of its records as in the binary version (the label, then the
-# image, channel by channel); those of the Python version are brought to this.
+# By batch, the SHA-256 of its records in the binary form: the label, then the
+# image, channel by channel. Python batches are converted to this form.
 FILES = {
   'data_batch_1': (
     'cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5'
@@ -144,9 +144,11 @@ def _records(content: bytes, name: str, path: str) -> np.ndarray:
 def _parse_pickle(content: bytes, path: str) -> bytes:
   """Returns a Python batch as binary records, without executing the pickle.
 
-  Of its instructions only those are looked at that hold the numbers after the
-  key 'labels', and the bytes after the key 'data'. ValueError, naming `path`,
-  if they are not there.
+  It reads only the instructions that hold the numbers after the key 'labels'
+  and the bytes after the key 'data'.
+
+  Raises:
+    ValueError: they are missing; the message names `path`.
   """
   labels: list[Any] = []
   pixels, key = b'', None

@@ -1,10 +1,10 @@
 """Data that every installation carries: no download, no raw file.
 
-Text is the reference manual in Python's own `pydoc_data`; digits are drawn from
-the fonts in matplotlib, each distorted in its own way; handwriting follows the
-outlines of letters of the same fonts; sentence pairs are the names of numbers.
-They make every config runnable anywhere as ':embedded'; no published result
-belongs to them.
+Text is the reference manual in Python's own `pydoc_data`. Digits are drawn from
+the fonts in matplotlib, each with its own distortion. Handwriting follows the
+outlines of letters of the same fonts. Sentence pairs are the names of numbers.
+With these every config runs anywhere as ':embedded'; no published result is on
+them.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ SIZES = {'train': 6_000, 'validation': 1_000, 'test': 1_000}
 LINES = {'train': 2_000, 'validation': 200}
 LETTERS = string.ascii_letters
 LINE_LETTERS = 5
-EM, PEN_STEP = 100.0, 12.0  # the size of the fonts, and of a step of the pen
+EM, PEN_MOVE = 100.0, 12.0  # the size of the fonts, and of a move of the pen
 # Numbers named in each split; no number is in two of them.
 NUMBERS = {'train': 12_000, 'validation': 500, 'test': 500}
 SEED = 1609_09106
@@ -52,7 +52,7 @@ def load_text(data_dir: str, split: str) -> dict[str, np.ndarray]:
   topics = pydoc_data.topics.topics
   text = '\n'.join(topics[key] for key in sorted(topics)).encode()
   source = prepared.Source(
-    # A name of its own for each text, lest another Python's copy be read.
+    # The name has a hash, so that another Python's copy is not read.
     name=f'hyper_embedded_text_{hashlib.sha256(text).hexdigest()[:12]}',
     version='1.0.0',
     read=lambda _: _cut(text),
@@ -78,9 +78,10 @@ def load_digits(data_dir: str, split: str) -> dict[str, np.ndarray]:
 def load_strokes(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """Returns the lines of a split as `strokes.pack` packs them.
 
-  2,000 lines (train) or 200 (validation) of five letters of one font, whose
-  outlines a pen follows with steps of about equal length: each contour is a
-  stroke. Slant and width differ from line to line, and the pen trembles.
+  There are 2,000 lines (train) or 200 (validation), each of five letters of one
+  font. A pen follows their outlines in moves of about equal length; each
+  contour is a stroke. Slant and width differ from line to line, and the pen
+  trembles.
 
   Raises:
     OSError: data_dir cannot be written.
@@ -93,8 +94,8 @@ def load_strokes(data_dir: str, split: str) -> dict[str, np.ndarray]:
 def load_number_names(data_dir: str, split: str) -> Pairs:
   """Returns the names of numbers below a million, in English and in French.
 
-  They are 12,000 (train), 500 (validation) or 500 (test) numbers of one to six
-  digits, nearly all of those below a thousand among them.
+  There are 12,000 (train), 500 (validation) or 500 (test) numbers of one to six
+  digits, among them nearly all numbers below a thousand.
 
   Raises:
     ValueError: no such split.
@@ -124,9 +125,9 @@ def draw_digits(
   """Returns 'image', uint8 [count, 28, 28, 1], and 'label', int32 [count].
 
   Args:
-    fonts: of FONTS; each digit is in one of them, drawn at random.
-    count: how many digits.
-    rng: what is drawn from.
+    fonts: names in FONTS; each digit is in one of them, chosen at random.
+    count: the number of digits.
+    rng: the random generator.
   """
   glyphs = [[_draw(font, digit) for digit in range(10)] for font in fonts]
   label = rng.integers(10, size=count, dtype=np.int32)
@@ -195,10 +196,10 @@ def _write_lines(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _trace(font: str, letter: str) -> tuple[list[np.ndarray], float]:
-  """The contours of a letter as pen strokes [n, 2], and the letter's width.
+  """Returns the contours of a letter as pen strokes [n, 2], and its width.
 
-  Contours are drawn from left to right, each from its leftmost point on and
-  back to it; y goes downwards.
+  Contours are drawn from left to right. Each begins and ends at its leftmost
+  point; y goes downwards.
   """
   import matplotlib  # for its fonts; slow, and only drawing needs them
   from matplotlib import font_manager, textpath
@@ -216,17 +217,17 @@ def _trace(font: str, letter: str) -> tuple[list[np.ndarray], float]:
 
 
 def _resample(curve: np.ndarray) -> np.ndarray:
-  """Points on a curve of straight pieces [n, 2], about PEN_STEP apart."""
+  """Returns points about PEN_MOVE apart on a polygonal curve [n, 2]."""
   pieces = np.hypot(*np.diff(curve, axis=0).T)
   length = np.concatenate([[0], np.cumsum(pieces)])
-  places = np.linspace(0, length[-1], max(3, round(length[-1] / PEN_STEP)))
+  places = np.linspace(0, length[-1], max(3, round(length[-1] / PEN_MOVE)))
   return np.column_stack([np.interp(places, length, axis) for axis in curve.T])
 
 
 def _write(
   letters: list[tuple[list[np.ndarray], float]], rng: np.random.Generator
 ) -> np.ndarray:
-  """Offsets [t, 3] of letters side by side, in a hand of their own."""
+  """Returns offsets [t, 3] of letters in a row, of random slant and width."""
   slant, width = rng.uniform(-0.3, 0.1), rng.uniform(0.85, 1.15)
   hand = np.array([[width, 0], [slant, 1]])
   line, left = [], 0.0

@@ -1,7 +1,7 @@
 """enwik8, the first 100 MB of a Wikipedia dump (Hutter prize), byte by byte.
 
-Read from `enwik8`, as it is or in a zip or gzip archive. A prefix of the file
-can stand in for it, with a split of its own.
+The text is read from the file `enwik8`, plain or in a zip or gzip archive. A
+prefix of the file can be used in its place; it is split in the same way.
 """
 
 import gzip
@@ -38,7 +38,7 @@ def load(
     data_dir: searched for `enwik8` in the folder `enwik8` and in itself; for
       a prefix of n bytes also for `enwik8.first<n>`.
     split: 'train', 'validation' or 'test'.
-    prefix_bytes: how much of the file is used, at least 1,000; 0 is all of it.
+    prefix_bytes: the length of the prefix, at least 1,000; 0 is the whole file.
 
   Raises:
     FileNotFoundError: the file is missing.

@@ -1,4 +1,4 @@
-"""What tells data from other data: hashes of arrays and of files."""
+"""Fingerprints of data: hashes of arrays and of files."""
 
 import hashlib
 import os

@@ -5,13 +5,13 @@ The raw files are those of the owners: the archives `lineStrokes-all.tar.gz` and
 split. The owners give them to registered users for non-commercial research, so
 nothing is downloaded.
 
-Split and preparation follow Graves (arXiv 1308.0850): he trains on all lines
-but those of the smaller validation list, on which he validates; there is no
-test part. Missing readings are interpolated and over-long steps removed. Lines
-of fewer than 300 steps are left out, as in HyperNetworks (A.3.5).
+Split and preparation follow Graves (arXiv 1308.0850): he validates on the
+lines of the smaller validation list, and trains on all others; there is no test
+part. Missing readings are interpolated and over-long moves removed. Lines of
+fewer than 300 moves are left out, as in HyperNetworks (A.3.5).
 
 Deviation: neither paper gives the numbers; here they are GAP_SECONDS and
-LONGEST_STEP. Nor do they say whether short lines stay in the validation part;
+LONGEST_MOVE. Nor do they say whether short lines stay in the validation part;
 here they do not.
 """
 
@@ -33,12 +33,12 @@ LISTS = {
   'testset_f.txt': ('train', 3_859),
 }
 LARGEST_FILE, LARGEST_ARCHIVE = 2**24, 2**32  # bytes, unpacked
-SHORTEST_LINE = 300  # steps
-LONGEST_STEP = 1_000.0  # units of the board, about a fifth of a line
+SHORTEST_LINE = 300  # moves
+LONGEST_MOVE = 1_000.0  # units of the board, about a fifth of a line
 INTERVAL = 1 / 72  # seconds from one reading to the next
-# The gaps that are filled, in seconds: of 0.05 and more, since times are given
-# in hundredths. Shorter ones miss a reading or two at most; longer ones are
-# leaps of the clock.
+# The shortest and the longest gap that is filled, in seconds. Times are given
+# in hundredths, so the shortest is 0.05. A shorter gap misses a reading or two
+# at most; a longer one is a jump of the clock.
 GAP_SECONDS = (0.045, 1.005)
 
 Named = tuple[str, np.ndarray]
@@ -48,7 +48,7 @@ def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """Returns the lines of a split as `strokes.pack` packs them.
 
   10,741 lines are for training and 1,438 for validation; 10,244 and 1,382 of
-  them have at least 300 steps.
+  them have at least 300 moves and are returned.
 
   Raises:
     FileNotFoundError: files are missing.
@@ -192,9 +192,9 @@ def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
 
 
 def _prepare(line: list[np.ndarray]) -> np.ndarray:
-  """Returns the offsets of a line [t, 3], with recording errors mended."""
+  """Returns the offsets of a line [t, 3], with recording errors repaired."""
   filled = [strokes.fill_gaps(s, INTERVAL, *GAP_SECONDS) for s in line]
-  return strokes.remove_long_steps(strokes.to_offsets(filled), LONGEST_STEP)
+  return strokes.remove_long_moves(strokes.to_offsets(filled), LONGEST_MOVE)
 
 
 def _read_texts(path: str, wanted: set[str]) -> dict[str, list[str]]:
@@ -221,7 +221,10 @@ def _read_texts(path: str, wanted: set[str]) -> dict[str, list[str]]:
 def _label(
   form: str, lines: list[Named], texts: list[str]
 ) -> list[strokes.Line]:
-  """Returns lines with text, or without where a form has unequal numbers."""
+  """Returns the lines of a form with their text.
+
+  The text is '' if the form has another number of text lines than of strokes.
+  """
   if len(texts) != len(lines):
     logging.warning(
       'IAM-OnDB: %s has %d lines of strokes and %d of text; its text is left '
@@ -242,7 +245,7 @@ def _pack_long_lines(
 ) -> dict[str, np.ndarray]:
   kept = [line for line in lines if len(line.offsets) >= SHORTEST_LINE]
   logging.info(
-    'IAM-OnDB: %s has %s lines; %s remain, the others have fewer than %d steps',
+    'IAM-OnDB: %s has %s lines; %s remain, the others have fewer than %d moves',
     split,
     f'{len(lines):,}',
     f'{len(kept):,}',
@@ -250,7 +253,7 @@ def _pack_long_lines(
   )
   if not kept:
     raise ValueError(
-      f'IAM-OnDB: no line of the {split} part has {SHORTEST_LINE} steps.'
+      f'IAM-OnDB: no line of the {split} part has {SHORTEST_LINE} moves.'
     )
   return strokes.pack(kept)
 

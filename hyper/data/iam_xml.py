@@ -14,7 +14,7 @@ def parse(content: bytes, path: str) -> list[np.ndarray]:
   try:
     root = ElementTree.fromstring(content)
   except (ElementTree.ParseError, LookupError, ValueError) as error:
-    # The last two are of an encoding that there is not, or is not read.
+    # The last two are raised for an encoding that is unknown or unsupported.
     raise ValueError(f'{path} is not well-formed XML: {error}.') from error
   sets = root.findall('StrokeSet')
   if root.tag != 'WhiteboardCaptureSession' or len(sets) != 1:
@@ -43,10 +43,10 @@ def _stroke(stroke: ElementTree.Element, k: int, path: str) -> np.ndarray:
       x, y, time = (point.attrib[key] for key in ('x', 'y', 'time'))
       readings.append((float(x), float(y), float(time)))
   except (KeyError, ValueError) as error:
-    said = f'it has no {error}' if isinstance(error, KeyError) else error
+    found = f'it has no {error}' if isinstance(error, KeyError) else error
     raise ValueError(
       f'{path}: point {len(readings) + 1} of stroke {k} must be a Point with '
-      f'the numbers x, y and time; {said}.'
+      f'the numbers x, y and time; {found}.'
     ) from error
   array = np.array(readings)
   if not np.isfinite(array).all():

@@ -1,9 +1,9 @@
 """MNIST: 28x28 grey images of handwritten digits (LeCun et al. 1998).
 
 The raw files are the four of the original distribution, as .gz or unpacked.
-They are downloaded where they are missing and the network answers. Split as in
-TensorFlow's read_data_sets, which the author's notebook uses: the FIRST 5,000
-training images are the validation part, the other 55,000 remain for training.
+Missing files are downloaded. The split is that of TensorFlow's read_data_sets,
+which the author's notebook uses: the FIRST 5,000 training images are the
+validation part, the other 55,000 are for training.
 """
 
 import gzip
@@ -19,7 +19,7 @@ from hyper.data import prepared, raw_files
 SHAPE = (28, 28, 1)
 FOLDERS = ('mnist', 'MNIST/raw', '')
 MIRROR = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
-# Bytes and SHA-256, both unpacked: a .gz may have been packed again.
+# Bytes and SHA-256 of the unpacked file, since packing is not unique.
 FILES = {
   'train-images-idx3-ubyte': (
     47_040_016,
@@ -106,8 +106,10 @@ def _parse_idx(content: bytes, path: str) -> np.ndarray:
   """Returns the uint8 array in an idx file.
 
   The file is two zero bytes, 8 for uint8, the number of axes, the length of
-  each as big-endian uint32, then the elements. ValueError, naming `path`, if
-  it is not.
+  each as big-endian uint32, then the elements.
+
+  Raises:
+    ValueError: the file has another form; the message names `path`.
   """
   if len(content) < 4 or not content.startswith(b'\0\0\x08'):
     raise ValueError(

@@ -2,12 +2,12 @@
 
 
 def both(n: int) -> tuple[str, str]:
-  """The English and the French name of a number from 1 to 999,999."""
+  """Returns the English and the French name of a number from 1 to 999,999."""
   return english(n), french(n)
 
 
 def english(n: int) -> str:
-  """The name of a number from 1 to 999,999: 'forty-two thousand seven'."""
+  """Returns the name of 1 to 999,999, such as 'forty-two thousand seven'."""
   thousands, rest = divmod(n, 1000)
   head = [_english_below_1000(thousands), 'thousand'] if thousands else []
   return ' '.join([*head, *([_english_below_1000(rest)] if rest else [])])
@@ -28,10 +28,10 @@ def _english_below_1000(n: int) -> str:
 
 
 def french(n: int) -> str:
-  """The name of a number from 1 to 999,999, hyphens as before 1990.
+  """Returns the name of 1 to 999,999, in the spelling before 1990.
 
-  The plural's s of 'cents' and 'quatre-vingts' is there only at the end of the
-  whole name, and one thousand is 'mille' alone.
+  The plural's s of 'cents' and 'quatre-vingts' stands only at the end of the
+  whole name, and one thousand is just 'mille'.
   """
   thousands, rest = divmod(n, 1000)
   words = [_french_below_1000(thousands, False)] if thousands > 1 else []

@@ -1,12 +1,13 @@
 """Images of your own by class, as a folder of pictures or an .npz file.
 
-A folder has the folders `train`, `validation` and `test`, at least the first of
-them, and in each a folder of pictures for every class; or these alone. An .npz
-file has the arrays x_train and y_train, and if wanted those of validation and
-test. Parts that are missing are drawn from the training images.
+A folder holds `train`, and if you like `validation` and `test`; each of these
+has a folder of pictures for every class. A folder that has just the class
+folders is all for training. An .npz file has the arrays x_train and y_train,
+and if you like those of validation and test. Missing parts are drawn from the
+training images.
 
-Pictures are decoded once, into a prepared copy that belongs to the names, sizes
-and times of all files; an .npz file is read at each start.
+Pictures are decoded once, into a prepared copy. The copy is found by the names,
+sizes and times of all files. An .npz file is read at each start.
 """
 
 import dataclasses
@@ -22,20 +23,20 @@ from hyper.data.own_text import check_shares
 from hyper.data.prepared import SPLITS
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
-SEED = 1609_09106  # of the draw of missing parts
+SEED = 1609_09106  # for drawing missing parts
 
 Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageKind:
-  """What a network has to know of the images that it classifies.
+  """The properties of images that a network is built for.
 
   Attributes:
     shape: height, width and channels.
     classes: their names, in the order of the labels.
-    mean: of each channel over the training images, in [0, 1].
-    deviation: likewise the standard deviation.
+    mean: of each channel over the training images, in [0, 1]; () if unknown.
+    deviation: the standard deviation, likewise.
   """
 
   shape: tuple[int, int, int]
@@ -131,7 +132,7 @@ def _place(data_dir: str, path: str) -> str:
 
 
 def _parts(place: str) -> dict[str, str]:
-  """Returns the folder of each part that there is, or of all images."""
+  """Returns the folder of each part; without any, all images are 'train'."""
   found = {part: os.path.join(place, part) for part in SPLITS}
   found = {part: path for part, path in found.items() if os.path.isdir(path)}
   if found and 'train' not in found:
@@ -149,7 +150,7 @@ def _classes(folder: str) -> list[str]:
 
 
 def _find(place: str) -> dict[str, list[tuple[str, int]]]:
-  """Returns path and label of each picture, for each part that there is."""
+  """Returns path and label of each picture, for each part that exists."""
   parts = _parts(place)
   classes = _classes(parts['train'])
   found: dict[str, list[tuple[str, int]]] = {}
@@ -220,8 +221,8 @@ def _read_npz(path: str) -> dict[str, Arrays]:
   parts = {part: _part(arrays, part, path) for part in SPLITS}
   if parts['train'] is None:
     raise ValueError(
-      f'{path} has the arrays {", ".join(arrays) or "of nothing"}; it needs '
-      'x_train and y_train, and may have those of validation and test.'
+      f'{path} has the arrays ({", ".join(arrays)}); it needs x_train and '
+      'y_train, and may have those of validation and test.'
     )
   shape = parts['train']['image'].shape[1:]
   for part, found in parts.items():
@@ -275,7 +276,7 @@ def _complete(
   for part in SPLITS:
     if not len(parts[part]['label']):
       raise ValueError(
-        f'{place} has too few images: of {count} for training none are left '
-        f'for {part}.'
+        f'{place} has too few images: of its {count} training images, none '
+        f'are for {part}.'
       )
   return {part: parts[part] for part in SPLITS}

@@ -1,6 +1,6 @@
 """Text of your own: one file that is cut in three, or a file for each split.
 
-The files are read at each start, so that a change is noticed; no copy is made.
+The files are read at each start; no copy is made.
 """
 
 import os
@@ -25,14 +25,14 @@ def load(
   Args:
     data_dir: what the names of files are relative to.
     part: 'train', 'validation' or 'test'.
-    files: one, or one for each part.
+    files: the name of one file, or of one for each part.
     split: the shares of the parts in a single file, in this order.
     symbols: 'bytes', or 'characters' of a text in UTF-8.
 
   Raises:
     FileNotFoundError: a file is missing.
-    ValueError: no such part, a part without text, or a file that is not UTF-8
-      and is to be read by characters.
+    ValueError: no such part, a part without text, or `symbols` is 'characters'
+      and a file is not UTF-8.
   """
   check(files, split, symbols)
   prepared.check_split(part, prepared.SPLITS)

@@ -1,9 +1,8 @@
 """Sentence pairs to batches of one length each, under a token budget.
 
-Which pairs are in which batch is a function of the pairs' lengths and a seed:
-nothing else is remembered, so a run that resumes goes on with the very batch
-at which it stopped, and a corpus larger than memory needs only its lengths
-there.
+The pairs of a batch are a function of the lengths of all pairs, a seed and the
+step. So a resumed run continues with the batch at which it stopped, and only
+the lengths of a corpus need to fit into memory.
 """
 
 import dataclasses
@@ -63,18 +62,18 @@ class Buckets:
 
 
 class Order:
-  """Which pairs are in which batch.
+  """Assigns pairs to batches.
 
   Attributes:
-    per_epoch: batches in an epoch.
-    left_out: pairs that are in no batch: one sentence is empty, or longer than
-      all buckets.
+    per_epoch: the number of batches in an epoch.
+    left_out: the number of pairs in no batch, because a sentence is empty or
+      longer than all buckets.
 
   Args:
     lengths: of the pairs, int [n, 2], with END.
-    buckets: the shapes.
-    keep_all: leave no pair out, as in an evaluation: longer ones have further
-      buckets, at multiples of the longest.
+    buckets: the shapes of batches.
+    keep_all: whether every pair is in a batch, as in an evaluation. Longer
+      pairs then get buckets at multiples of the longest length.
   """
 
   def __init__(
@@ -112,7 +111,7 @@ class Order:
     The last batch of a bucket may have fewer pairs than rows.
 
     Raises:
-      ValueError: there is nothing to train on.
+      ValueError: no pair fits into a bucket.
     """
     if not self.per_epoch:
       raise ValueError(
@@ -136,7 +135,7 @@ class Order:
       epoch, step = epoch + 1, 0
 
   def padding_share(self) -> float:
-    """Returns the share of places in an epoch's batches that hold no piece."""
+    """Returns the share of padding in an epoch's batches, in [0, 1]."""
     places = pieces = 0
     for length, rows, numbers in self._members:
       places += 2 * length * rows * math.ceil(len(numbers) / rows)
@@ -150,9 +149,9 @@ def fill(
   """Returns a batch of encoded pairs, filled up with rows of padding.
 
   Returns:
-    source [rows, length]; inputs [rows, length], the target after START; and
-    targets [rows, length]. PAD is what follows END. A row without a pair has
-    an END for its source, and a target of PAD alone, which scores nothing.
+    source [rows, length]; inputs [rows, length], which is START and then the
+    target; and targets [rows, length]. After END all is PAD. A row without a
+    pair has END as its source, and a target of PAD only, which is not scored.
   """
   batch = {
     key: np.full((rows, length), PAD, np.int32)
@@ -170,11 +169,11 @@ def fill(
 def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
   """Returns lengths in pieces, with END, of all pairs, int32 [n, 2].
 
-  Where the pairs lie on the disk, the lengths are kept beside them, for these
-  word pieces; a large corpus is gone through only once.
+  If the pairs are on the disk, the lengths are stored beside them, with the
+  fingerprint of the word pieces. So a large corpus is measured only once.
 
   Raises:
-    ValueError: those kept there are damaged.
+    ValueError: the stored lengths are damaged.
   """
   path = None
   if pairs.folder is not None:
@@ -202,7 +201,7 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
 
 
 def _keep(lengths: np.ndarray, path: str) -> None:
-  """Writes lengths and their SHA-256; a disk that refuses them is a note."""
+  """Writes lengths and their SHA-256; logs a message if it cannot."""
   file = io.BytesIO()
   np.save(file, lengths)
   digest = hashlib.sha256(file.getvalue()).digest()
@@ -213,7 +212,7 @@ def _keep(lengths: np.ndarray, path: str) -> None:
 
 
 def _kept(path: str, count: int) -> np.ndarray:
-  """Reads what `_keep` wrote, also without the SHA-256 as it once was."""
+  """Reads what `_keep` wrote; files of early versions have no SHA-256."""
   with open(path, 'rb') as file:
     content = file.read()
   stream = io.BytesIO(content)
@@ -234,7 +233,7 @@ def _kept(path: str, count: int) -> np.ndarray:
 def unknown_share(pairs: Pairs, pieces: WordPieces) -> float:
   """Returns the share of UNKNOWN among the pieces of at most 10,000 pairs.
 
-  The pairs are taken evenly from all of them; END does not count.
+  These are taken evenly from all pairs; END does not count.
   """
   places = np.linspace(0, len(pairs) - 1, min(len(pairs), 10_000)).astype(int)
   sentences = itertools.chain.from_iterable(pairs.take(places))

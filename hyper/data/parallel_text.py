@@ -1,7 +1,7 @@
 """Pairs of sentences, one in each of two languages, by number.
 
-The plain form is two text files with a sentence a line, of which equal lines
-belong together. They may be larger than memory: pairs are prepared once as
+The raw form is two text files with a sentence a line; lines of the same number
+belong together. The files may be larger than memory: pairs are prepared once as
 array records and fetched by number.
 """
 
@@ -24,7 +24,7 @@ class Pairs:
   """Sentence pairs of a split.
 
   Attributes:
-    folder: of the prepared copy; None where the pairs are not on the disk.
+    folder: of the prepared copy; None if the pairs are in memory.
   """
 
   def __init__(self, records: Any, folder: str | None = None):
@@ -66,28 +66,28 @@ def load(
 ) -> Pairs:
   """Returns the pairs of two text files, in UTF-8, with a sentence a line.
 
-  The prepared copy belongs to the content of the files: where that changes,
-  another one is made.
+  The prepared copy belongs to the content of the files: if that changes,
+  another copy is made.
 
   Args:
-    data_dir: what the names are relative to.
+    data_dir: the folder that the names are relative to.
     split: 'train', 'validation' or 'test'.
-    train, validation, test: the source's and the target's file of a split;
-      one whose name ends in .gz is unpacked on the way.
+    train, validation, test: of each split, the file of the source and the file
+      of the target. A file whose name ends in .gz is unpacked while it is read.
 
   Raises:
     FileNotFoundError: a file is missing.
     OSError: data_dir cannot be written.
     ValueError: no such split, a file is empty, damaged or not UTF-8, or the
-      two have not the same number of lines; file and line are named.
+      two have different numbers of lines; file and line are named.
   """
   splits = {'train': train, 'validation': validation, 'test': test}
   prepared.check_split(split, splits)
   names = splits[split]
   if not isinstance(names, tuple) or len(names) != 2:
     raise ValueError(
-      f'the files of {split} are {names!r}; give two names, those of the '
-      'source and of the target.'
+      f'the files of {split} are {names!r}; give two names: the file of the '
+      'source and the file of the target.'
     )
   paths = [os.path.join(os.path.expanduser(data_dir), name) for name in names]
   absent = [path for path in paths if not os.path.isfile(path)]
@@ -115,11 +115,11 @@ def read_pairs(
   source_name: str,
   target_name: str,
 ) -> Iterator[dict[str, bytes]]:
-  """Yields records of the lines that belong together, without their ends.
+  """Yields a record of each pair of lines, without line ends.
 
   Raises:
-    ValueError: a line is not UTF-8, one side has more lines, or there are
-      none; with names.
+    ValueError: a line is not UTF-8, one side has more lines, or there are none;
+      the message has the names.
   """
   sides = itertools.zip_longest(source, target)
   number = 0
@@ -145,8 +145,8 @@ def _raise_unequal(
   more = both + 1 + sum(1 for _ in rest)
   short, long = names if lines[0] is None else reversed(names)
   raise ValueError(
-    f'{short} ends after line {both:,}, but {long} has {more:,} lines; line by '
-    'line the two must belong together.'
+    f'{short} ends after line {both:,}, but {long} has {more:,} lines; each '
+    'line of one must belong to a line of the other.'
   )
 
 
@@ -169,7 +169,7 @@ def _records(source: str, target: str) -> Iterator[dict[str, bytes]]:
 
 
 def _lines(path: str) -> Iterator[bytes]:
-  # Lines end at b'\n' alone; text has other signs that Python would split at.
+  # Lines end only at b'\n'; Python would also split text at other characters.
   try:
     with gzip.open(path) if path.endswith('.gz') else open(path, 'rb') as file:
       yield from raw_files.lines(file, path)

@@ -1,11 +1,11 @@
-"""Your own pen: JSON or CSV of strokes, in the form of the other handwriting.
+"""Handwriting of your own, from JSON or CSV files of pen strokes.
 
-Put files into `<data_dir>/pen`. A JSON file is a list of lines of handwriting,
-a line a list of strokes, a stroke a list of readings [x, y] or [x, y, seconds]
-with y downwards. A CSV file has a reading in each row and names its columns in
-the first: line, stroke, x, y and, if wanted, seconds; the rows of a line, and
-in it those of a stroke, stand together. Of all lines, in the order of the file
-names, every tenth is for validation.
+Put files into `<data_dir>/pen`. A JSON file is a list of lines of handwriting.
+A line is a list of strokes, and a stroke a list of readings [x, y] or
+[x, y, seconds] with y downwards. A CSV file names its columns in the first row:
+line, stroke, x, y and optionally seconds. Every other row is a reading; the
+rows of a line are consecutive, and so are the rows of a stroke. Every tenth
+line, in the order of the file names, is for validation.
 
 The unit of x and y is free: lines are normalised before a network reads them.
 With seconds, missing readings are interpolated as in IAM-OnDB.
@@ -27,17 +27,17 @@ FOLDER = 'pen'
 KINDS = ('.json', '.csv')
 COLUMNS = ('line', 'stroke', 'x', 'y')
 VALIDATION = 10  # one line in this number is for validation
-# The shortest gap that is filled, in usual intervals; the longest is a second.
+# The shortest gap that is filled, in median intervals; the longest is a second.
 GAP_INTERVALS = 3.5
-FASTEST = 0.001  # seconds from one reading to the next that are believed
-LARGEST = 1e9  # of a coordinate; the sums of lines stay exact enough
+FASTEST = 0.001  # seconds; a shorter median interval is taken for this
+LARGEST = 1e9  # the largest coordinate, so that sums stay exact enough
 
 
 def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   """Returns the lines of a split as `strokes.pack` packs them.
 
-  The prepared copy belongs to the content of the files: other files, another
-  copy.
+  The prepared copy belongs to the content of the files: if that changes,
+  another copy is made.
 
   Raises:
     FileNotFoundError: there are no files.
@@ -73,10 +73,10 @@ def _find(folder: str) -> list[str]:
       "one. Or run the same config with ':embedded', which needs no data."
     )
   for name in names:
-    if not name.isprintable():  # a line is called by its file's name
+    if not name.isprintable():  # a line is named after its file
       raise ValueError(
         f'{folder} has a file with the name {name!r}; rename it to one without '
-        'tabs, line ends and other signs that cannot be printed.'
+        'tabs, line ends and other characters that cannot be printed.'
       )
   return [os.path.join(folder, name) for name in names]
 
@@ -102,7 +102,7 @@ def read(path: str) -> list[strokes.Line]:
   """Returns the lines in a JSON or CSV file, named by file and number from 1.
 
   Raises:
-    ValueError: the file has another form; it and the place are named.
+    ValueError: the file has another form; the message names file and place.
     OSError: it cannot be read.
   """
   with open(path, encoding='utf-8-sig', newline='') as file:
@@ -152,10 +152,10 @@ def _of_csv(file: Any) -> list[Any]:
 
 def _as_wide_as_the_first(rows: csv.DictReader) -> Iterator[dict[str, str]]:
   for row in rows:
-    if None in row:  # where DictReader puts what is too much
+    if None in row:  # DictReader's key for surplus cells
       raise ValueError(
         f'row {rows.line_num} has more cells than the first row has names; '
-        'numbers have a point, not a comma.'
+        'write numbers with a point, not a comma.'
       )
     yield row
 
@@ -163,7 +163,7 @@ def _as_wide_as_the_first(rows: csv.DictReader) -> Iterator[dict[str, str]]:
 def _together(
   rows: Iterable[dict[str, str]], column: str
 ) -> list[list[dict[str, str]]]:
-  """Groups rows by a column; equal ones must stand together."""
+  """Groups rows by a column; the rows of a group must be consecutive."""
   groups: dict[str, list[dict[str, str]]] = {}
   for name, group in itertools.groupby(rows, lambda row: row[column]):
     if name in groups:
@@ -180,7 +180,7 @@ def _line(line: Any, n: int) -> np.ndarray:
     raise ValueError(f'line {n} must be a list of strokes, and not empty.')
   found = [_stroke(stroke, n, k) for k, stroke in enumerate(line, 1)]
   gaps = np.concatenate([np.diff(stroke[:, 2]) for stroke in found])
-  gaps = gaps[gaps > 0]  # NaN, where there is no time, is not
+  gaps = gaps[gaps > 0]  # False for NaN, which stands for a missing time
   if len(gaps):
     usual = max(float(np.median(gaps)), FASTEST)
     found = [
@@ -190,14 +190,14 @@ def _line(line: Any, n: int) -> np.ndarray:
   offsets = strokes.to_offsets(found)
   if len(offsets) < 2:
     raise ValueError(
-      f'line {n} has fewer than three readings from its first stroke of more '
-      'than one on.'
+      f'line {n} has fewer than three readings, not counting strokes of one '
+      'reading at its beginning.'
     )
   return offsets
 
 
 def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:
-  """Returns readings [r, 3], with NaN for a time that is not known."""
+  """Returns readings [r, 3]; an unknown time is NaN."""
   place = f'stroke {k} of line {n}'
   if not isinstance(stroke, list) or not stroke:
     raise ValueError(f'{place} must be a list of readings, and not empty.')
@@ -210,8 +210,8 @@ def _stroke(stroke: Any, n: int, k: int) -> np.ndarray:
         raise ValueError
     except (TypeError, ValueError, OverflowError):
       raise ValueError(
-        f'reading {r} of {place} is {str(reading)[:60]}; it must be x, y and, '
-        f'if wanted, seconds, all numbers within {LARGEST:,.0f}.'
+        f'reading {r} of {place} is {str(reading)[:60]}; it must be x, y and '
+        f'optionally seconds, all numbers within {LARGEST:,.0f}.'
       ) from None
     rows.append((x, y, time))
   return np.array(rows)

@@ -1,12 +1,12 @@
 """Data sets prepared once as array records, then read into NumPy arrays.
 
 The prepared copy of a data set lies in `<data_dir>/prepared/<name>/<version>`.
-Where that folder exists it is complete (another one is filled and renamed). A
-change in what a source reads must raise its version.
+If that folder exists it is complete, since another folder is filled and then
+renamed. A change in what a source reads must raise its version.
 
-A copy belongs to the content that it was made from. Sources with a checksum in
-their code, or in their name, see to that themselves; the others name their raw
-files, whose hashes are noted beside the copy.
+A copy belongs to the content that it was made from. Sources that have a
+checksum in their code, or in their name, check this themselves. The others name
+their raw files, whose hashes are stored beside the copy.
 
 A `Source` fits into memory and is read into it; the records of a
 `RecordSource` stay on the disk and are fetched by number.
@@ -24,7 +24,7 @@ from hyper.data import array_records, fingerprints, raw_files
 from hyper.data.array_records import Arrays, Described
 
 SPLITS = ('train', 'validation', 'test')
-ORIGIN = 'raw_files.json'  # beside a copy: what it was made from
+ORIGIN = 'raw_files.json'  # beside a copy: the hashes of its raw files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class Source(Described):
   """A data set that fits into memory, and how to read its raw files.
 
   Attributes:
-    read: from data_dir to the arrays of every split; along axis 0 lie
-      examples, or symbols of a text. Arrays may differ in that length. Raise
-      the version when they change.
-    raw: from data_dir to the raw files, or to none where some are missing; only
-      of a source that accepts files of any content.
+    read: returns the arrays of every split, given data_dir. Axis 0 is examples,
+      or symbols of a text; its length may differ between arrays. Raise the
+      version when the arrays change.
+    raw: returns the paths of the raw files, given data_dir, or [] if some are
+      missing. Needed only if files of any content are accepted.
   """
 
   read: Callable[[str], dict[str, Arrays]]
@@ -44,10 +44,11 @@ class Source(Described):
 
 
 def load(source: Source, data_dir: str, split: str) -> Arrays:
-  """Returns one split of `source`, which is prepared first where need be.
+  """Returns one split of `source`, which is prepared first if it was not yet.
 
   Raises:
-    FileNotFoundError: raw files are missing; says which, and where to get them.
+    FileNotFoundError: raw files are missing; the message names them, and where
+      to get them.
     OSError: data_dir cannot be written.
     ValueError: no such split, damaged data, or raw files of other content than
       was prepared.
@@ -69,11 +70,11 @@ class RecordSource(Described):
   """A data set of many small records, which need not fit into memory.
 
   Attributes:
-    read: from data_dir to an iterator over the records of every split, each a
-      dict of bytes with the keys `fields`. Missing files are to be noticed
-      before the first record is asked for.
-    fields: what a record has.
-    raw: as of a `Source`.
+    read: returns an iterator over the records of every split, given data_dir;
+      a record is a dict of bytes with the keys `fields`. It must raise for
+      missing files before the first record is read.
+    fields: the keys of a record.
+    raw: see `Source`.
   """
 
   read: Callable[[str], Mapping[str, Iterator[dict[str, bytes]]]]
@@ -84,13 +85,14 @@ class RecordSource(Described):
 def open_records(
   source: RecordSource, data_dir: str, split: str
 ) -> tuple[Sequence[dict[str, bytes]], str]:
-  """Returns a split of `source`, prepared first where need be, and its folder.
+  """Returns a split of `source`, and the folder of its prepared copy.
 
-  The records are read when they are asked for; `__getitems__` takes a list of
-  numbers.
+  The copy is made first if there is none. A record is read when it is accessed;
+  `__getitems__` takes a list of record numbers.
 
   Raises:
-    FileNotFoundError: raw files are missing; says which, and where to get them.
+    FileNotFoundError: raw files are missing; the message names them, and where
+      to get them.
     OSError: data_dir cannot be written.
     ValueError: no such split, damaged data, or raw files of other content than
       was prepared.
@@ -125,16 +127,16 @@ def _folder(
 
 
 def _note_origin(folder: str, paths: list[str], data_dir: str) -> None:
-  """Notes size, time and SHA-256 of the raw files of a copy beside it."""
+  """Writes size, time and SHA-256 of a copy's raw files beside the copy."""
   if paths:
     _write_origin(folder, {_name(x, data_dir): _entry(x) for x in paths})
 
 
 def _check_origin(folder: str, paths: list[str], data_dir: str) -> None:
-  """Raises a ValueError where a raw file is not what the copy was made from.
+  """Raises a ValueError if a raw file has changed since the copy was made.
 
-  A file is hashed only where its size or time differs from what was noted. The
-  files of a copy without a note are taken for its own.
+  A file is hashed only if its size or time has changed. If a copy has no record
+  of its raw files, the present ones are recorded.
   """
   origin = os.path.join(folder, ORIGIN)
   if not os.path.exists(origin):
@@ -177,4 +179,4 @@ def _write_origin(folder: str, noted: dict[str, Any]) -> None:
     content = json.dumps(noted, indent=1).encode()
     raw_files.store(content, os.path.join(folder, ORIGIN))
   except OSError as error:
-    logging.info('The raw files of a copy are not noted: %s', error)
+    logging.info('The hashes of raw files are not stored: %s', error)

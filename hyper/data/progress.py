@@ -16,13 +16,13 @@ def logged(
   total: int = 0,
   size: Callable[[T], int] = lambda item: 1,
 ) -> Iterator[T]:
-  """Yields `items`; logs how far it is every few seconds.
+  """Yields `items`, and logs every few seconds how many it has yielded.
 
   Args:
-    items: what is gone through.
+    items: any items.
     action: what is done with them, such as 'Measuring sentence pairs'.
-    total: how many there are in all; 0 where that is not known.
-    size: how many one item counts for.
+    total: the sum of their sizes; 0 if it is unknown.
+    size: returns how many an item counts for.
   """
   began = last = time.monotonic()
   done, of_total = 0, f' of {total:,}' if total else ''

@@ -38,9 +38,9 @@ def load(data_dir: str, split: str) -> dict[str, np.ndarray]:
   r"""Returns 'text', uint8 [n]: the symbols of the split in ASCII, in order.
 
   n is 5,017,482 (train), 393,042 (validation) or 442,423 (test). As in the
-  character-level files the blank between words is '_', which stands for
-  nothing else, and every line ends in '\n', with no blank before it. The
-  training text has 50 different symbols; an unknown word reads '<unk>'.
+  character-level files the blank between words is '_', which has no other
+  meaning, and every line ends in '\n', with no blank before it. The training
+  text has 50 different symbols; an unknown word is written '<unk>'.
 
   Raises:
     FileNotFoundError: files are missing.

@@ -1,4 +1,4 @@
-"""Files as their owners publish them: found, fetched, checked, kept whole."""
+"""Raw files as their owners publish them: finding, fetching, checking them."""
 
 import contextlib
 import gzip
@@ -54,7 +54,7 @@ def missing(
     title: the name of the data set.
     names: every file that was not found.
     folders: every folder that was searched.
-    remedy: a sentence or two on where to get the files and where to put them.
+    remedy: where to get the files and where to put them, in a sentence or two.
   """
   return FileNotFoundError(
     f'{title}: some files are missing.\n'
@@ -76,7 +76,7 @@ def verify(content: bytes, size: int, sha256: str, name: str) -> None:
 
 
 def read(file: File, most: int, name: str) -> bytes:
-  """Returns the rest of `file`; ValueError where it is above `most` bytes."""
+  """Returns the rest of `file`; a ValueError if it exceeds `most` bytes."""
   content = file.read(most + 1)
   if len(content) > most:
     raise _too_large(name, most)
@@ -84,12 +84,12 @@ def read(file: File, most: int, name: str) -> bytes:
 
 
 def lines(file: File, name: str) -> Iterator[bytes]:
-  """Yields the lines of `file`; ValueError where one is above a megabyte."""
+  """Yields the lines of `file`; a ValueError if one exceeds a megabyte."""
   while line := file.readline(LONGEST_LINE + 1):
     if len(line) > LONGEST_LINE:
       raise ValueError(
-        f'{name} has a line of more than {LONGEST_LINE:,} bytes, which is no '
-        'line of a text.'
+        f'{name} has a line of more than {LONGEST_LINE:,} bytes; this is no '
+        'text file.'
       )
     yield line
 
@@ -98,16 +98,16 @@ def lines(file: File, name: str) -> Iterator[bytes]:
 def unpacking(
   path: str, most: int, file: File | None = None
 ) -> Iterator[Iterator[tuple[str, File]]]:
-  """Gives the paths and files in a tar archive, one after the other.
+  """Yields an iterator over the paths and files in a tar archive.
 
   Args:
     path: of the archive, plain or packed by gzip.
     most: the most bytes that it may unpack to.
-    file: its content, where it is not on the disk.
+    file: the content of the archive if it is not on the disk.
 
   Raises:
-    ValueError: the archive is damaged or too large, noticed at once or while
-      the block reads from it.
+    ValueError: the archive is damaged or too large. It is raised on opening, or
+      while the block reads from the archive.
   """
   try:
     with contextlib.ExitStack() as stack:
@@ -128,7 +128,7 @@ def _unzipped(file: File) -> File:
 
 
 class _Bounded:
-  """A file that nobody can read beyond `most` bytes, nor go there."""
+  """A file that raises a ValueError for reading or seeking beyond `most`."""
 
   def __init__(self, file: File, most: int, name: str):
     self._file, self._most, self._name = file, most, name
@@ -148,8 +148,8 @@ class _Bounded:
 
 def _too_large(name: str, most: int) -> ValueError:
   return ValueError(
-    f'{name} has, unpacked, more than the {most:,} bytes that are expected; it '
-    'is no such data set.'
+    f'{name} has, unpacked, more than the {most:,} bytes that are allowed; it '
+    'is not the expected data set.'
   )
 
 
@@ -158,14 +158,14 @@ def fetch(url: str, seconds: float = 10.0) -> bytes:
 
   Args:
     url: the address.
-    seconds: the longest wait for the server's answer, and after that for any
-      next piece of it; the whole transfer may take longer.
+    seconds: the longest wait for the server's answer, and then for each next
+      piece of it; the whole transfer may take longer.
 
   Raises:
-    ConnectionError: the network or the server did not deliver.
+    ConnectionError: the download failed.
   """
-  # urlopen's own limit leaves out the name look-up and starts again with every
-  # address of the host: without a network that adds up to minutes.
+  # urlopen's own limit does not cover the name look-up, and begins again with
+  # every address of the host: without a network that takes minutes.
   answers: queue.SimpleQueue = queue.SimpleQueue()
 
   def ask():
@@ -190,7 +190,7 @@ def fetch(url: str, seconds: float = 10.0) -> bytes:
 
 
 def store(content: bytes, path: str) -> None:
-  """Writes `content` to `path`, wholly or not at all.
+  """Writes `content` to `path`, whole or not at all.
 
   Raises:
     OSError: the folder cannot be made or written; the message names it.
@@ -202,7 +202,7 @@ def store(content: bytes, path: str) -> None:
 
 
 def unwritable(folder: str, error: OSError) -> OSError:
-  """Returns the error to raise when `folder` refuses what has to go there."""
+  """Returns the error to raise when `folder` cannot be written."""
   return OSError(
     f'cannot write to {folder} ({error}). Choose a data_dir on a disk with '
     'room that you may write to.'

@@ -1,10 +1,10 @@
 """Handwriting as pen strokes: readings of a pen to lines of offsets.
 
 A stroke is an array [n, 3] of readings: x, y (downwards) and the time in
-seconds, NaN where it is not known. A line of handwriting is a list of strokes,
-or, for a network, float32 offsets [t, 3]: how far the pen moved in x and y
-since the reading before, and 1 where this reading is the last of its stroke.
-The offsets leave out the first reading, which has none before it.
+seconds, NaN if it is unknown. A line of handwriting is a list of strokes. A
+network reads it as float32 offsets [t, 3], one for each move of the pen: the
+distance in x and y from the reading before, and 1 if this reading is the last
+of its stroke. The first reading has no offset.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ class Line:
   """A line of handwriting.
 
   Attributes:
-    name: what the line is called in its source.
-    text: what is written, '' where that is not known.
+    name: of the line in its source.
+    text: of the line; '' if it is unknown.
     offsets: float32 [t, 3].
   """
 
@@ -45,8 +45,8 @@ def check_split(split: str, source: str) -> None:
 def to_offsets(strokes: list[np.ndarray]) -> np.ndarray:
   """Returns strokes [n, 2 or more] as offsets, float32 [t, 3].
 
-  First strokes of a single reading are left out: their ends have no offset
-  that could tell of them.
+  Strokes of a single reading at the beginning are left out, since they have no
+  offset to mark their end.
   """
   while len(strokes) > 1 and len(strokes[0]) == 1:
     strokes = strokes[1:]
@@ -63,9 +63,9 @@ def fill_gaps(
 
   Args:
     stroke: readings [n, 3].
-    interval: seconds between readings where none is missing.
+    interval: the seconds between two readings if none is missing.
     shortest: the shortest gap, in seconds, that is filled.
-    longest: the longest one; what is longer is no gap but a wrong clock.
+    longest: the longest one; a longer gap is an error of the clock.
   """
   gaps = np.diff(stroke[:, 2])
   is_gap = (gaps >= shortest) & (gaps <= longest)
@@ -77,10 +77,10 @@ def fill_gaps(
   return np.column_stack([np.interp(new, old, values) for values in stroke.T])
 
 
-def remove_long_steps(offsets: np.ndarray, longest: float) -> np.ndarray:
-  """Removes offsets longer than `longest`, so that the rest moves closer.
+def remove_long_moves(offsets: np.ndarray, longest: float) -> np.ndarray:
+  """Removes offsets longer than `longest`, so that the line closes up.
 
-  A stroke whose last step is removed ends with the step before.
+  A stroke whose last move is removed ends with the move before.
   """
   is_long = np.hypot(offsets[:, 0], offsets[:, 1]) > longest
   offsets = offsets.copy()
@@ -94,7 +94,7 @@ def pack(lines: Iterable[Line]) -> Arrays:
   """Packs lines into arrays that can be stored side by side.
 
   Returns:
-    'offsets' float32 [all steps, 3]; 'length' int32 [lines]; 'label' uint8,
+    'offsets' float32 [all moves, 3]; 'length' int32 [lines]; 'label' uint8,
     the UTF-8 bytes of name, tab, text and line end of each line.
   """
   lines = list(lines)
@@ -120,31 +120,32 @@ def unpack(arrays: Arrays) -> list[Line]:
 
 @dataclasses.dataclass(frozen=True)
 class Normalisation:
-  """Scale on which the offsets of training lines have mean 0, deviation 1.
+  """Maps the offsets of training lines to mean 0 and deviation 1.
 
   Attributes:
     mean: of x and y, in the source's unit, float32 [2].
-    deviation: likewise the standard deviation.
+    deviation: the standard deviation, likewise.
   """
 
   mean: np.ndarray
   deviation: np.ndarray
 
   def apply(self, offsets: np.ndarray) -> np.ndarray:
-    """Turns offsets [..., 3] of the source into what the network reads."""
-    moves = (offsets[..., :2] - self.mean) / self.deviation
-    return np.concatenate([moves, offsets[..., 2:]], -1, dtype=np.float32)
+    """Returns normalised moves [..., 3] of `offsets` in the source's unit."""
+    xy = (offsets[..., :2] - self.mean) / self.deviation
+    return np.concatenate([xy, offsets[..., 2:]], -1, dtype=np.float32)
 
-  def invert(self, steps: np.ndarray) -> np.ndarray:
-    """Turns what the network draws [..., 3] into offsets of the source."""
-    moves = steps[..., :2] * self.deviation + self.mean
-    return np.concatenate([moves, steps[..., 2:]], -1, dtype=np.float32)
+  def invert(self, moves: np.ndarray) -> np.ndarray:
+    """Returns offsets in the source's unit of normalised `moves` [..., 3]."""
+    xy = moves[..., :2] * self.deviation + self.mean
+    return np.concatenate([xy, moves[..., 2:]], -1, dtype=np.float32)
 
   def fit(self, offsets: np.ndarray) -> np.ndarray:
-    """Scales offsets [t, 3] of any unit to steps as long as in training.
+    """Scales offsets [t, 3] of any unit to moves as long as in training.
 
-    So the writing gets their size where the pen is read about as often for each
-    letter; a pen that is read twice as often makes it twice as large.
+    The writing then has the size of the training lines, if its pen was read
+    about as often for each letter. A pen that is read twice as often makes it
+    twice as large.
 
     Raises:
       ValueError: the pen does not move.
@@ -152,8 +153,8 @@ class Normalisation:
     size = np.hypot(offsets[:, 0], offsets[:, 1])
     own = float(np.sqrt((size.astype(np.float64) ** 2).mean()))
     usual = float(np.sqrt((self.mean**2 + self.deviation**2).sum()))
-    if not own > 0:  # nor NaN, of no steps
-      raise ValueError('the line to go on from is a single point.')
+    if not own > 0:  # 0, or NaN for no moves
+      raise ValueError('the line to continue is a single point.')
     return offsets * np.array([usual / own, usual / own, 1], np.float32)
 
   def to_text(self) -> str:
@@ -172,20 +173,20 @@ class Normalisation:
 
 
 def normalisation_of(lines: Iterable[Line]) -> Normalisation:
-  """Returns mean and deviation over all steps of lines, computed in float64.
+  """Returns mean and deviation over all moves of lines, computed in float64.
 
   Deviation: the paper does not say whether the lines that it leaves out for
   being short count here; those of `hyper/data/iam.py` are without them.
 
   Raises:
-    ValueError: no line goes in one of the two directions.
+    ValueError: all moves are equal in x or in y.
   """
   moves = np.concatenate([line.offsets[:, :2] for line in lines])
   moves = moves.astype(np.float64)
   deviation = moves.std(0).astype(np.float32)
   if not deviation.all():
     raise ValueError(
-      'all steps of the training lines are alike in x or in y; handwriting '
-      'goes both ways.'
+      'all moves of the training lines are equal in x or in y; handwriting '
+      'moves in both directions.'
     )
   return Normalisation(moves.mean(0).astype(np.float32), deviation)

@@ -16,7 +16,7 @@ class Vocabulary:
 
   def __init__(self, symbols: np.ndarray):
     self.symbols = symbols
-    # Every byte has an entry, and so has what lies beyond the last symbol.
+    # An entry for every byte, and one for all symbols after the last.
     self._numbers = np.full(max(256, int(symbols[-1]) + 2), -1, np.int32)
     self._numbers[symbols] = np.arange(len(symbols))
 
@@ -55,7 +55,7 @@ class Vocabulary:
     return self.encode(to_symbols(text.encode(), kind), name)
 
   def to_bytes(self, numbers: ArrayLike) -> bytes:
-    """Returns the text that numbers stand for, in UTF-8 if of characters."""
+    """Returns the text of `numbers`; characters are encoded as UTF-8."""
     symbols = self.symbols[np.asarray(numbers)]
     if symbols.dtype == np.uint8:
       return symbols.tobytes()

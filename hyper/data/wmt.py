@@ -1,8 +1,8 @@
 """WMT'14, English to French, from the archives that the workshop published.
 
-The training text has some 40 million pairs and does not fit into memory: it is
-prepared once, line by line, without unpacking an archive to the disk. The
-newstests of 2012 and 2013 are for validation, that of 2014 is for test.
+The training text has some 40 million pairs and does not fit into memory. It is
+prepared once, line by line, without unpacking an archive to the disk. newstest
+2012 and 2013 are for validation, newstest 2014 for test.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def _read(data_dir: str) -> dict[str, Iterator[dict[str, bytes]]]:
 
 
 def _find(data_dir: str) -> tuple[dict[str, str], list[str], list[str]]:
-  """Returns the archives found, those that are not, and where was searched."""
+  """Returns the archives found, the missing ones, and the folders searched."""
   folders = [os.path.join(data_dir, folder) for folder in FOLDERS]
   names = {archive for parts in ARCHIVES.values() for archive, _ in parts}
   found = {name: raw_files.find(folders, [name]) for name in names}
@@ -102,8 +102,8 @@ def _split(
 ) -> Iterator[dict[str, bytes]]:
   for path, members in parts:
     names = [f'{path} ({member})' for member in members]
-    # Each side reads the archive from its beginning on: they lie in it one
-    # after the other, and are wanted side by side.
+    # Source and target are one after the other in the archive and are needed
+    # side by side, so each is read from an opened copy.
     with (
       _member(path, members[0]) as source,
       _member(path, members[1]) as target,
@@ -113,7 +113,7 @@ def _split(
 
 @contextlib.contextmanager
 def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
-  """Gives the lines of a file in an archive, in any folder of it."""
+  """Yields the lines of the file `name` in any folder of an archive."""
   with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       if os.path.basename(place) == name:

@@ -1,8 +1,8 @@
 """Word pieces: a vocabulary of parts of words for both languages.
 
 As in GNMT (Wu et al. 2016, section 4.1) one vocabulary is learned on source and
-target together, a piece knows whether a blank stands before it, and so a
-sentence can be put together again without rules of any language.
+target together. A piece records whether a blank precedes it, so sentences can
+be put together again without rules of any language.
 """
 
 import hashlib
@@ -14,25 +14,26 @@ from typing import Any
 
 import numpy as np
 
-# What is no part of a sentence; the numbers are the places.
+# Pieces that are no part of a sentence; their places are their numbers.
 SPECIAL = ('<pad>', '<s>', '</s>', '<unk>')
 PAD, START, END, UNKNOWN = range(len(SPECIAL))
 BLANK = '▁'  # stands for the blank before a word
-# Letters and digits hold together, every other character stands alone. Scripts
-# without blanks are cut after 100 letters, or learning would take for ever.
+# Words are letters or digits; every other character is a word of its own. Runs
+# are cut after 100 letters, since learning is slow on long words.
 WORDS = (
   rf'{BLANK}?[\p{{L}}\p{{M}}]{{1,100}}|{BLANK}?\p{{N}}{{1,100}}|'
   rf'{BLANK}?[^{BLANK}]|{BLANK}'
 )
-# Characters that are kept however rare: nearly all that alphabets have.
+# The most frequent characters are kept whatever their share; nearly all
+# alphabets have fewer.
 KEPT_CHARACTERS = 1000
 
 
 class WordPieces:
-  """The pieces of a run, numbered from 0 on; the first are SPECIAL.
+  """The pieces of a run, numbered from 0; the first are SPECIAL.
 
   Args:
-    text: what `to_text` returned.
+    text: JSON that `to_text` returned.
   """
 
   def __init__(self, text: str):
@@ -58,14 +59,14 @@ class WordPieces:
   def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
     """Returns each sentence as numbers, int32 [n], the last of which is END.
 
-    Sentences are normalised first. A character without a piece is UNKNOWN; in
-    pieces of earlier versions its whole word is.
+    Sentences are normalised first. A character without a piece is UNKNOWN; with
+    pieces of earlier versions its whole word is UNKNOWN.
     """
     encoded = self._tokenizer.encode_batch_fast(list(sentences))
     return [np.array([*entry.ids, END], np.int32) for entry in encoded]
 
   def decode(self, numbers: Iterable[int | np.integer]) -> str:
-    """Returns the sentence of some numbers, up to the first END."""
+    """Returns the sentence of `numbers`, up to the first END."""
     parts = []
     for number in numbers:
       if number == END:
@@ -94,23 +95,22 @@ def train(
 ) -> WordPieces:
   """Learns at most `size` pieces; the same sentences give the same pieces.
 
-  Few sentences may have fewer pieces in them than asked for.
+  There are fewer if the sentences have fewer.
 
   Args:
-    sentences: gives all sentences, and again when called again.
+    sentences: returns an iterable of all sentences; it is called twice.
     size: of the vocabulary.
-    coverage: share of all occurrences of characters that the pieces have to
-      cover; the rarest other characters are UNKNOWN. The 1,000 most frequent
-      ones are kept whatever their share.
+    coverage: the share of all characters in the sentences that the pieces must
+      cover; other characters, the rarest, are UNKNOWN. The 1,000 most frequent
+      characters are kept whatever their share.
 
   Raises:
     ValueError: the size leaves no room for the characters of the sentences.
   """
   from tokenizers import models, trainers
 
-  # The trainer of word pieces numbers what goes on within a word in an order
-  # that changes from run to run, and so breaks ties differently; this one does
-  # not. Both join the most frequent pair of neighbours again and again.
+  # The trainer of word pieces breaks ties in an order that changes from run to
+  # run; this one does not. Both repeatedly join the most frequent neighbours.
   alphabet = _alphabet(sentences(), coverage)
   learner = _tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]), alphabet)
   learner.train_from_iterator(
@@ -141,7 +141,7 @@ def train(
 
 
 def _alphabet(sentences: Iterable[str], coverage: float) -> list[str]:
-  """Returns the most frequent characters, equally frequent ones in order."""
+  """Returns the most frequent characters; ties are in alphabetical order."""
   counts: Counter[str] = Counter()
   for sentence in sentences:  # Python's NFC takes a tenth of the time of ours
     counts.update(unicodedata.normalize('NFC', f' {sentence}'))
@@ -170,7 +170,7 @@ def _tokenizer(model: Any, alphabet: Iterable[str]) -> Any:
 
 
 def _normaliser() -> Any:
-  """Returns what brings text to NFC, with BLANK before each word."""
+  """Returns a normaliser to NFC, with BLANK before each word."""
   from tokenizers import Regex, normalizers
 
   return normalizers.Sequence(

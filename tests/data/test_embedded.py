@@ -135,7 +135,7 @@ def test_a_letter_is_traced_along_its_contours(letter, contours):
   for stroke in strokes_of_letter:
     np.testing.assert_allclose(stroke[0], stroke[-1], atol=1e-9)  # closed
     steps = np.hypot(*np.diff(stroke, axis=0).T)
-    assert steps.max() < 1.3 * embedded.PEN_STEP
+    assert steps.max() < 1.3 * embedded.PEN_MOVE
     assert stroke[:, 0].argmin() in (0, len(stroke) - 1)
     assert 0 <= stroke[:, 0].max() <= width < embedded.EM
     assert stroke[:, 1].max() < 1  # above the base line: y is downwards

@@ -131,7 +131,7 @@ def test_recording_errors_are_mended(tmp_path):
   path.write_text(make_xml(readings))
   line = strokes.unpack(iam.load(str(tmp_path), 'train'))[0].offsets
   moves = np.diff(np.array(readings)[:, :2], axis=0)
-  long = np.hypot(*moves.T) > iam.LONGEST_STEP
+  long = np.hypot(*moves.T) > iam.LONGEST_MOVE
   assert long.tolist() == [False] * 2 + [True] + [False] * 9
   # One step gone; the gap of 0.05 s is 4 intervals, and so 3 readings short.
   assert len(line) == 12 - 1 + 3

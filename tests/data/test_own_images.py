@@ -174,7 +174,7 @@ X, Y = pixels(4, 2, 2), np.arange(4)
 @pytest.mark.parametrize(
   'arrays, message',
   [
-    ({'x': X}, 'has the arrays x; it needs x_train and y_train'),
+    ({'x': X}, r'has the arrays \(x\); it needs x_train and y_train'),
     ({'x_train': X / 255, 'y_train': Y}, 'x_train is float64 .* must be uint8'),
     ({'x_train': X[0], 'y_train': Y[:2]}, r'x_train is uint8 \[2, 2\]'),
     ({'x_train': X, 'y_train': Y[:3]}, 'y_train is int64 .* each of the 4'),

@@ -47,19 +47,19 @@ def test_other_intervals_are_left_alone(seconds):
 
 def test_a_long_step_is_removed_and_the_rest_moves_closer():
   offsets = np.float32([[1, 0, 0], [30, 40, 0], [2, 0, 0], [1, 1, 1]])
-  found = strokes.remove_long_steps(offsets, 49.9)
+  found = strokes.remove_long_moves(offsets, 49.9)
   np.testing.assert_array_equal(found, offsets[[0, 2, 3]])
   np.testing.assert_array_equal(
-    strokes.remove_long_steps(offsets, 50.0), offsets
+    strokes.remove_long_moves(offsets, 50.0), offsets
   )
 
 
 def test_a_stroke_ends_where_its_long_last_steps_are_removed():
   offsets = np.float32([[1, 0, 0], [99, 0, 0], [99, 0, 1], [1, 1, 0]])
-  found = strokes.remove_long_steps(offsets, 50.0)
+  found = strokes.remove_long_moves(offsets, 50.0)
   np.testing.assert_array_equal(found, [[1, 0, 1], [1, 1, 0]])
   assert offsets[0, 2] == 0  # the argument is left as it was
-  first = strokes.remove_long_steps(np.float32([[99, 0, 1], [1, 1, 0]]), 50.0)
+  first = strokes.remove_long_moves(np.float32([[99, 0, 1], [1, 1, 0]]), 50.0)
   np.testing.assert_array_equal(first, [[1, 1, 0]])
 
 
@@ -105,7 +105,7 @@ def test_a_normalisation_survives_as_text():
 def test_lines_without_a_height_cannot_be_normalised():
   line = random_lines(1)[0]
   flat = strokes.Line('a', '', line.offsets * np.float32([1, 0, 1]))
-  with pytest.raises(ValueError, match='alike in x or in y'):
+  with pytest.raises(ValueError, match='equal in x or in y'):
     strokes.normalisation_of([flat])
 
 
