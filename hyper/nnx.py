@@ -1,8 +1,8 @@
 """Cells of `hyper.cells` in models of Flax's NNX.
 
-Flax's bridge does the rest, in both directions: `nnx.bridge.ToNNX` makes an NNX
-module of a `Recurrence` or a `HyperNetwork`, and `nnx.bridge.to_linen` makes an
-NNX class the main network of a `HyperNetwork`; docs/nnx.md shows each.
+Flax's bridge does the rest, in both directions. `nnx.bridge.ToNNX` turns a
+`Recurrence` or a `HyperNetwork` into an NNX module. `nnx.bridge.to_linen` lets
+an NNX class be the main network of a `HyperNetwork`. docs/nnx.md shows both.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from hyper.cells import Cell
 
 
 class NNXCell(nnx.RNNCellBase):
-  """A cell that runs under `nnx.RNN`, with the values it has under `nn.RNN`.
+  """Runs a cell under `nnx.RNN`, with the same values as under `nn.RNN`.
 
   `nnx.bridge.ToNNX(Recurrence(cell), rngs=rngs)` is an alternative with the
   faster gradient of `Recurrence`.
@@ -43,17 +43,27 @@ class NNXCell(nnx.RNNCellBase):
   def __call__(
     self, carry: Any, inputs: Float[Array, '*b v']
   ) -> tuple[Any, Float[Array, '*b n']]:
-    """Returns the next carry and the output of one step."""
+    """Returns the carry and the output [..., n] after one step.
+
+    Args:
+      carry: the carry before the step.
+      inputs: [..., v].
+    """
     return self.cell(carry, inputs)
 
   def initialize_carry(
     self, input_shape: tuple[int, ...], rngs: Any = None
   ) -> Any:
-    """Returns the zero carry for inputs of shape [..., v]."""
+    """Returns the zero carry.
+
+    Args:
+      input_shape: that of the inputs, [..., v].
+      rngs: ignored; `nnx.RNN` passes it.
+    """
     del rngs
     return self.linen_cell.zeros(input_shape[:-1])
 
   @property
   def num_feature_axes(self) -> int:
-    """One: inputs are [..., v]."""
+    """Returns 1: inputs are [..., v]."""
     return 1

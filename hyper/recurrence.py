@@ -16,7 +16,8 @@ from flax import linen as nn
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from hyper.cells.cell import Cell, check_carry, described, make_multiply
+from hyper.cells.cell import Cell, make_multiply
+from hyper.cells.checks import check_carry, described
 from hyper.cells.dropout import draw_masks
 from hyper.cells.unroll import Step, unroll
 

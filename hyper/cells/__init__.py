@@ -1,6 +1,6 @@
 """Recurrent cells: RNN, LSTM and GRU, and each of them with a hypernetwork.
 
-`hyper.cells.cell` says what a cell is, and what the author of one provides.
+`hyper.cells.cell` has the base class, and the rules for the author of a cell.
 """
 
 from hyper.cells.cell import Cell, Product, Weights, make_multiply

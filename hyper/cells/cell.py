@@ -1,11 +1,11 @@
-"""What a recurrent cell is: its mathematics, declared once as tables.
+"""The base class of recurrent cells, and what the author of a cell provides.
 
-A cell is a Flax module that owns parameters, and pure functions of them. It is
-an `nn.RNNCellBase`, so it runs under Flax's `nn.RNN`; under
-`hyper.recurrence.Recurrence` the same cell gives the same values and gradients,
-mostly in less time. The author of a cell provides
+A cell is a Flax module: it has parameters, and pure functions of them. It is an
+`nn.RNNCellBase`, so it runs under Flax's `nn.RNN`. Under
+`hyper.recurrence.Recurrence` it gives the same values and gradients, mostly in
+less time. The author of a cell provides
 
-  carry_sizes          the state, a pytree of the sizes of its last axes
+  carry_sizes          the sizes of the last axes of the carry, a pytree
   parameters(v)        {name: (initialiser, shape)} for inputs of size v
   pack(weights)        (matrices, small): the weights that are multiplied
                        through `product`, and all others
@@ -13,28 +13,28 @@ mostly in less time. The author of a cell provides
   step(product, small, carry, x, masks) -> (carry, output)
                        the equations
 
-and nothing else; zeros, checks of a carry, dropout and gradients follow.
+and nothing else. Zeros, checks of a carry, dropout and gradients are derived.
 
-`step` never multiplies by a large weight itself. It calls `product(name, left)`
-with a name in `matrices`, and gets x multiplied by `matrices['x']` as its
-argument `x`. The runner of the cell thereby decides how products are computed,
-saved and differentiated, and whether an input is a vector or a symbol.
+`step` does not multiply by a large weight itself. It calls
+`product(name, left)` with a name in `matrices`; its argument `x` is the input
+already multiplied by `matrices['x']`. So the caller of `step` decides how
+products are computed, saved and differentiated, and whether an input is a
+vector or a symbol. These rules hold:
 
-- `product` is called at each step, in the same order: not under `lax.cond`, nor
-  in a loop of its own, since what it returns is noted for the backward pass.
+- Every step calls `product` in the same order: not under `lax.cond`, and not in
+  a loop of its own, because its values are saved for the backward pass.
 - `left` is [b, k], with no other axes.
-- A name may be asked for twice, and its gradients add up.
-- A matrix that `pack` leaves in `small` works and is only slower: its gradient
-  is summed step by step instead of being one product over all steps.
+- A name may be used twice. Its gradients add up.
+- A matrix that `pack` leaves in `small` works, but is slower: its gradient is
+  summed step by step instead of being one product over all steps.
 - `small` may be any pytree of arrays.
-- `masks` holds a `Drawn` for each `Mask`, or None. A step reads no rate of its
-  own, which may be traced.
+- `masks` has a `Drawn` for each `Mask`, or None. A step does not read the rate
+  from a field, since it may be traced.
 
 Shapes: b batch, v input size, n units, m hyper units, e embedding size (N_z).
 """
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import jax
@@ -42,10 +42,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from hyper.cells.dropout import check_rate, draw_masks
+from hyper.cells.checks import check_carry, check_fields, check_names
+from hyper.cells.dropout import draw_masks
 
 LAYER_NORM_EPSILON = 1e-3  # inside the square root, as in the author's cell
-DTYPES = ('float32', 'bfloat16', 'float16')  # of products; sums are float32
 
 Product = Callable[[str, Array], Array]
 Weights = dict[str, Any]  # arrays, or one for each gate
@@ -54,24 +54,42 @@ Table = dict[str, tuple[Initialiser, tuple[int, ...]]]
 
 
 class Cell(nn.RNNCellBase):
-  """What all cells share; the module's docstring says what each provides.
+  """The base class of all cells; `hyper.cells.cell` has the rules for authors.
+
+  Rates of dropout may be arrays, also traced ones, so that one compiled program
+  serves all values. Only Python numbers are checked.
 
   Attributes:
     units: n, the size of h and of the output.
-    input_size: v, needed only where the inputs are symbols (integers), each
-      standing for its one-hot vector. Flax's nn.RNN takes vectors only,
+    input_size: v, needed only if the inputs are symbols: integers, each of
+      which stands for its one-hot vector. Flax's nn.RNN takes vectors only,
       `Recurrence` both.
-    dtype: the precision of the large products, float32, bfloat16 or float16;
-      parameters, states and sums are float32.
+    dtype: the precision of the large products: float32, bfloat16 or float16.
+      Parameters, states and sums are float32.
     train: whether recurrent dropout is on when the module is called. Under
       nn.RNN it needs `split_rngs={'params': False, 'dropout': True}` there.
 
-  Rates of dropout may be arrays, also traced ones, so that one compiled
-  program serves all values; only a Python number is checked.
-
   Raises:
-    ValueError: a size is not positive, a rate not within [0, 1), a dtype or
-      another choice not among those allowed, or a field is one of Flax's cells.
+    ValueError: a size is not positive, a rate is not within [0, 1), a dtype or
+      another choice is not among those allowed, or a field is one that only
+      Flax's cells have.
+
+  >>> class Average(Cell):  # h_t = 0.9 h_{t-1} + 0.1 W_x x_t
+  ...   @property
+  ...   def carry_sizes(self):
+  ...     return self.units
+  ...   def parameters(self, input_size):
+  ...     return {'w_x': (nn.initializers.ones, (input_size, self.units))}
+  ...   def pack(self, weights):
+  ...     return {'x': weights['w_x']}, {}
+  ...   def step(self, product, small, carry, x, masks):
+  ...     h = 0.9 * carry + 0.1 * x
+  ...     return h, h
+  >>> cell, x = Average(units=2), jnp.ones((1, 3))
+  >>> variables = cell.init(jax.random.key(0), cell.zeros((1,)), x)
+  >>> h, y = cell.apply(variables, cell.zeros((1,)), x)
+  >>> y.round(1)
+  Array([[0.3, 0.3]], dtype=float32)
   """
 
   units: int
@@ -80,14 +98,9 @@ class Cell(nn.RNNCellBase):
   train: bool = False
 
   def __new__(cls, *args: Any, **fields: Any) -> 'Cell':
-    """Refuses the fields of Flax's own cells by the names used here."""
+    """Raises a ValueError that names our field for one of Flax's cells."""
     del args
-    for name in fields:
-      if name in FLAX_FIELDS and name not in cls.__dataclass_fields__:
-        raise ValueError(
-          f'{cls.__name__} has no field {name!r}, as cells of Flax have: '
-          f'{FLAX_FIELDS[name]}.'
-        )
+    check_names(cls.__name__, fields, cls.__dataclass_fields__)
     return super().__new__(cls)
 
   def __post_init__(self) -> None:
@@ -96,50 +109,81 @@ class Cell(nn.RNNCellBase):
 
   @property
   def carry_sizes(self) -> Any:
-    """The sizes of the last axes of the carry, as a pytree like the carry."""
+    """Returns the sizes of the last axes of the carry, as a pytree like it."""
     raise NotImplementedError
 
   @nn.nowrap
   def parameters(self, input_size: int) -> Table:
-    """The parameters by name, each with its initialiser and shape."""
+    """Returns the parameters by name, each with its initialiser and shape.
+
+    Args:
+      input_size: v.
+    """
     raise NotImplementedError
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
-    """`(matrices, small)`: weights multiplied through `product`, all others."""
+    """Returns `(matrices, small)`.
+
+    Args:
+      weights: the parameters by name.
+
+    Returns:
+      The weights that are multiplied through `product`, 'x' among them, by the
+      names that `step` uses; and all others.
+    """
     raise NotImplementedError
 
   @property
   def masks(self) -> Any:
-    """The masks of recurrent dropout: a `Mask`, a tuple of them, or None."""
+    """Returns the masks of recurrent dropout: `Mask`, a tuple of them, None."""
     return None
 
   @nn.nowrap
   def step(
     self, product: Product, small: Weights, carry: Any, x: Array, masks: Any
   ) -> tuple[Any, Array]:
-    """The carry and the output [b, n] after one step."""
+    """Returns the carry and the output [b, n] after one step.
+
+    Args:
+      product: `product(name, left)` is `left` [b, k] times `matrices[name]`.
+      small: the second value of `pack`.
+      carry: the carry before the step.
+      x: the input times `matrices['x']`.
+      masks: a `Drawn` or None for each of `masks`.
+    """
     raise NotImplementedError
 
   @property
   def num_feature_axes(self) -> int:
-    """One: inputs are [..., v]."""
+    """Returns 1: inputs are [..., v]."""
     return 1
 
   @nn.compact
   def weights(self, input_size: int) -> Weights:
-    """Declares the parameters or reads them, float32."""
+    """Declares the parameters or reads them, float32, by name.
+
+    Args:
+      input_size: v.
+    """
     return {
       name: jnp.asarray(self.param(name, init, shape, jnp.float32))
       for name, (init, shape) in self.parameters(input_size).items()
     }
 
   def __call__(self, carry: Any, inputs: Any) -> tuple[Any, Array]:
-    """One step: carry, inputs [..., v] or symbols [...] -> carry, [..., n].
+    """Runs one step.
+
+    Args:
+      carry: the carry before the step.
+      inputs: vectors [..., v], or symbols [...].
+
+    Returns:
+      The carry after the step, and the output [..., n].
 
     Raises:
-      ValueError: the carry is not that of this cell, or there are symbols and
-        no `input_size`.
+      ValueError: `carry` is not of this cell, or the inputs are symbols and
+        `input_size` is None.
     """
     inputs = jnp.asarray(inputs)
     matrices, small = self.pack(self.weights(self.width(inputs)))
@@ -157,7 +201,11 @@ class Cell(nn.RNNCellBase):
 
   @nn.nowrap
   def width(self, inputs: Array) -> int:
-    """The input size, from the inputs or, for symbols, from the field."""
+    """Returns the input size: that of `inputs` or, for symbols, the field.
+
+    Raises:
+      ValueError: the inputs are symbols and `input_size` is None.
+    """
     if not jnp.issubdtype(inputs.dtype, jnp.integer):
       return inputs.shape[-1]
     if self.input_size is None:
@@ -169,9 +217,12 @@ class Cell(nn.RNNCellBase):
 
   @nn.nowrap
   def zeros(self, batch: tuple[Any, ...]) -> Any:
-    """The carry at the start of a sequence, leaves [*batch, size].
+    """Returns the carry at the start of a sequence, leaves [*batch, size].
 
-    Every leaf is an array of its own, so that a carry may be donated.
+    The leaves do not share memory, so the carry may be donated.
+
+    Args:
+      batch: the axes before the last one.
     """
     return jax.tree.map(
       lambda size: jnp.zeros((*batch, size), jnp.float32), self.carry_sizes
@@ -179,44 +230,62 @@ class Cell(nn.RNNCellBase):
 
   @nn.nowrap
   def initialize_carry(self, rng: Any, input_shape: tuple[Any, ...]) -> Any:
-    """The zero carry for inputs of shape [..., v] (Flax's signature)."""
+    """Returns the zero carry, as `nn.RNN` asks for it.
+
+    Args:
+      rng: ignored.
+      input_shape: [..., v].
+    """
     del rng
     return self.zeros(input_shape[:-1])
 
   @nn.nowrap
   def hidden(self, weights: Weights, carry: Any) -> Float[Array, '... n']:
-    """h before an output gate, if there is one: what figure 5 counts."""
+    """Returns h without its output gate, if it has one (figure 5).
+
+    Args:
+      weights: the parameters by name.
+      carry: leaves [..., size].
+    """
     del weights
     return jax.tree.leaves(carry)[0]
 
   @property
   def scaled_gates(self) -> tuple[str, ...]:
-    """The gates whose rows of W_h are scaled at each step; none here."""
+    """Returns the gates whose rows of W_h are scaled at each step, if any."""
     return ()
 
   @nn.nowrap
   def scalings(
     self, weights: Weights, before: Any, after: Any
   ) -> Float[Array, '*t gates n']:
-    """d_h of `scaled_gates`, from the carries before and after each step."""
+    """Returns d_h of `scaled_gates` at each step, [*t, gates, n].
+
+    Args:
+      weights: the parameters by name.
+      before: the carries before each step, leaves [*t, size].
+      after: the carries after each step.
+    """
     raise NotImplementedError
 
 
-FLAX_FIELDS = {
-  'features': 'give `units`',
-  'carry_init': 'a carry starts at zero, or is given where the cell runs '
-  '(`initial_carry`)',
-  'param_dtype': 'parameters are float32; `dtype` is that of the products',
-  'kernel_init': "initial values are the paper's",
-  'recurrent_kernel_init': "initial values are the paper's",
-  'bias_init': "initial values are the paper's",
-  'gate_fn': 'gates are sigmoids',
-  'activation_fn': 'the activation is tanh',
-}
-
-
 def make_multiply(matrices: Weights, dtype: Any) -> Product:
-  """Returns the plain product: symbols gather rows, vectors are multiplied."""
+  """Returns the plain `product(name, left)`: `left` times `matrices[name]`.
+
+  Args:
+    matrices: weights [k, l] by name.
+    dtype: the precision of the products; sums are float32.
+
+  Returns:
+    A function of a name and either vectors [..., k] or symbols [...], integers
+    that pick rows of the matrix.
+
+  >>> product = make_multiply({'x': jnp.eye(3)}, jnp.float32)
+  >>> product('x', jnp.array([[0.0, 2.0, 0.0]]))
+  Array([[0., 2., 0.]], dtype=float32)
+  >>> product('x', jnp.array([1]))  # a symbol
+  Array([[0., 1., 0.]], dtype=float32)
+  """
   cast = {name: w.astype(dtype) for name, w in matrices.items()}
 
   def multiply(name: str, left: Array) -> Array:
@@ -232,7 +301,22 @@ def make_multiply(matrices: Weights, dtype: Any) -> Product:
 def layer_norm(
   x: Float[Array, '... n'], gamma: Array, beta: Array
 ) -> Float[Array, '... n']:
-  """Normalises the last axis to mean 0 and variance 1, then scales it."""
+  """Normalises the last axis of `x`, then scales and shifts it.
+
+    LN(x) = gamma (x - mean) / sqrt(variance + 0.001) + beta
+
+  This is the layer norm of Ba et al. (2016, arXiv 1607.06450); epsilon is that
+  of the author's cells.
+
+  Args:
+    x: [..., n].
+    gamma: the gain, [n] or of the shape of `x`.
+    beta: the shift, like `gamma`.
+
+  >>> x, gamma, beta = jnp.array([1.0, 3.0]), jnp.ones(2), jnp.zeros(2)
+  >>> layer_norm(x, gamma, beta).round(3)
+  Array([-1.,  1.], dtype=float32)
+  """
   mean = x.mean(-1, keepdims=True)
   centred = x - mean
   variance = (centred * centred).mean(-1, keepdims=True)
@@ -240,58 +324,20 @@ def layer_norm(
 
 
 def rows(weights: Weights, *names: str) -> Weights:
-  """Returns those of the named vectors that exist, with a batch axis of 1.
+  """Returns the vectors among `weights` of these `names`, with a batch axis.
 
-  A [4, n] becomes an array for each gate, which needs no slicing at each step,
-  and its gradient no padding.
+  A vector [n] becomes [1, n]. Vectors [gates, n] become a tuple of [1, n], one
+  for each gate, so that no step slices them and no gradient is padded.
+
+  Args:
+    weights: the parameters by name.
+    *names: those to take; names that `weights` lack are skipped.
+
+  >>> small = rows({'b': jnp.ones((4, 5))}, 'b', 'gamma')
+  >>> len(small['b']), small['b'][0].shape
+  (4, (1, 5))
   """
   found = {k: weights[k] for k in names if k in weights}
   return {
     k: w[None] if w.ndim == 1 else tuple(w[:, None]) for k, w in found.items()
   }
-
-
-def check_carry(cell: Cell, carry: Any, batch: tuple[Any, ...]) -> None:
-  """Raises a ValueError unless `carry` is one of `cell`, float32."""
-  wanted = jax.tree.map(
-    lambda size: jax.ShapeDtypeStruct((*batch, size), jnp.float32),
-    cell.carry_sizes,
-  )
-  if described(carry) != described(wanted):
-    raise ValueError(
-      f'{type(cell).__name__} was given the carry {described(carry)}; its own '
-      f'is {described(wanted)}, as `zeros` of the cell returns it.'
-    )
-
-
-def described(tree: Any) -> str:
-  """The types and shapes of a pytree, such as (float32[2,8], float32[2,8])."""
-
-  def one(x: Any) -> str:
-    return f'{x.dtype}[{",".join(map(str, x.shape))}]'
-
-  types = jax.eval_shape(lambda x: x, tree)
-  return str(jax.tree.map(one, types)).replace("'", '')
-
-
-def check_fields(cell: Any) -> None:
-  """Raises a ValueError where a size, rate or dtype cannot be."""
-  for name in ('units', 'hyper_units', 'embedding_size'):
-    size = getattr(cell, name, 1)
-    is_whole = isinstance(size, Integral) and not isinstance(size, bool)
-    if not is_whole or size < 1:
-      raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
-  for name in ('dropout_rate', 'hyper_dropout_rate'):
-    check_rate(name, getattr(cell, name, 0.0))
-  try:
-    dtype = jnp.dtype(cell.dtype).name
-  except TypeError:
-    dtype = ''
-  if dtype not in DTYPES:
-    raise ValueError(f'dtype is {cell.dtype!r}; allowed: {", ".join(DTYPES)}.')
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-  """Raises a ValueError unless `value` is among those allowed."""
-  if value not in allowed:
-    raise ValueError(f'{name} is {value!r}; allowed: {", ".join(allowed)}.')

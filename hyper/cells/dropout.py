@@ -12,17 +12,33 @@ Rate = int | float | Array  # an array may be traced, and is not checked
 
 
 class Mask(NamedTuple):
-  """What a cell says of one mask: its last axis, and the share that is zero."""
+  """Describes a mask of recurrent dropout.
+
+  Attributes:
+    size: of the last axis of the mask.
+    rate: the share of zeros, within [0, 1).
+
+  >>> Mask(size=5, rate=0.1).rate
+  0.1
+  """
 
   size: int
   rate: Rate
 
 
 class Drawn(NamedTuple):
-  """A mask as a step gets it: true where a value stays, and the share 1 - rate.
+  """A mask as a step of a cell receives it.
 
-  The share comes with the mask, so that a traced rate is an argument of the
-  loop over time and of its gradient, not a constant within them.
+  The share comes with the mask: so a traced rate is an argument of the loop
+  over time and of its gradient, and no constant within them.
+
+  Attributes:
+    mask: bool [*shape, size], true where a value is kept.
+    kept: float [*outer], the share 1 - rate; `shape` is `outer` and one axis.
+
+  >>> drawn = Drawn(jnp.array([[True, False]]), jnp.float32(0.5))
+  >>> drop(jnp.ones((1, 2)), drawn)
+  Array([[2., 0.]], dtype=float32)
   """
 
   mask: Bool[Array, '*shape size']
@@ -30,16 +46,28 @@ class Drawn(NamedTuple):
 
 
 def is_off(rate: Rate) -> bool:
-  """True if `rate` is a Python 0, for which there is no mask at all.
+  """Returns True if `rate` is a Python 0, for which no mask is drawn.
 
-  An array of 0 draws a mask, which keeps everything: whether there is dropout
-  is then not part of the compiled program's structure.
+  For an array of 0 a mask is drawn that keeps everything, so that one compiled
+  program serves all rates.
+
+  >>> is_off(0.0), is_off(jnp.array(0.0))
+  (True, False)
   """
   return not isinstance(rate, jax.Array) and rate == 0
 
 
 def check_rate(name: str, rate: Any) -> None:
-  """Raises a ValueError unless `rate` is within [0, 1), or a JAX array."""
+  """Raises a ValueError unless `rate` is within [0, 1), or a JAX array.
+
+  Args:
+    name: of the field, for the message.
+    rate: a number, or an array, which may be traced and is not checked.
+
+  >>> check_rate('dropout_rate', 1)
+  Traceback (most recent call last):
+  ValueError: dropout_rate is 1; it must be at least 0 and below 1.
+  """
   if isinstance(rate, jax.Array):
     return
   if not isinstance(rate, Real) or not 0 <= float(rate) < 1:
@@ -49,17 +77,17 @@ def check_rate(name: str, rate: Any) -> None:
 def draw_masks(
   masks: Any, shape: tuple[Any, ...], rng: Callable[[], Array] | None
 ) -> Any:
-  """Draws what `Cell.masks` describes.
+  """Draws the masks that `Cell.masks` describes.
 
   Args:
     masks: a `Mask`, a tuple of them, or None.
-    shape: the axes before the last one of each mask.
-    rng: returns a random key. It is called once, and only if some rate is not
-      off. None draws nothing.
+    shape: the axes of each mask before its last one.
+    rng: returns a random key. It is called once, and only if a rate is not off.
+      With None, nothing is drawn.
 
   Returns:
-    For each `Mask` a `Drawn`, of mask [*shape, size] and kept [*shape[:-1]], or
-    None where the rate is off or nothing is drawn.
+    For each `Mask` a `Drawn`, with mask [*shape, size] and kept [*shape[:-1]],
+    or None if its rate is off or nothing is drawn.
 
   >>> import jax
   >>> masks = (Mask(5, 0.5), Mask(3, 0.0))
@@ -82,9 +110,21 @@ def draw_masks(
 
 
 def draw_mask(key: Array, rate: Rate, shape: tuple[int, ...]) -> Drawn | None:
-  """Draws true with probability 1 - rate (to 1/65536); None if it is off.
+  """Draws a mask that is true with probability 1 - rate, to 1/65536.
 
-  Two entries share each random word, which is most of the cost on a CPU.
+  Two entries share each random word: drawing words is most of the cost on a
+  CPU.
+
+  Args:
+    key: the random key.
+    rate: the share of zeros.
+    shape: of the mask.
+
+  Returns:
+    The mask, or None if `rate` is off.
+
+  >>> draw_mask(jax.random.key(0), 0.5, (2, 3)).mask.shape
+  (2, 3)
   """
   if is_off(rate):
     return None
@@ -97,7 +137,15 @@ def draw_mask(key: Array, rate: Rate, shape: tuple[int, ...]) -> Drawn | None:
 
 
 def drop(x: Float[Array, '...'], drawn: Drawn | None) -> Float[Array, '...']:
-  """Zeroes x where the mask is false and scales the rest by 1 / (1 - rate)."""
+  """Drops values of `x` and scales the rest by 1 / (1 - rate).
+
+  Args:
+    x: the values.
+    drawn: a mask of the shape of `x`, or None, which drops nothing.
+
+  >>> drop(jnp.ones(2), None)
+  Array([1., 1.], dtype=float32)
+  """
   if drawn is None:
     return x
   return jnp.where(drawn.mask, x / drawn.kept, jnp.zeros_like(x))

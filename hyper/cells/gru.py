@@ -13,24 +13,16 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from hyper.cells import hyper
-from hyper.cells.cell import (
-  Cell,
-  Product,
-  Table,
-  Weights,
-  check_choice,
-  layer_norm,
-  rows,
-)
-from hyper.cells.dropout import Drawn, Mask, Rate, drop
+from hyper.cells.cell import Product, Table, Weights, layer_norm
+from hyper.cells.dropout import Drawn, drop
+from hyper.cells.gated import GatedCell, HyperGatedCell
 
 GATES = ('r', 'u', 'g')
-VECTORS = ('b', 'b_h', 'gamma', 'beta')
 orthogonal, zeros = nn.initializers.orthogonal(), nn.initializers.zeros
 
 
-def gru_parameters(n: int, h_size: int, x_size: int, has_norm: bool) -> Table:
-  """The parameters of a GRU of n units but for b, which layer norm replaces."""
+def _gru_parameters(n: int, h_size: int, x_size: int, has_norm: bool) -> Table:
+  """Returns the parameters of a GRU of n units, without the bias b."""
   table: Table = {
     'w_h': (orthogonal, (h_size, 3 * n)),
     'w_x': (orthogonal, (x_size, 3 * n)),
@@ -42,26 +34,26 @@ def gru_parameters(n: int, h_size: int, x_size: int, has_norm: bool) -> Table:
   return table
 
 
-def bias(n: int) -> Table:
-  """b of r and u, and b_x of g."""
+def _bias(n: int) -> Table:
+  """Returns b, which has a row for each gate; that of g is b_x."""
   return {'b': (zeros, (3, n))}
 
 
-def gru_state(
+def _gru_state(
   h_terms: Sequence[Float[Array, 'b n']],
   x_terms: Sequence[Float[Array, 'b n']],
   h: Float[Array, 'b n'],
   small: Weights,
   mask: Drawn | None,
 ) -> Float[Array, 'b n']:
-  """The new h from each gate's terms in h and in x; reset after the product.
+  """Returns h_t from the terms of each gate in h and in x.
 
     r, u = sigmoid(LN(h_term + x_term + b))
     g = tanh(LN(x_term + b_x + r (h_term + b_h)))
     h_t = u h_{t-1} + (1 - u) Dropout(g)
 
-  `small` holds the gains of layer norm, or there is none; b and b_x may be in
-  `small` or in `x_terms`.
+  Without the gains of layer norm in `small`, LN is the identity. b and b_x are
+  either in `small` or part of `x_terms`.
   """
 
   def normalised(k: int, y: Float[Array, 'b n']) -> Float[Array, 'b n']:
@@ -76,8 +68,8 @@ def gru_state(
   return u * h + (1 - u) * drop(jnp.tanh(g), mask)
 
 
-class GRUCell(Cell):
-  """GRU (Cho et al. 2014), as Flax's GRUCell: reset after the product.
+class GRUCell(GatedCell):
+  """GRU (Cho et al. 2014); like Flax's GRUCell, it resets after the product.
 
     r, u = sigmoid(LN(W_h h_{t-1} + W_x x_t + b))
     g = tanh(LN(W_x x_t + b_x + r (W_h h_{t-1} + b_h)))
@@ -90,7 +82,7 @@ class GRUCell(Cell):
 
   Attributes:
     layer_norm: normalise each gate; b is dropped then, as in `LSTMCell`.
-    dropout_rate: recurrent dropout on g (Semeniuta et al. 2016).
+    dropout_rate: of recurrent dropout on g (Semeniuta et al. 2016).
 
   >>> import jax, jax.numpy as jnp
   >>> cell, x = GRUCell(units=5), jnp.ones((2, 3))
@@ -100,44 +92,30 @@ class GRUCell(Cell):
   (2, 5)
   """
 
-  layer_norm: bool = False
-  dropout_rate: Rate = 0.0
-
   @property
   def carry_sizes(self) -> int:
-    """n."""
+    """Returns n."""
     return self.units
 
   @nn.nowrap
   def parameters(self, input_size: int) -> Table:
-    """w_h, w_x and b_h, and b or the gains and shifts of layer norm."""
+    """Returns w_h, w_x, b_h, and b or the gains and shifts of layer norm."""
     n = self.units
-    table = gru_parameters(n, n, input_size, self.layer_norm)
-    return table if self.layer_norm else table | bias(n)
-
-  @nn.nowrap
-  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
-    """Matrices 'h' [n, 3n] and 'x' [v, 3n]; biases and gains."""
-    matrices = {'h': weights['w_h'], 'x': weights['w_x']}
-    return matrices, rows(weights, *VECTORS)
-
-  @property
-  def masks(self) -> Mask:
-    """One mask, on g."""
-    return Mask(self.units, self.dropout_rate)
+    table = _gru_parameters(n, n, input_size, self.layer_norm)
+    return table if self.layer_norm else table | _bias(n)
 
   @nn.nowrap
   def step(
     self, product: Product, small: Weights, carry: Any, x: Array, masks: Any
   ) -> tuple[Any, Array]:
-    """The equations of the class."""
+    """Returns h_t twice, as the carry and the output."""
     h_terms = jnp.split(product('h', carry), 3, -1)
     x_terms = jnp.split(x, 3, -1)
-    h = gru_state(h_terms, x_terms, carry, small, masks)
+    h = _gru_state(h_terms, x_terms, carry, small, masks)
     return h, h
 
 
-class HyperGRUCell(Cell):
+class HyperGRUCell(HyperGatedCell):
   """HyperGRU: a small GRU scales the rows of the main GRU's weights.
 
     h^_t = GRU^(h^_{t-1}, [h_{t-1}; x_t])
@@ -148,25 +126,27 @@ class HyperGRUCell(Cell):
     h_t = u h_{t-1} + (1 - u) Dropout(g)
 
   b_x is the b of the gate g. The carry is (h, h_hyper), [b, n] and [b, m].
-  Parameters: those of the main GRU, whose b is [3, n], generated with W_bz, and
-  kept under layer norm; those of the hyper GRU with the prefix `hyper_`; w_hh,
-  w_hx, w_hb [m, 3e] with biases b_hh, b_hx [3e], which make the embeddings;
-  w_hz, w_xz, w_bz [3, e, n], which turn them into scalings and a bias.
+  Parameters:
+
+  - those of the main GRU; its b is [3, n], and layer norm does not replace it;
+  - those of the hyper GRU, whose input is [h; x], with the prefix `hyper_`;
+  - w_hh, w_hx, w_hb [m, 3e] and b_hh, b_hx [3e], which make the embeddings;
+  - w_hz, w_xz, w_bz [3, e, n], which make scalings and a bias of them.
 
   Deviation: the paper has no HyperGRU. Its equations for the HyperLSTM (10 to
   12) are used with the gates of a GRU, in which r acts after the product, as in
-  Flax's GRUCell, so that all products are taken together. b_h, which r scales,
-  is not generated. Initial values are those of appendix A.2.3.
+  Flax's GRUCell, so that all products are computed together. b_h, which r
+  scales, is not generated. Initial values are those of appendix A.2.3.
 
   Attributes:
     hyper_units: m.
     embedding_size: e, the paper's N_z.
-    layer_norm: in the main cell.
-    hyper_layer_norm: in the hyper cell.
-    dropout_rate: recurrent dropout in the main cell, on g.
-    hyper_dropout_rate: recurrent dropout in the hyper cell.
     hyper_state: 'new' or 'old', see `HyperLSTMCell`.
     scaling_noise: see `hyper.scalings`.
+    layer_norm: in the main cell.
+    hyper_layer_norm: in the hyper cell.
+    dropout_rate: of recurrent dropout in the main cell, on g.
+    hyper_dropout_rate: of recurrent dropout in the hyper cell.
 
   >>> import jax, jax.numpy as jnp
   >>> cell, x = HyperGRUCell(units=5, hyper_units=4), jnp.ones((2, 3))
@@ -176,66 +156,40 @@ class HyperGRUCell(Cell):
   ((2, 5), (2, 4))
   """
 
-  hyper_units: int = 128
-  embedding_size: int = 4
-  layer_norm: bool = True
-  hyper_layer_norm: bool = True
-  dropout_rate: Rate = 0.0
-  hyper_dropout_rate: Rate = 0.0
-  hyper_state: str = 'new'
-  scaling_noise: float = 0.0
-
-  def __post_init__(self) -> None:
-    check_choice('hyper_state', self.hyper_state, ('new', 'old'))
-    super().__post_init__()
-
   @property
   def carry_sizes(self) -> tuple[int, int]:
-    """n and m."""
+    """Returns n and m."""
     return self.units, self.hyper_units
 
   @nn.nowrap
   def parameters(self, input_size: int) -> Table:
-    """Those of the main GRU, the hyper GRU, embeddings and scalings."""
+    """Returns those of both GRUs, of embeddings and of scalings."""
     n, m, e = self.units, self.hyper_units, self.embedding_size
-    inner = gru_parameters(m, m, n + input_size, self.hyper_layer_norm)
-    inner |= {} if self.hyper_layer_norm else bias(m)
+    inner = _gru_parameters(m, m, n + input_size, self.hyper_layer_norm)
+    inner |= {} if self.hyper_layer_norm else _bias(m)
     return {
-      **gru_parameters(n, n, input_size, self.layer_norm),
+      **_gru_parameters(n, n, input_size, self.layer_norm),
       **hyper.prefixed(inner),
       **hyper.embeddings(m, 3 * e),
       **hyper.scalings((3, e, n), self.scaling_noise),
-      **bias(n),
+      **_bias(n),
     }
-
-  @nn.nowrap
-  def pack(self, weights: Weights) -> tuple[Weights, Weights]:
-    """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
-    return hyper.pack(weights, VECTORS)
-
-  @property
-  def masks(self) -> tuple[Mask, Mask]:
-    """One mask for each cell."""
-    return (
-      Mask(self.units, self.dropout_rate),
-      Mask(self.hyper_units, self.hyper_dropout_rate),
-    )
 
   @nn.nowrap
   def step(
     self, product: Product, small: Weights, carry: Any, x: Array, masks: Any
   ) -> tuple[Any, Array]:
-    """The equations of the class."""
+    """Returns (h_t, h^_t), and h_t as the output."""
     h, h_hyper_old = carry
     from_h, hyper_from_h = jnp.split(product('h', h), [3 * self.units], -1)
     from_x, hyper_from_x = jnp.split(x, [3 * self.units], -1)
-    h_hyper = gru_state(
+    h_hyper = _gru_state(
       jnp.split(product('hyper_h', h_hyper_old), 3, -1),
       jnp.split(hyper_from_h + hyper_from_x, 3, -1),
       *(h_hyper_old, small['hyper'], masks[1]),
     )
 
-    source = h_hyper if self.hyper_state == 'new' else h_hyper_old
+    source = self.source(h_hyper, h_hyper_old)
     z = jnp.split(product('z', source) + small['b_z'], 9, -1)
     h_terms = [
       (z[k] @ small['w_hz'][k]) * y
@@ -245,16 +199,10 @@ class HyperGRUCell(Cell):
       (z[3 + k] @ small['w_xz'][k]) * y + z[6 + k] @ small['w_bz'][k]
       for k, y in enumerate(jnp.split(from_x, 3, -1))
     ]
-    h = gru_state(h_terms, x_terms, h, small, masks[0])
+    h = _gru_state(h_terms, x_terms, h, small, masks[0])
     return (h, h_hyper), h
 
   @property
   def scaled_gates(self) -> tuple[str, ...]:
-    """r, u and g."""
+    """Returns r, u and g."""
     return GATES
-
-  @nn.nowrap
-  def scalings(self, weights: Weights, before: Any, after: Any) -> Array:
-    """d_h of the gates at steps [t], [t, 3, n]; see `hyper.scalings_of`."""
-    h_hyper = (after if self.hyper_state == 'new' else before)[1]
-    return hyper.scalings_of(weights, h_hyper)

@@ -10,14 +10,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hyper.cells import hyper
-from hyper.cells.cell import Cell, Product, Table, Weights, check_choice, rows
+from hyper.cells.cell import Cell, Product, Table, Weights, rows
+from hyper.cells.checks import check_choice
 from hyper.cells.initialisers import basic_matrices
 
 orthogonal, zeros = nn.initializers.orthogonal(), nn.initializers.zeros
 
 
-def rnn_parameters(n: int, h_size: int, x_size: int) -> Table:
-  """The parameters of an RNN of n units."""
+def _rnn_parameters(n: int, h_size: int, x_size: int) -> Table:
+  """Returns the parameters of an RNN of n units."""
   return {
     'w_h': (orthogonal, (h_size, n)),
     'w_x': (orthogonal, (x_size, n)),
@@ -43,59 +44,66 @@ class RNNCell(Cell):
 
   @property
   def carry_sizes(self) -> int:
-    """n."""
+    """Returns n."""
     return self.units
 
   @nn.nowrap
   def parameters(self, input_size: int) -> Table:
-    """w_h, w_x and b."""
-    return rnn_parameters(self.units, self.units, input_size)
+    """Returns w_h, w_x and b."""
+    return _rnn_parameters(self.units, self.units, input_size)
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
-    """Matrices 'h' [n, n] and 'x' [v, n]; the bias."""
+    """Returns the matrices 'h' [n, n] and 'x' [v, n], and the bias."""
     return {'h': weights['w_h'], 'x': weights['w_x']}, rows(weights, 'b')
 
   @nn.nowrap
   def step(
     self, product: Product, small: Weights, carry: Any, x: Array, masks: None
   ) -> tuple[Any, Array]:
-    """Equation 4."""
+    """Returns h_t twice, as the carry and the output (eq. 4)."""
     h = jnp.tanh(product('h', carry) + x + small['b'])
     return h, h
 
 
-class HyperRNNCell(Cell):
-  """HyperRNN: a small RNN makes the weights of the main RNN at each step.
+class HyperRNNCell(hyper.HyperCell):
+  """HyperRNN: a small RNN generates the weights of the main RNN at each step.
 
     h^_t = tanh(W_h^ h^_{t-1} + W_x^ [h_{t-1}; x_t] + b^)             (eq. 6)
     z_h = W_hh h^ + b_hh,  z_x = W_hx h^ + b_hx,  z_b = W_hb h^       (eq. 6)
     h_t = tanh(d_h(z_h) * W_h h_{t-1} + d_x(z_x) * W_x x_t + b(z_b))  (eq. 7)
     d_h = W_hz z_h,  d_x = W_xz z_x,  b = W_bz z_b + b_0              (eq. 8)
 
-  In the full form W_h(z_h) and W_x(z_x) are sums of e basic matrices, weighted
-  by the elements of the embeddings (eq. 5), so that a product with one of them
-  is the same sum of e products.
+  In the full form, W_h(z_h) and W_x(z_x) are sums of e basic matrices, weighted
+  by the elements of the embeddings (eq. 5). A product with such a sum is the
+  same sum of e products.
 
-  The carry is (h, h_hyper), [b, n] and [b, m]. Parameters: the hyper RNN's with
-  the prefix `hyper_`, its input being [h; x]; w_hh, w_hx, w_hb [m, e] with
-  biases b_hh, b_hx [e], which make the embeddings; w_bz [e, n] and b [n]. The
-  scaled form has w_h [n, n] and w_x [v, n] and their scalings w_hz, w_xz
-  [e, n]; the full form has instead the e basic matrices w_hz [e, n, n] and
-  w_xz [e, v, n].
+  The carry is (h, h_hyper), [b, n] and [b, m]. Parameters:
 
-  Deviation: eq. 6 makes the embeddings from the hyper state of the step
-  before; see `HyperLSTMCell`. The paper gives initial values for the HyperLSTM
-  only (A.2.3). They are used here too; in the full form, where nothing is
-  scaled, the basic matrices are independent orthogonal ones over the square
-  root of e, so that their initial sum has the scale of one orthogonal matrix.
+  - `hyper_w_h`, `hyper_w_x` and `hyper_b` of the hyper RNN, whose input is
+    [h; x];
+  - w_hh, w_hx, w_hb [m, e] and b_hh, b_hx [e], which make the embeddings;
+  - w_bz [e, n] and b [n], which make the bias;
+  - in the scaled form, w_h [n, n] and w_x [v, n], and w_hz, w_xz [e, n], which
+    make their scalings;
+  - in the full form, the e basic matrices w_hz [e, n, n] and w_xz [e, v, n].
+
+  Deviation: eq. 6 makes the embeddings from the hyper state of the step before;
+  see `HyperLSTMCell`. The paper gives initial values for the HyperLSTM only
+  (A.2.3). They are used here too. In the full form, where nothing is scaled,
+  the basic matrices are independent orthogonal ones over the square root of e,
+  so that their initial sum has the scale of one orthogonal matrix.
 
   Attributes:
     hyper_units: m.
     embedding_size: e, the paper's N_z.
-    form: 'scaled' (eqs 7 and 8) or 'full' (eq. 5), of e times the memory.
-    hyper_state: 'new' or 'old', which hyper state makes the embeddings.
-    scaling_noise: of the scaled form, see `hyper.scalings`.
+    form: 'scaled' (eqs 7 and 8), or 'full' (eq. 5), which needs e times the
+      memory.
+    hyper_state: 'new' or 'old', the hyper state that makes the embeddings.
+    scaling_noise: in the scaled form, see `hyper.scalings`.
+
+  Raises:
+    ValueError: `form` is not among those allowed, or as for `Cell`.
 
   >>> import jax, jax.numpy as jnp
   >>> cell, x = HyperRNNCell(units=5, hyper_units=4), jnp.ones((2, 3))
@@ -105,30 +113,25 @@ class HyperRNNCell(Cell):
   ((2, 5), (2, 4), (2, 5))
   """
 
-  hyper_units: int = 128
-  embedding_size: int = 4
   form: str = 'scaled'
-  hyper_state: str = 'new'
-  scaling_noise: float = 0.0
 
   def __post_init__(self) -> None:
     check_choice('form', self.form, ('scaled', 'full'))
-    check_choice('hyper_state', self.hyper_state, ('new', 'old'))
     super().__post_init__()
 
   @property
   def carry_sizes(self) -> tuple[int, int]:
-    """n and m."""
+    """Returns n and m."""
     return self.units, self.hyper_units
 
   @nn.nowrap
   def parameters(self, input_size: int) -> Table:
-    """Those of the hyper RNN, of the embeddings, and of the main RNN."""
+    """Returns those of the hyper RNN, the embeddings and the main RNN."""
     n, m, e = self.units, self.hyper_units, self.embedding_size
-    table = hyper.prefixed(rnn_parameters(m, m, n + input_size))
+    table = hyper.prefixed(_rnn_parameters(m, m, n + input_size))
     table |= hyper.embeddings(m, e)
     if self.form == 'scaled':
-      table |= rnn_parameters(n, n, input_size)
+      table |= _rnn_parameters(n, n, input_size)
       return table | hyper.scalings((e, n), self.scaling_noise)
     return table | {
       'w_hz': (basic_matrices, (e, n, n)),
@@ -139,7 +142,7 @@ class HyperRNNCell(Cell):
 
   @nn.nowrap
   def pack(self, weights: Weights) -> tuple[Weights, Weights]:
-    """Matrices 'h', 'x', 'hyper_h' and 'z'; everything else is small."""
+    """Returns the matrices 'h', 'x', 'hyper_h' and 'z', and all else."""
     small = rows(weights, 'b', 'hyper_b') | hyper.bias(weights)
     small['w_bz'] = weights['w_bz']
     if self.form == 'full':
@@ -152,7 +155,7 @@ class HyperRNNCell(Cell):
   def step(
     self, product: Product, small: Weights, carry: Any, x: Array, masks: None
   ) -> tuple[Any, Array]:
-    """Equations 5 to 8."""
+    """Returns (h_t, h^_t), and h_t as the output (eqs 5 to 8)."""
     h, h_hyper_old = carry
     k = x.shape[-1] - self.hyper_units
     from_h, hyper_from_h = jnp.split(product('h', h), [k], -1)
@@ -160,31 +163,25 @@ class HyperRNNCell(Cell):
     y_hyper = product('hyper_h', h_hyper_old) + hyper_from_h + hyper_from_x
     h_hyper = jnp.tanh(y_hyper + small['hyper_b'])
 
-    source = h_hyper if self.hyper_state == 'new' else h_hyper_old
+    source = self.source(h_hyper, h_hyper_old)
     z_h, z_x, z_b = jnp.split(product('z', source) + small['b_z'], 3, -1)
     if self.form == 'scaled':
       y = (z_h @ small['w_hz']) * from_h + (z_x @ small['w_xz']) * from_x
     else:
-      y = weighted_sum(z_h, from_h) + weighted_sum(z_x, from_x)
+      y = _weighted_sum(z_h, from_h) + _weighted_sum(z_x, from_x)
     h = jnp.tanh(y + z_b @ small['w_bz'] + small['b'])
     return (h, h_hyper), h
 
   @property
   def scaled_gates(self) -> tuple[str, ...]:
-    """The only one, in the scaled form."""
+    """Returns one name in the scaled form, and none in the full form."""
     return ('h',) if self.form == 'scaled' else ()
 
-  @nn.nowrap
-  def scalings(self, weights: Weights, before: Any, after: Any) -> Array:
-    """d_h at steps [t], [t, 1, n]; see `hyper.scalings_of`."""
-    h_hyper = (after if self.hyper_state == 'new' else before)[1]
-    return hyper.scalings_of(weights, h_hyper)
 
-
-def weighted_sum(
+def _weighted_sum(
   z: Float[Array, 'b e'], products: Float[Array, 'b en']
 ) -> Float[Array, 'b n']:
-  """Sums the e products [b, n] that lie side by side, weighted by z."""
+  """Sums the e `products` [b, n] that lie side by side, weighted by `z`."""
   batch, e = z.shape
   parts = products.reshape(batch, e, products.shape[-1] // e)
   return (z[..., None] * parts).sum(1)

@@ -1,11 +1,11 @@
 """A step of a cell over time, with a gradient of our own.
 
-A plain `lax.scan` lets autodiff build every weight's gradient inside the loop,
-one small product a step. Here the backward scan emits only the cotangents of
-the products. After it, each weight's gradient is one product over all steps;
-for symbol inputs it is a scatter-add. Values are those of the plain scan, and
-so are gradients where there is no `derivative_limit`. There are no forward-mode
-derivatives.
+Under a plain `lax.scan`, autodiff sums the gradient of every weight inside the
+loop, with one small product at each step. Here the backward scan emits only the
+cotangents of the products. After it, the gradient of each weight is one product
+over all steps; for symbol inputs it is a scatter-add. Values are those of the
+plain scan, and so are gradients if `derivative_limit` is 0. Forward-mode
+derivatives are not defined.
 
 Shapes: b batch, t time, n units, k and l the sizes of a matrix.
 """
@@ -31,22 +31,31 @@ def unroll(
   dtype: Any = jnp.float32,
   derivative_limit: float = 0.0,
 ) -> tuple[Any, Float[Array, 't b n']]:
-  """Runs `step` over time; gradients of matrices are taken after the loop.
+  """Runs `step` over time and takes gradients of `matrices` after the loop.
 
   Args:
     step: `step(product, small, carry, x, masks) -> (carry, output)`, see
       `hyper.cells.cell`.
-    matrices: the weights by the names that `step` asks products for.
-    small: the other weights; their gradients are summed in the backward scan.
-    carry: the state before the first step.
-    inputs: with time in front, the inputs (products with `matrices['x']`, or
-      symbols), the symbols' factors or None, and the dropout masks. There is
-      no gradient for factors and masks.
+    matrices: the weights that `step` multiplies by through `product`, by name.
+    small: the other weights. Their gradients are summed in the backward scan.
+    carry: the carry before the first step.
+    inputs: `(x, scale, masks)`, each with time as the first axis: products with
+      `matrices['x']` [t, b, l] or symbols [t, b]; the symbols' factors [t, b]
+      or None; the masks of dropout. Factors and masks get no gradient.
     dtype: the precision of the products.
-    derivative_limit: see `Recurrence`.
+    derivative_limit: 0, or a bound of the cotangents, see `Recurrence`.
 
   Returns:
-    The carry after the last step, and the outputs of all steps.
+    The carry after the last step, and the outputs [t, b, n] of all steps.
+
+  >>> def step(product, small, h, x, masks):
+  ...   h = jnp.tanh(product('h', h) + x + small['b'])
+  ...   return h, h
+  >>> matrices, small = {'h': jnp.eye(3)}, {'b': jnp.zeros((1, 3))}
+  >>> inputs = jnp.ones((5, 2, 3)), None, None
+  >>> h, outputs = unroll(step, matrices, small, jnp.zeros((2, 3)), inputs)
+  >>> outputs.shape
+  (5, 2, 3)
   """
   is_symbols = jnp.issubdtype(inputs[0].dtype, jnp.integer)
 
@@ -65,7 +74,7 @@ def unroll(
 
     def body(carry, now):
       x, scale, masks = now
-      product, values = recorded(multiply)
+      product, values = _recorded(multiply)
       x = input_product(matrices, x, scale)
       after, output = step(product, small, carry, x, masks)
       return after, (output, (carry, values))
@@ -76,14 +85,14 @@ def unroll(
   def backward(residuals, cotangents):
     matrices, small, inputs, saved = residuals
     d_last, d_outputs = cotangents
-    names = []  # of the products, in the order in which the step asks
+    names = []  # of the products, in the order of the calls in the step
 
     def body(gradient, now):
       d_carry, d_small = gradient
       (x, scale, masks), (carry, values), d_output = now
 
       def replay(small, carry, x, taps):
-        product, asked, lefts = replayed(
+        product, asked, lefts = _replayed(
           matrices, values, taps, dtype, derivative_limit
         )
         result = step(product, small, carry, x, masks)
@@ -94,7 +103,7 @@ def unroll(
       taps = [jnp.zeros_like(value) for value in values]
       _, pull, lefts = jax.vjp(replay, small, carry, x, taps, has_aux=True)
       now_small, d_carry, d_x, d_values = pull((d_carry, d_output))
-      d_x = limited(d_x, derivative_limit)
+      d_x = _limited(d_x, derivative_limit)
       d_small = jax.tree.map(jnp.add, d_small, now_small)
       return (d_carry, d_small), (d_x, lefts, d_values)
 
@@ -104,7 +113,7 @@ def unroll(
     )
     d_matrices = {name: jnp.zeros_like(w) for name, w in matrices.items()}
     for name, left, d_value in zip(names, lefts, d_values, strict=True):
-      d_w = over_all_steps(left, d_value, dtype)
+      d_w = _over_all_steps(left, d_value, dtype)
       d_matrices[name] += d_w.astype(matrices[name].dtype)
     if is_symbols:
       x, scale, _ = inputs
@@ -117,8 +126,8 @@ def unroll(
   return run(matrices, small, carry, inputs)
 
 
-def recorded(multiply: Product) -> tuple[Product, list[Array]]:
-  """Returns a product that notes its values, and the list of them."""
+def _recorded(multiply: Product) -> tuple[Product, list[Array]]:
+  """Returns `multiply` as a product that notes its values, and their list."""
   values: list[Array] = []
 
   def product(name: str, left: Array) -> Array:
@@ -128,19 +137,22 @@ def recorded(multiply: Product) -> tuple[Product, list[Array]]:
   return product, values
 
 
-def replayed(
+def _replayed(
   matrices: Weights,
   values: list[Array],
   taps: list[Array],
   dtype: Any,
   derivative_limit: float,
 ) -> tuple[Product, list[str], list[Array]]:
-  """Returns a product that looks up the values noted before.
+  """Returns a product that looks up `values`, and what it notes.
 
-  Its derivative clips the cotangent to the limit and sends it, times the weight
-  transposed, to the left factor, and unchanged to the tap (a zero): so a vjp
-  with respect to the taps gives the cotangents of all products. Returns also
-  the lists in which it notes names and left factors.
+  Its derivative clips the cotangent to `derivative_limit`. It passes the
+  cotangent times the transposed weight to the left factor, and the cotangent
+  itself to the tap, a zero. So a vjp with respect to the taps gives the
+  cotangents of all products.
+
+  Returns:
+    The product, and two lists in which it notes names and left factors.
   """
   names: list[str] = []
   lefts: list[Array] = []
@@ -151,7 +163,7 @@ def replayed(
 
   def pull(residuals, d_value):
     weight, left = residuals
-    d_value = limited(d_value, derivative_limit)
+    d_value = _limited(d_value, derivative_limit)
     d_left = jax.lax.dot_general(
       d_value.astype(dtype),
       weight.astype(dtype),
@@ -173,15 +185,15 @@ def replayed(
   return product, names, lefts
 
 
-def limited(x: Array, limit: float) -> Array:
-  """Clips x to plus and minus `limit`; 0 leaves it."""
+def _limited(x: Array, limit: float) -> Array:
+  """Clips `x` to plus and minus `limit`; a limit of 0 changes nothing."""
   return jnp.clip(x, -limit, limit) if limit else x
 
 
-def over_all_steps(
+def _over_all_steps(
   lefts: Float[Array, 't b k'], d_values: Float[Array, 't b l'], dtype: Any
 ) -> Float[Array, 'k l']:
-  """The gradient of a weight: one product over all steps and examples."""
+  """Returns the gradient of a weight: one product over steps and examples."""
   return jax.lax.dot_general(
     lefts.astype(dtype),
     d_values.astype(dtype),

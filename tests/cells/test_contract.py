@@ -24,7 +24,7 @@ from cell_cases import (
 from flax import linen as nn
 
 from hyper.cells import CELLS, HyperLSTMCell, LSTMCell
-from hyper.cells.cell import check_fields
+from hyper.cells.checks import check_fields
 from hyper.recurrence import Recurrence
 
 EACH = pytest.mark.parametrize('name', list(CELLS))
