@@ -29,6 +29,7 @@ from hyper.tasks import make_task
 T = TypeVar('T', bound=Task)
 
 
+@runtime_checkable  # annotations are checked in the tests
 class _OfModel(Protocol):
   """A task that trains its `model` as it is."""
 

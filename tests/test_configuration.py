@@ -121,6 +121,7 @@ def test_build_calls_the_named_entry():
   ],
   ids=['unknown name', 'unknown field', 'missing field', 'name', 'no section'],
 )
+@pytest.mark.usefixtures('unchecked')
 def test_build_names_what_is_wrong(fields, said):
   with pytest.raises(ValueError) as error:
     configuration.build(SHAPES, 'config.shape', fields)

@@ -36,6 +36,7 @@ def test_parameters_are_read_whatever_the_rest_was(place):
   jax.tree.map(np.testing.assert_array_equal, run.params, other.params)
 
 
+@pytest.mark.usefixtures('unchecked')  # the task has one member
 def test_state_is_read_where_an_evaluation_begins_with_it(place):
   assert load(place).model_state == {}  # carries begin at zero
   shapes = {'batch_stats': jax.ShapeDtypeStruct((3,), np.float32)}

@@ -200,7 +200,7 @@ def flatten(config: ConfigDict, prefix: str = '') -> dict[str, Any]:
   """Returns the value of each field by its path; an empty section is a field.
 
   >>> flatten(ConfigDict({'seed': 0, 'model': {'units': 8}}))
-  {'seed': 0, 'model.units': 8}
+  {'model.units': 8, 'seed': 0}
   """
   flat: dict[str, Any] = {}
   for key, value in config.items():

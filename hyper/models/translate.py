@@ -229,6 +229,8 @@ class Translator(nn.Module):
       split_rngs={'params': False, 'dropout': True},
       in_axes=1,
       out_axes=1,
+      # The check takes a print of a user's cell for a parameter that changes.
+      check_constancy_invariants=self.is_initializing(),
     )(self, carry, x)
 
   def _attend(

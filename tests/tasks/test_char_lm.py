@@ -141,7 +141,7 @@ def test_a_stream_that_starts_again_forgets_the_window_before(
   )
   task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
   params, zeros = task.init(jax.random.key(0))
-  batch = next(task.batches('train', 0, 0))
+  batch = jax.device_put(next(task.batches('train', 0, 0)))
   carry = jax.tree.map(lambda x: x + 0.5, zeros)
 
   @jax.jit

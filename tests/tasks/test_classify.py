@@ -123,7 +123,7 @@ def test_l2_spares_biases_norms_and_embeddings():
 
 def test_images_are_standardised_by_channel():
   task = make_task('cifar10_wrn')
-  images = np.full((1, 2, 2, 3), 51, np.uint8)
+  images = jnp.full((1, 2, 2, 3), 51, jnp.uint8)
   found = task._standardise(images)
   wanted = (0.2 - np.array([0.4917, 0.4824, 0.4468])) / [0.247, 0.2435, 0.2616]
   np.testing.assert_allclose(found[0, 1, 1], wanted, rtol=1e-5)
@@ -131,7 +131,7 @@ def test_images_are_standardised_by_channel():
 
 def test_a_crop_is_a_window_of_the_padded_image():
   images = np.random.default_rng(0).normal(size=(64, 5, 6, 2)).astype('f')
-  cropped = random_crop(jax.random.key(0), images, 2)
+  cropped = random_crop(jax.random.key(0), jnp.asarray(images), 2)
   padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
   places = [
     [
@@ -149,7 +149,7 @@ def test_a_crop_is_a_window_of_the_padded_image():
 
 def test_half_of_the_images_are_mirrored():
   images = np.random.default_rng(0).normal(size=(200, 2, 3, 1)).astype('f')
-  flipped = np.asarray(random_flip(jax.random.key(0), images))
+  flipped = np.asarray(random_flip(jax.random.key(0), jnp.asarray(images)))
   kept = (flipped == images).all((1, 2, 3))
   mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
   assert np.all(kept ^ mirrored)

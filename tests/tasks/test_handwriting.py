@@ -55,7 +55,8 @@ def model():
 def random_steps(seed, *shape):
   rng = np.random.default_rng(seed)
   ends = rng.integers(0, 2, (*shape, 1))
-  return np.concatenate([rng.normal(size=(*shape, 2)), ends], -1).astype('f')
+  steps = np.concatenate([rng.normal(size=(*shape, 2)), ends], -1)
+  return jnp.asarray(steps, 'f')
 
 
 def test_an_output_depends_on_no_step_from_its_own_on(model):
@@ -87,7 +88,7 @@ def test_what_is_dropped(model, train):
   model = model.clone(output_dropout_rate=0.3)
   steps = random_steps(2, 50, 20)
   found = zero_shares(model, params, model.zeros(50), steps, train)
-  wanted = {'layers_0': np.mean(steps == 0), 'layers_1': 0.0}
+  wanted = {'layers_0': float((steps == 0).mean()), 'layers_1': 0.0}
   wanted['mixture'] = 0.3 * train
   assert found == pytest.approx(wanted, abs=0.03)
 
@@ -411,7 +412,7 @@ def test_a_lines_nats_are_summed_over_its_own_steps_alone(task, evaluated):
 
 
 def test_scaling_is_drawn_for_each_line_and_axis():
-  offsets = np.ones((500, 4, 3), 'f')
+  offsets = jnp.ones((500, 4, 3))
   scaled = handwriting.random_scale(jax.random.key(0), offsets, 0.1)
   factors = np.asarray(scaled)[:, 0, :2]
   np.testing.assert_array_equal(scaled[:, 3, :2], factors)
@@ -422,7 +423,7 @@ def test_scaling_is_drawn_for_each_line_and_axis():
 
 def test_only_training_scales(task, evaluated):
   params, loss = evaluated
-  batch = next(task.batches('validation', 0, 0))
+  batch = jax.device_put(next(task.batches('validation', 0, 0)))
 
   @jax.jit
   def train_loss(seed):

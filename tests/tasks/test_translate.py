@@ -119,7 +119,7 @@ def test_the_same_with_hyperlstms(tmp_path):
 
 def test_rates_are_arguments_of_the_step(loaded):
   task = loaded[0]
-  batch = next(task.batches('train', 0, 0))
+  batch = jax.device_put(next(task.batches('train', 0, 0)))
   loss = jax.jit(
     lambda numbers: task.loss(
       loaded[1].params, {}, batch, jax.random.key(1), True, numbers
