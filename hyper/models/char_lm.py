@@ -16,19 +16,19 @@ from hyper.recurrence import Recurrence
 
 
 class CharacterModel(nn.Module):
-  """One-hot symbols, a stack of recurrent cells, a softmax layer.
+  """Predicts the next symbol: a stack of recurrent cells and a softmax layer.
 
   Attributes:
     cells: from the bottom up; the first needs `input_size=vocabulary_size`.
-    vocabulary_size: v.
-    input_dropout_rate: on the input of every cell.
-    output_dropout_rate: on the input of the softmax layer.
+    vocabulary_size: v. Symbols are one-hot vectors of this size.
+    input_dropout_rate: of dropout on the input of every cell.
+    output_dropout_rate: of dropout on the input of the softmax layer.
     remat_steps: saves memory in training, see `Recurrence`.
 
   Deviation: the paper does not say where a stack of two layers has its input
-  dropout; here the layer below counts as the input of the layer above. Of the
-  softmax layer it says for the baselines alone that it starts orthogonal; here
-  it does so under every cell.
+  dropout; here the output of the lower layer counts as the input of the upper
+  one. The paper says of the baselines alone that the softmax layer starts
+  orthogonal; here it does so with every cell.
 
   Raises:
     ValueError: a rate is not within [0, 1).
@@ -46,7 +46,7 @@ class CharacterModel(nn.Module):
     super().__post_init__()
 
   def setup(self) -> None:
-    """One recurrence per cell, then the softmax layer."""
+    """Makes a recurrence for each cell, and the softmax layer."""
     self.layers = [
       Recurrence(cell, return_carry=True, remat_steps=self.remat_steps)
       for cell in self.cells
@@ -67,14 +67,14 @@ class CharacterModel(nn.Module):
     """Reads a window of text.
 
     Args:
-      carries: of all cells before the window, see `zeros`.
-      symbols: the window; each in [0, v).
-      train: dropout draws from the random stream 'dropout'.
-      reset: true for streams that start again from the zero carry.
+      carries: the carry of each cell before the window, see `zeros`.
+      symbols: the window [b, t]; each symbol is in [0, v).
+      train: turns dropout on, from the random stream 'dropout'.
+      reset: bool [b], true for streams that start again from the zero carry.
 
     Returns:
-      The carries after the window, and the logits; those at time t are of the
-      symbol that follows `symbols[:, t]`.
+      The carries after the window, and logits [b, t, v]. Those at time t are of
+      the symbol after `symbols[:, t]`.
     """
     kept = jnp.ones(symbols.shape, jnp.float32)
     x: Array = symbols
@@ -90,5 +90,5 @@ class CharacterModel(nn.Module):
 
   @nn.nowrap
   def zeros(self, batch: Any) -> Any:
-    """The carries at the start of `batch` streams."""
+    """Returns the carries at the start of `batch` streams."""
     return tuple(cell.zeros((batch,)) for cell in self.cells)

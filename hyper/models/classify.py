@@ -18,10 +18,10 @@ HE_NORMAL = nn.initializers.he_normal()
 class MnistConvnet(nn.Module):
   """The convnet of section 4.1: two 7x7 convolutions of 16 channels.
 
-  Each is followed by ReLU and 2x2 max pooling, the last by a softmax layer:
-  21,210 parameters for MNIST, of which `conv2/kernel` has 12,544.
-  Initialised as in the author's notebook: kernels truncated normal of
-  deviation 0.01, softmax weights orthogonal, biases zero.
+  ReLU and 2x2 max pooling follow each convolution, and a softmax layer the last
+  one. For MNIST there are 21,210 parameters, 12,544 of them in `conv2/kernel`.
+  Initial values are those of the author's notebook: kernels truncated normal
+  with deviation 0.01, softmax weights orthogonal, biases zero.
   """
 
   kernel_init: Callable[..., Array] = TRUNCATED_NORMAL
@@ -31,7 +31,7 @@ class MnistConvnet(nn.Module):
   def __call__(
     self, images: Float[Array, 'b h w c'], train: bool = False
   ) -> Float[Array, 'b classes']:
-    """The logits of images with values in [0, 1]; `train` changes nothing."""
+    """Returns the logits of `images` with values in [0, 1]; ignores `train`."""
     del train
     x = images
     for name in ('conv1', 'conv2'):
@@ -46,10 +46,12 @@ class MnistConvnet(nn.Module):
 def max_pool(
   x: Float[Array, 'b h w c'],
 ) -> Float[Array, 'b half_h half_w c']:
-  """2x2 max pooling; its gradient is three times as fast as flax's on CPU.
+  """Returns 2x2 max pooling of `x`.
+
+  On a CPU its gradient is three times as fast as that of flax's pooling.
 
   Raises:
-    ValueError: a side is odd.
+    ValueError: the height or the width is odd.
   """
   b, h, w, c = x.shape
   if h % 2 or w % 2:
@@ -60,9 +62,9 @@ def max_pool(
 class Perceptron(nn.Module):
   """The network of appendix A.1: one hidden layer of ReLU.
 
-  With 28x28 images `hidden/kernel` has 784 x 256 = 200,704 parameters; pixels
-  are numbered row by row. The hidden layer starts after He et al. (2015), the
-  softmax layer as flax's dense layers do (LeCun et al. 1998), biases at zero.
+  With 28x28 images `hidden/kernel` has 784 x 256 = 200,704 parameters. Pixels
+  are numbered row by row. The hidden layer starts as in He et al. (2015), the
+  softmax layer as flax's dense layers do (LeCun et al. 1998), and biases at 0.
 
   Raises:
     ValueError: `hidden_units` is not positive.
@@ -82,7 +84,7 @@ class Perceptron(nn.Module):
   def __call__(
     self, images: Float[Array, 'b h w c'], train: bool = False
   ) -> Float[Array, 'b classes']:
-    """The logits of standardised images; `train` changes nothing."""
+    """Returns the logits of standardised `images`; ignores `train`."""
     del train
     x = images.reshape(images.shape[0], -1)
     x = nn.Dense(self.hidden_units, kernel_init=HE_NORMAL, name='hidden')(x)
@@ -92,29 +94,30 @@ class Perceptron(nn.Module):
 class WideResNet(nn.Module):
   """The wide residual network 40-k of section 4.2 (Table 1).
 
-  A 3x3 convolution of 16 channels, then three groups of N blocks of two 3x3
-  convolutions, of 16 k, 32 k and 64 k channels; the second and third group
-  begin with stride 2. Average pooling over the whole map, then softmax. The
-  parameters of the groups stand under `conv2_1` to `conv4_N`.
+  A 3x3 convolution of 16 channels comes first. Three groups follow, each of N
+  blocks of two 3x3 convolutions, with 16 k, 32 k and 64 k channels; the second
+  and the third group begin with stride 2. Average pooling over the whole map
+  and a softmax layer come last. The parameters of the groups are under
+  `conv2_1` to `conv4_N`.
 
-  Deviation: the paper leaves the shortcuts, biases and batch norms open. What
-  is done here gives all four parameter counts that it prints (0.563M and
-  2.236M, and 0.097M and 0.148M with generated kernels), which learned
-  shortcuts would not: blocks are pre-activated (batch norm, ReLU, convolution,
-  twice), shortcuts have no parameters, every convolution has a bias, one batch
-  norm stands right after conv1, and one, with ReLU, before the pooling. The
-  norm after conv1 is the least certain part: another 32 parameters elsewhere
-  would do as well. Batch norm's momentum and the convolutions' initialisation
-  (He et al. 2015) are those common for such networks; the softmax layer starts
-  as flax's dense layers do.
+  Deviation: the paper leaves the shortcuts, biases and batch norms open. The
+  choices here give all four parameter counts that it prints (0.563M and 2.236M,
+  and 0.097M and 0.148M with generated kernels); learned shortcuts would not.
+  Blocks are pre-activated: batch norm, ReLU, convolution, twice. Shortcuts have
+  no parameters. Every convolution has a bias. There is a batch norm right after
+  conv1, and one, with ReLU, before the pooling. The norm after conv1 is the
+  least certain choice: another 32 parameters elsewhere would give the same
+  counts. The momentum of batch norm and the initialisation of convolutions (He
+  et al. 2015) are those common for such networks; the softmax layer starts as
+  flax's dense layers do.
 
   Attributes:
     blocks: N, the blocks in a group; the depth is 6 N + 4.
     width: k.
-    classes: to tell apart.
+    classes: the number of classes.
 
   Raises:
-    ValueError: one of these is not positive.
+    ValueError: `blocks` or `width` is not positive.
   """
 
   blocks: int = 6
@@ -131,7 +134,7 @@ class WideResNet(nn.Module):
   def __call__(
     self, images: Float[Array, 'b h w c'], train: bool = False
   ) -> Float[Array, 'b classes']:
-    """The logits of standardised images; `train` is for batch norm."""
+    """Returns the logits of standardised `images`; batch norm reads `train`."""
     norm = functools.partial(batch_norm, train)
     x = norm('norm1')(conv3x3(16, 1, 'conv1')(images))
     for group, channels in ((2, 16), (3, 32), (4, 64)):
@@ -146,7 +149,7 @@ class WideResNet(nn.Module):
 class ResidualBlock(nn.Module):
   """Two pre-activated 3x3 convolutions beside a shortcut (He et al. 2016).
 
-  The shortcut has no parameters: where the shape changes it takes every
+  The shortcut has no parameters. If the shape changes, it takes every
   stride-th pixel and adds channels of zeros.
   """
 
@@ -157,7 +160,7 @@ class ResidualBlock(nn.Module):
   def __call__(
     self, x: Float[Array, 'b h w c'], train: bool
   ) -> Float[Array, 'b h2 w2 c2']:
-    """The sum of both ways; `train` is for batch norm."""
+    """Returns the shortcut plus the convolutions; batch norm reads `train`."""
     norm = functools.partial(batch_norm, train)
     y = jax.nn.relu(norm('norm1')(x))
     y = conv3x3(self.channels, self.stride, 'conv1')(y)
@@ -169,12 +172,12 @@ class ResidualBlock(nn.Module):
 
 
 def conv3x3(channels: int, stride: int, name: str) -> nn.Conv:
-  """A 3x3 convolution whose strides meet the pixels of the shortcut."""
+  """Returns a 3x3 convolution at the pixels that the shortcut takes."""
   return nn.Conv(
     channels, (3, 3), stride, padding=1, kernel_init=HE_NORMAL, name=name
   )
 
 
 def batch_norm(train: bool, name: str) -> nn.BatchNorm:
-  """Batch norm, with running averages outside training."""
+  """Returns batch norm, which uses running averages unless `train`."""
   return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, name=name)

@@ -9,10 +9,11 @@ from hyper.cells import Drawn, Rate, drop, is_off
 
 
 class Dropout(nn.Module):
-  """Flax's nn.Dropout, of the same masks, for rates that may be arrays.
+  """Flax's nn.Dropout, with the same masks, for rates that may be arrays.
 
-  nn.Dropout asks in Python whether its rate is 0, which a traced one cannot
-  answer. Here a Python 0 draws no mask, and an array of 0 one that keeps all.
+  nn.Dropout tests in Python whether its rate is 0, which fails for a traced
+  rate. Here no mask is drawn for a Python 0; for an array of 0 a mask is drawn
+  that keeps everything.
 
   Attributes:
     rate: the share that is zeroed; the rest is scaled by 1 / (1 - rate).
@@ -26,7 +27,7 @@ class Dropout(nn.Module):
   rate: Rate
 
   def __call__(self, x: Float[Array, '...'], train: bool) -> Array:
-    """Drops elements of x if `train`, by the random stream 'dropout'."""
+    """Drops elements of `x` if `train`, from the random stream 'dropout'."""
     if not train or is_off(self.rate):
       return x
     kept = jnp.asarray(1 - self.rate, jnp.float32)

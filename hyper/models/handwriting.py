@@ -1,4 +1,4 @@
-"""Handwriting: a recurrent network that predicts the next step of a pen.
+"""Handwriting: a recurrent network that predicts the next pen step.
 
 Shapes: b batch, t time, m mixture components, n units of the last cell.
 """
@@ -16,23 +16,24 @@ from hyper.recurrence import Recurrence
 
 
 class HandwritingModel(nn.Module):
-  """A stack of recurrent cells and a mixture of Gaussians (section 4.5).
+  """Predicts a mixture of Gaussians with a stack of cells (section 4.5).
 
-  As in Graves (arXiv 1308.0850) a linear layer gives 6 m + 1 numbers, which
-  `losses.to_mixture` reads as m bivariate Gaussians and a pen bit. There are no
-  connections that skip a layer: only then do the paper's counts come out.
+  As in Graves (arXiv 1308.0850), a linear layer gives 6 m + 1 numbers, which
+  `losses.to_mixture` splits into m bivariate Gaussians and a pen bit. No
+  connection skips a layer; otherwise the paper's parameter counts would not
+  come out.
 
   Attributes:
     cells: from the bottom up.
     mixtures: m.
-    output_dropout_rate: on the input of the linear layer.
-    derivative_limit: of the loss as it is, see `Recurrence`; keeps the gradient
-      of long lines finite.
+    output_dropout_rate: of dropout on the input of the linear layer.
+    derivative_limit: of the unscaled loss, see `Recurrence`. It keeps the
+      gradient of long lines finite.
 
   Deviation: the paper does not say whether output dropout is also between the
   layers of a stack; here it is after the last one only. The limit of
   derivatives is Graves's, not the paper's. The linear layer starts orthogonal
-  under every cell; the paper says so for the baselines alone.
+  with every cell; the paper says so of the baselines alone.
 
   Raises:
     ValueError: the rate is not within [0, 1).
@@ -48,7 +49,7 @@ class HandwritingModel(nn.Module):
     super().__post_init__()
 
   def setup(self) -> None:
-    """One recurrence per cell, then the linear layer."""
+    """Makes a recurrence for each cell, and the linear layer."""
     self.layers = [
       Recurrence(
         cell, return_carry=True, derivative_limit=self.derivative_limit
@@ -63,10 +64,16 @@ class HandwritingModel(nn.Module):
   def __call__(
     self, carries: Any, steps: Float[Array, 'b t 3'], train: bool = False
   ) -> tuple[Any, Float[Array, 'b t outputs']]:
-    """From the carries before the steps to those after them, and the outputs.
+    """Reads a window of pen steps.
 
-    Outputs at time t are of the step that follows `steps[:, t]`. While
-    training, dropout draws from the random stream 'dropout'.
+    Args:
+      carries: the carry of each cell before the window, see `zeros`.
+      steps: the window [b, t, 3]: dx, dy, and 1 where a stroke ends.
+      train: turns dropout on, from the random stream 'dropout'.
+
+    Returns:
+      The carries after the window, and outputs [b, t, 6 m + 1]. Those at time t
+      are of the step after `steps[:, t]`.
     """
     x, after = steps, []
     for layer, carry in zip(self.layers, carries, strict=True):
@@ -76,13 +83,13 @@ class HandwritingModel(nn.Module):
 
   @nn.nowrap
   def zeros(self, batch: Any) -> Any:
-    """The carries at the start of `batch` lines."""
+    """Returns the carries at the start of `batch` lines."""
     return tuple(cell.zeros((batch,)) for cell in self.cells)
 
 
 def shifted(steps: Float[Array, 'b t 3']) -> Float[Array, 'b t 3']:
-  """Returns what the model reads to predict each step: the step before it.
+  """Returns the inputs that predict `steps`: for each, the step before it.
 
-  The first step is predicted from a null step.
+  The input for the first step is a null step.
   """
   return jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -2,9 +2,9 @@
 
 The architecture is that of GNMT (Wu et al. 2016, arXiv 1609.08144, section 3),
 in which every LSTM may be another cell. The facts here are from descriptions of
-that paper. Unless `bottom_context` is set, the decoder's bottom layer reads the
-target alone, so that it runs over the whole target before attention, and
-attention before the layers above it: training needs no loop over single steps.
+that paper. Unless `bottom_context` is set, the bottom layer of the decoder
+reads the target alone. Then it runs over the whole target first, attention
+follows, and the layers above come last: training needs no loop over pieces.
 
 Shapes: b batch, s source pieces, t target pieces, n units, v vocabulary size.
 """
@@ -25,12 +25,13 @@ FIRST_RESIDUAL = 2  # the third layer from the bottom
 
 
 class Memory(NamedTuple):
-  """What the encoder makes of a source, and the decoder reads.
+  """The output of the encoder, which the decoder reads.
 
   Attributes:
-    values: outputs of the top encoder layer.
-    keys: their share of attention's hidden layer, the same at every step.
-    mask: true where there is a piece.
+    values: [b, s, n], outputs of the top encoder layer.
+    keys: [b, s, n], their contribution to the hidden layer of attention, the
+      same at every step.
+    mask: bool [b, s], true where there is a piece.
   """
 
   values: Float[Array, 'b s n']
@@ -39,7 +40,7 @@ class Memory(NamedTuple):
 
 
 def uniform(limit: float) -> Callable[..., Array]:
-  """Returns the initialiser of all but cells: uniform in +-limit."""
+  """Returns an initialiser that is uniform in plus and minus `limit`."""
 
   def draw(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32):
     return jax.random.uniform(key, shape, dtype, -limit, limit)
@@ -48,32 +49,34 @@ def uniform(limit: float) -> Callable[..., Array]:
 
 
 class Translator(nn.Module):
-  """GNMT with any cells: a bidirectional bottom encoder layer, then stacks.
+  """GNMT with any cells.
 
-  Layers from the third on add their input to their output. The attention reads
-  the bottom decoder layer and the top encoder layer; its context goes to every
-  decoder layer above the bottom one. Dropout is on the input of every layer and
-  of the softmax layer. The decoder starts from zeros.
+  The bottom encoder layer is bidirectional. Layers from the third on add their
+  input to their output. Attention reads the bottom decoder layer and the top
+  encoder layer, and its context is an input of every decoder layer above the
+  bottom one. Dropout is on the input of every layer and of the softmax layer.
+  The decoder starts from zeros.
 
   Attributes:
-    encoder_cells: the bottom layer's forward and its backward cell, then the
-      others from the second layer up.
+    encoder_cells: the forward and the backward cell of the bottom layer, then
+      those of the layers above it.
     decoder_cells: from the bottom up, at least two.
     vocabulary_size: v, of one set of word pieces for both languages.
-    dropout_rate: of the inputs of layers.
-    start_limit: parameters start uniform in plus and minus this; GNMT's 0.04
-      is for 1024 units, and smaller models learn slowly from it.
-    uniform_cells: start the cells like this too, as GNMT does, but for the
-      gains and shifts of layer norm; otherwise by their own initialisers.
-    remat: the backward pass computes each recurrent layer again instead of
+    dropout_rate: of dropout on the inputs of layers.
+    start_limit: parameters start uniform in plus and minus this value. GNMT's
+      0.04 is for 1024 units; smaller models learn slowly from it.
+    uniform_cells: start the parameters of cells like this too, as GNMT does,
+      except the gains and shifts of layer norm. Otherwise cells use their own
+      initialisers.
+    remat: compute each recurrent layer again in the backward pass instead of
       keeping the values of the forward pass: less memory, more time.
-    bottom_context: the bottom decoder layer, too, reads the context, that of
-      the piece before. Training then is a loop over single pieces.
+    bottom_context: let the bottom decoder layer read the context of the piece
+      before, too. Training is then a loop over single pieces.
 
-  Deviation: GNMT's formula takes the bottom layer's output of the step before
-  as the query. Here it is that of the step itself, whose input is the piece
-  before: as recent, and attention needs no loop. GNMT's context goes to all
-  decoder layers; here to the bottom one only with `bottom_context`.
+  Deviation: in GNMT's formula the query is the bottom layer's output of the
+  step before. Here it is that of the step itself, whose input is the piece
+  before: it is as recent, and attention needs no loop. GNMT's context goes to
+  all decoder layers; here to the bottom one only with `bottom_context`.
 
   Raises:
     ValueError: there are too few layers, or the rate is not within [0, 1).
@@ -100,7 +103,7 @@ class Translator(nn.Module):
     super().__post_init__()
 
   def setup(self) -> None:
-    """Embeddings, layers, attention, softmax layer."""
+    """Makes the embeddings, the layers, attention and the softmax layer."""
     units, start = self.decoder_cells[0].units, uniform(self.start_limit)
     self.source_embedding = nn.Embed(
       self.vocabulary_size, units, embedding_init=start
@@ -126,11 +129,13 @@ class Translator(nn.Module):
     inputs: Int[Array, 'b t'],
     train: bool = False,
   ) -> Float[Array, 'b t v']:
-    """Logits of the piece that follows each of the target's `inputs`.
+    """Returns the logits [b, t, v] of the piece after each of `inputs`.
 
-    Padding is at the end of either side. `mask` is true at the pieces of the
-    source; every row has at least one. While training, dropout draws from the
-    random stream 'dropout'.
+    Args:
+      source: the source pieces, with padding at the end.
+      mask: true at the pieces of the source; every row has at least one.
+      inputs: the target pieces, with padding at the end.
+      train: turns dropout on, from the random stream 'dropout'.
     """
     memory = self.encode(source, mask, train)
     carries = self.zeros(inputs.shape[0])
@@ -139,7 +144,7 @@ class Translator(nn.Module):
   def encode(
     self, source: Int[Array, 'b s'], mask: Bool[Array, 'b s'], train: bool
   ) -> Memory:
-    """Reads the source; padding changes nothing."""
+    """Reads `source`; padding, where `mask` is false, changes nothing."""
     lengths = mask.sum(-1)
     forward, backward, *above = self.encoder_layers
     x = self.dropout(self.source_embedding(source), train)
@@ -161,14 +166,15 @@ class Translator(nn.Module):
     """Runs a window of target pieces, or a single one.
 
     Args:
-      carries: of all layers, before the window.
-      memory: of the sources.
-      inputs: the piece before each one that is predicted.
+      carries: the carry of each layer before the window.
+      memory: what `encode` returned.
+      inputs: the piece before each predicted one.
       train: whether dropout is on.
 
     Returns:
-      The carries after the window, the logits, and the attention: for each
-      target piece the weights of the source pieces, which sum to 1.
+      The carries after the window, the logits [b, t, v], and the attention
+      [b, t, s]: for each target piece, weights of the source pieces that sum
+      to 1.
     """
     bottom, *above = self.decoder_layers
     x = self.dropout(self.target_embedding(inputs), train)
@@ -189,7 +195,7 @@ class Translator(nn.Module):
 
   @nn.nowrap
   def start(self, key: Array) -> Any:
-    """The parameters before training."""
+    """Returns the initial parameters."""
     init_key, cell_key = jax.random.split(key)
     symbols = jnp.zeros((1, 1), jnp.int32)
     params = self.init(init_key, symbols, symbols == 0, symbols)['params']
@@ -199,7 +205,7 @@ class Translator(nn.Module):
 
   @nn.nowrap
   def zeros(self, batch: Any) -> Any:
-    """The carries of the decoder's layers before the first piece."""
+    """Returns the carries of the decoder's layers before the first piece."""
     bottom, *above = (cell.zeros((batch,)) for cell in self.decoder_cells)
     if self.bottom_context:
       size = self.encoder_cells[-1].units
@@ -209,10 +215,13 @@ class Translator(nn.Module):
   def _read_with_context(
     self, carry: Any, memory: Memory, x: Float[Array, 'b t n'], train: bool
   ) -> tuple[Any, tuple[Array, Array, Array]]:
-    """The bottom decoder layer where it reads the context of the piece before.
+    """Runs the bottom decoder layer with the context of the piece before.
 
-    The carry is the cell's and that context [b, n]. Besides the carry after the
-    window: the layer's outputs [b, t, n], and what `_attend` gives for them.
+    The carry is that of the cell and the context [b, n].
+
+    Returns:
+      The carry after the window, and a tuple of the outputs of the layer
+      [b, t, n] and of what `_attend` returns for them.
     """
 
     def step(model: Translator, carry: Any, x: Array) -> Any:
@@ -236,7 +245,7 @@ class Translator(nn.Module):
   def _attend(
     self, x: Float[Array, 'b t n'], memory: Memory
   ) -> tuple[Float[Array, 'b t s'], Float[Array, 'b t n']]:
-    """The weights of the source pieces, and the context, for the outputs."""
+    """Returns the weights of the source pieces, and the context, for `x`."""
     weights = attend(
       self.attention_query(x), memory.keys, self.attention_score, memory.mask
     )
@@ -245,7 +254,7 @@ class Translator(nn.Module):
   def _run(
     self, layer: Recurrence, carry: Any, x: Float[Array, 'b t k'], train: bool
   ) -> tuple[Any, Float[Array, 'b t n']]:
-    """A layer's carry and outputs, from a carry or, if it is None, zeros."""
+    """Returns the carry and outputs of `layer`; `carry` None means zeros."""
 
     def run(layer: Recurrence, carry: Any, x: Array) -> Any:
       return layer(x, initial_carry=carry, return_carry=True, train=train)
@@ -259,10 +268,12 @@ def attend(
   score: Float[Array, ' n'],
   mask: Bool[Array, 'b s'],
 ) -> Float[Array, 'b t s']:
-  """Additive attention (Bahdanau et al. 2015): softmax(score tanh(q + k)).
+  """Returns the weights of additive attention (Bahdanau et al. 2015).
 
-  Target pieces are read one after another, and the gradient computes their
-  hidden layers again: all of them together would take [b, t, s, n].
+    weights = softmax(score tanh(query + key))
+
+  A loop runs over the target pieces, and the gradient computes their hidden
+  layers again. All of them together would be an array [b, t, s, n].
   """
 
   @jax.checkpoint
@@ -274,7 +285,7 @@ def attend(
 
 
 def start_uniformly(key: Array, params: Any, limit: float) -> Any:
-  """Draws the parameters of cells from +-limit, but for those of layer norm."""
+  """Draws the parameters of cells, but not of layer norm, in +-`limit`."""
   leaves, structure = jax.tree_util.tree_flatten_with_path(params)
   started = []
   for k, (path, x) in enumerate(leaves):

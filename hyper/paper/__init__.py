@@ -35,10 +35,15 @@ __all__ = [
 
 
 def find(config: str) -> tuple[Table, Row] | None:
-  """The row that a config trains, with its table; None if there is none.
+  """Returns the table and the row that `config` trains, or None.
 
   Args:
     config: file and variant, such as 'ptb_hyperlstm:large_embedding'.
+
+  >>> find('ptb_lstm')[1].name
+  'LSTM 1000'
+  >>> find('my_config') is None
+  True
   """
   for table in TABLES:
     for row in table.rows:

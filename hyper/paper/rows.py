@@ -1,16 +1,16 @@
-"""What a row and a table of the paper have, and how they are put in words."""
+"""Rows and tables of the paper, and sentences that describe them."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-  """What a column of a table holds.
+  """A column of figures in a table.
 
   Attributes:
     split: the part of the data that is scored.
-    metric: the score, by the name that evaluation gives it.
-    unit: of a figure, for people.
+    metric: the name that evaluation gives to the score.
+    unit: of a figure, as printed for people.
   """
 
   split: str
@@ -20,16 +20,16 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """A network, its figures and its size.
+  """A row of a table: a network, its figures and its size.
 
   Attributes:
     name: the network, as the table names it.
-    printed: a figure for each of the table's measures; '' where there is none.
+    printed: a figure for each measure of the table; '' if none is printed.
     count: the number of parameters as printed, such as '4.92M', or ''.
     config: file and variant of the config that trains it, such as
       'ptb_hyperlstm:large_embedding', or ''.
-    parameters: all trainable parameters of that config, by the equations.
-    counted: those of them that `count` counts; 0 means all.
+    parameters: the number of trainable parameters, by the equations.
+    counted: how many of them belong in `count`; 0 means all.
     is_cited: True if the paper quotes the figures of others.
   """
 
@@ -43,12 +43,12 @@ class Row:
 
   @property
   def figures(self) -> tuple[float | None, ...]:
-    """The figures as numbers; None where nothing is printed."""
+    """Returns the figures as numbers, None where nothing is printed."""
     return tuple(number(text) if text else None for text in self.printed)
 
   @property
   def computed_count(self) -> int:
-    """What the equations give for the printed count; 0 without a config."""
+    """Returns the count by the equations; 0 without a config."""
     return self.counted or self.parameters
 
 
@@ -74,7 +74,7 @@ class Table:
 
 
 def number(printed: str) -> float:
-  """The value of a printed figure or count, in which M is a million.
+  """Returns the value of a `printed` figure or count; M is a million.
 
   >>> number('-1,162'), number('4.92M')
   (-1162.0, 4920000.0)
@@ -84,7 +84,7 @@ def number(printed: str) -> float:
 
 
 def agrees(row: Row) -> bool:
-  """True if the computed count is the printed one, within its rounding.
+  """Returns True if the computed count rounds to the printed one.
 
   Two of the paper's counts do not agree, by one digit each: 5.06M, where the
   equations give 5.09M (Table 3), and 18.78M, where they give 18.73M (Table 4).
@@ -95,7 +95,7 @@ def agrees(row: Row) -> bool:
 
 
 def describe(table: Table, row: Row) -> str:
-  """Returns name, table, figures and count of a row on one line."""
+  """Returns the name, table, figures and count of `row` on one line."""
   line = f'{row.name} ({table.label}): {in_units(table, row)}'
   if row.count:
     line += f', {row.count} {table.counted}'
@@ -105,7 +105,7 @@ def describe(table: Table, row: Row) -> str:
 
 
 def in_units(table: Table, row: Row) -> str:
-  """Returns the figures of a row with splits and units.
+  """Returns the figures of `row` with splits and units.
 
   >>> both = Measure('test', 'bpc', 'bpc'), Measure('validation', 'bpc', 'bpc')
   >>> row = Row('Recurrent Dropout LSTM', ('1.301', '1.338'))

@@ -4,7 +4,7 @@ from hyper.paper.rows import Measure, Row, Table
 
 
 def cited(name: str, *printed: str, count: str = '', config: str = '') -> Row:
-  """A row whose figures the paper quotes from others."""
+  """Returns a row whose figures the paper quotes from others."""
   return Row(name, printed, count, config, is_cited=True)
 
 
