@@ -51,11 +51,13 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.configuration': CONFIGURATION,
   'hyper.paper': ('hyper.paper', *CONFIGURATION),
   'hyper.files': (),
+  'hyper.terminal': (),
   'hyper.weights': ('hyper.files',),
-  'hyper.data': ('hyper.data', 'hyper.files'),
+  'hyper.data': ('hyper.data', 'hyper.files', 'hyper.terminal'),
   'hyper.drawing': ('hyper.drawing', 'hyper.files'),
   'hyper.runs': (
-    *('hyper.runs', 'hyper.files', 'hyper.paper.recipes', *CONFIGURATION),
+    *('hyper.runs', 'hyper.files', 'hyper.terminal', 'hyper.paper.recipes'),
+    *CONFIGURATION,
   ),
   'hyper.trained': (
     *('hyper.tasks', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
@@ -78,7 +80,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.tasks.translate': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.translate', *TASK),
-    'hyper.tasks.translation_data',
+    *('hyper.tasks.translation_data', 'hyper.terminal'),
   ),
   'hyper.generate': (
     *('hyper.trained', 'hyper.runs.commands', 'hyper.tasks.handwriting'),

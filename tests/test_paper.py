@@ -158,16 +158,16 @@ def test_a_config_unchanged_has_the_figure_of_its_row():
 def test_a_changed_config_says_in_what_it_differs():
   config = get('mnist_cnn').copy_and_resolve_references()
   config.train_steps, config.optimizer.beta1 = 10, 0.8
-  assert recipes.describe(config).endswith(
-    'not of this config, which differs in optimizer.beta1 0.9 -> 0.8, '
-    'train_steps 2750 -> 10'
+  assert recipes.describe(config) == (
+    'paper: no figure for this config; from mnist_cnn it differs in '
+    'optimizer.beta1 0.9 -> 0.8, train_steps 2750 -> 10'
   )
 
 
 def test_a_config_without_a_row_has_no_figure(monkeypatch):
   assert 'no figure' in recipes.describe(get('mnist_cnn:embedded'))
   monkeypatch.setattr(recipes, 'load', lambda name: None)
-  assert 'configs/ is not at hand' in recipes.describe(get('mnist_cnn'))
+  assert 'configs/ is not there' in recipes.describe(get('mnist_cnn'))
 
 
 def test_a_shipped_config_that_is_not_there_is_none():

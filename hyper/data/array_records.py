@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from absl import logging
 
-from hyper.data import progress
+from hyper.terminal import track
 
 # The length of a record of arrays; tfds is slow on many small ones.
 RECORD_BYTES = 2**20
@@ -91,7 +91,7 @@ def write_records(
       writer.initialize_splits(list(splits))
       for split, records in splits.items():
         action = f'Preparing {split} of {source.name}'
-        for chunk in progress.logged(_chunks(records), action, size=len):
+        for chunk in track(_chunks(records), action, size=len):
           writer.add_examples({split: chunk})
       writer.close_all()
       os.makedirs(os.path.join(root, source.name), exist_ok=True)

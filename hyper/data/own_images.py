@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hyper.data import fingerprints, prepared, progress, raw_files
+from hyper.data import fingerprints, prepared, raw_files
 from hyper.data.own_text import check_shares
 from hyper.data.prepared import SPLITS
+from hyper.terminal import track
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 SEED = 1609_09106  # for drawing missing parts
@@ -181,7 +182,7 @@ def _decode(pictures: dict[str, list[tuple[str, int]]]) -> dict[str, Arrays]:
   for part, found in pictures.items():
     images = []
     action = f'Reading the {part} images'
-    for path, _ in progress.logged(found, action, len(found)):
+    for path, _ in track(found, action, len(found)):
       image = _pixels(path)
       first, shape = (first, shape) if first else (path, image.shape)
       if image.shape != shape:

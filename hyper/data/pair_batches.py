@@ -16,9 +16,10 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
-from hyper.data import progress, raw_files
+from hyper.data import raw_files
 from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN, WordPieces
+from hyper.terminal import track
 
 Arrays = dict[str, np.ndarray]
 Chosen = tuple[int, int, np.ndarray]  # length, rows, numbers of pairs
@@ -181,7 +182,7 @@ def measure(pairs: Pairs, pieces: WordPieces, split: str) -> np.ndarray:
     path = os.path.join(pairs.folder, name)
     if os.path.exists(path):
       return _kept(path, len(pairs))
-  chunks = progress.logged(
+  chunks = track(
     pairs.chunks(), f'Measuring the {split} sentence pairs', len(pairs), len
   )
   parts = [

@@ -73,16 +73,13 @@ def in_words(changed: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def describe(config: ConfigDict) -> str:
-  """Returns the paper's figure for a config, or which changes forbid it."""
-  found = paper.find(config.paper)
+  """Returns the paper's figure for a config, or why it has none."""
+  found, none = paper.find(config.paper), 'paper: no figure for this config'
   if not found:
-    return 'paper: no figure belongs to this config'
-  line, recipe = f'paper: {paper.describe(*found)}', load(config.paper)
+    return none
+  recipe = load(config.paper)
   if recipe is None:
-    return (
-      f'{line}; configs/ is not at hand to tell whether this is that config'
-    )
-  changed = changes(recipe, config)
-  if not changed:
-    return line
-  return f'{line}; not of this config, which differs in {in_words(changed)}'
+    return f'{none}, since configs/ is not there to compare it with'
+  if changed := changes(recipe, config):
+    return f'{none}; from {config.paper} it differs in {in_words(changed)}'
+  return f'paper: {paper.describe(*found)}'

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from hyper import files
+from hyper import files, terminal
 from hyper.runs import memory
 
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
@@ -47,6 +47,7 @@ def start(
   own = set(flags.FLAGS) - others
 
   def run(argv: list[str]) -> int:
+    terminal.log_briefly()
     if operands:
       return checked(main, [required(argv[1:], operands)])
     given = arguments(argv[1:], choices)

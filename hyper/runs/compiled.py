@@ -4,6 +4,7 @@ import functools
 import weakref
 from typing import Any
 
+import jax
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -29,7 +30,20 @@ class Compiled:
     self.init = training.make_init(self._init, optimize()[0])
     self.train = training.make_train_step(self._loss, optimize)
     self.evaluate = training.make_eval_step(self._loss)
+    self._called: set[Any] = set()
     self.use(task)
+
+  def is_new(self, name: str, batch: Any = ()) -> bool:
+    """Returns True where the next call compiles: the first of each shape.
+
+    Args:
+      name: of the function.
+      batch: the arrays of the next call that differ in shape from call to call.
+    """
+    call = name, tuple(x.shape for x in jax.tree.leaves(batch))
+    is_new = call not in self._called
+    self._called.add(call)
+    return is_new
 
   def use(self, task: Task) -> None:
     """Compiles from `task` from now on; it must have the same structure."""

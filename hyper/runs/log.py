@@ -1,9 +1,11 @@
 """A run's log while it trains, its handling of signals, and its trace."""
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
@@ -12,9 +14,10 @@ from ml_collections import ConfigDict
 
 from hyper.runs import training
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.closing import best_of
 from hyper.runs.folder import PROFILE
 from hyper.runs.metrics import MetricsWriter
-from hyper.runs.progress import Progress
+from hyper.runs.progress import Progress, in_words
 from hyper.runs.task import Task
 from hyper.runs.training import TrainState
 
@@ -38,7 +41,10 @@ class Log:
   ):
     self._config, self._task, self._checkpoints = config, task, checkpoints
     self._writer = MetricsWriter(workdir, start)
-    self._progress = Progress(config.train_steps, start, task.unit)
+    self._progress = Progress(
+      *(config.train_steps, start, task.unit, task.selection),
+      best_of(checkpoints),
+    )
     self._pending: tuple[int, Any] | None = None
     self._sums: list[dict[str, Any]] = []
 
@@ -54,6 +60,18 @@ class Log:
     before, self._pending = self._pending, (step, metrics)
     if before:
       self._read(*before)
+    self._progress.step(step)
+
+  @contextlib.contextmanager
+  def aside(self) -> Iterator[None]:
+    """Leaves the time that a block takes out of speeds."""
+    began = time.monotonic()
+    yield
+    self._progress.leave_out(time.monotonic() - began)
+
+  def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
+    """Yields the batches of an evaluation, and shows how far it is."""
+    return self._progress.watch(batches)
 
   def flush(self) -> None:
     """Reads the last step's metrics, and writes all of them to the file.
@@ -71,14 +89,10 @@ class Log:
     self, step: int, scores: Mapping[str, float], seconds: float
   ) -> None:
     """Writes and shows the scores of an evaluation that took `seconds`."""
-    shown = '  '.join(f'{name} {value:.4g}' for name, value in scores.items())
     if not training.all_finite(scores.values()):
-      self.stop(step, f'validation {shown}', step)
-    self._progress.leave_out(seconds)
+      self.stop(step, f'validation {in_words(scores)}', step)
+    self._progress.evaluated(step, scores, seconds)
     self._writer.write(step, 'validation', scores)
-    logging.info(
-      'validation at step %s: %s (%.1f s)', f'{step:,}', shown, seconds
-    )
 
   def check(self, step: int, metrics: Any) -> None:
     """Raises a FloatingPointError unless a step's loss and gradient are finite.

@@ -12,6 +12,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,14 @@ from ml_collections import ConfigDict
 
 from hyper import files
 from hyper.paper import recipes
-from hyper.runs import folder, lock, optimization, provenance, training
+from hyper.runs import (
+  closing,
+  folder,
+  lock,
+  optimization,
+  provenance,
+  training,
+)
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
@@ -130,13 +138,14 @@ def run(
     Interruption() as interruption,
     Checkpoints(place, task.selection, published=note) as checkpoints,
   ):
+    announce(description)
     state = first_state(config, workdir, compiled, checkpoints)
-    start = int(state.step)
+    start, began = int(state.step), time.monotonic()
     if start == config.train_steps and checkpoints.score(start) is not None:
-      logging.info('%s has all its %d steps.', workdir, start)
+      closing.log_complete(workdir, data_dir, start)
       return 0
     count = training.count_parameters(state.params)
-    announce(config, description, state)
+    announce(plan(config, count, start))
     with (
       folder.claim(workdir, config, data_dir, data, checkpoints, count),
       Log(config, workdir, task, start, checkpoints) as log,
@@ -146,10 +155,13 @@ def run(
         config, task, compiled, checkpoints, log, trace, interruption, observe
       )
       step = loop.run(state)
+    checkpoints.wait()
+    best, taken = closing.best_of(checkpoints), time.monotonic() - began
+    outcome = closing.outcome(step - start, taken, task.selection[0], best)
   if step == config.train_steps:
-    logging.info('Done. python evaluate.py --workdir=%s', workdir)
+    closing.log_done(workdir, data_dir, outcome)
     return 0
-  logging.info('Stopped at step %d; the same command resumes.', step)
+  closing.log_stopped(workdir, data_dir, step, outcome)
   return 128 + interruption.number if interruption.number else 0
 
 
@@ -214,21 +226,35 @@ class Loop:
         self.checkpoints.write(step, copy, scores)
         break
       self.trace.before(step, state)
-      state, metrics = self.compiled.train(state, next(batches), numbers)
+      state, metrics = self.train(state, next(batches), numbers)
       if copy:
         self.log.check(step + 1, metrics)
-        self.checkpoints.write(step, copy, scores)
+        with self.log.aside():
+          self.checkpoints.write(step, copy, scores)
       if stop:
         break
       self.log.step(step + 1, metrics)
     return step
 
+  def train(
+    self, state: TrainState, batch: Any, numbers: Any
+  ) -> tuple[TrainState, Any]:
+    """Returns the state and the metrics of the next step."""
+    if not self.compiled.is_new('train', batch):
+      return self.compiled.train(state, batch, numbers)
+    logging.info('Compiling the training step.')
+    with self.log.aside():
+      return self.compiled.train(state, batch, numbers)
+
   def evaluate(self, step: int, state: TrainState) -> dict[str, float]:
     """Returns the scores on the validation split, and logs them."""
     self.log.flush()
     began = time.monotonic()
+    if self.compiled.is_new('evaluate'):
+      logging.info('Compiling the evaluation step.')
     scores = training.evaluate(
-      self.task, self.compiled.evaluate, state, 'validation'
+      *(self.task, self.compiled.evaluate, state, 'validation'),
+      self.log.watch,
     )
     self.log.evaluation(step, scores, time.monotonic() - began)
     return scores
@@ -240,11 +266,12 @@ class Loop:
     before it is written.
     """
     self.log.flush()
-    if not training.is_finite(state):
-      what = 'the parameters or the state of the optimizer'
-      self.log.stop(step, what, step)
-    self.checkpoints.wait()
-    return copy_to_host(state)
+    with self.log.aside():
+      if not training.is_finite(state):
+        what = 'the parameters or the state of the optimizer'
+        self.log.stop(step, what, step)
+      self.checkpoints.wait()
+      return copy_to_host(state)
 
 
 def fingerprints(task: Task) -> dict[str, str]:
@@ -259,16 +286,17 @@ def fingerprints(task: Task) -> dict[str, str]:
   return found
 
 
-def announce(
-  config: ConfigDict, description: list[str], state: TrainState
-) -> None:
-  """Logs data, size, hardware, steps, and the paper's figure."""
-  for line in (
-    *description,
-    f'{training.count_parameters(state.params):,} parameters',
-    provenance.devices(),
-    f'steps {int(state.step):,} to {config.train_steps:,}, '
+def plan(config: ConfigDict, parameters: int, start: int) -> list[str]:
+  """Returns lines on size, hardware and steps, and the paper's figure."""
+  return [
+    f'{parameters:,} parameters, on {provenance.devices()}',
+    f'steps {start:,} to {config.train_steps:,}, '
     f'batch {config.data.batch_size}',
     recipes.describe(config),
-  ):
+  ]
+
+
+def announce(lines: list[str]) -> None:
+  """Logs lines about the run that is about to start."""
+  for line in lines:
     logging.info('%s', line)

@@ -1,33 +1,34 @@
-"""The progress line of a run."""
+"""How far a run is: a bar on a terminal, elsewhere lines in the log."""
 
-import io
-import os
-import shutil
-import sys
 import time
-from collections.abc import Callable, Mapping
-from logging import LogRecord
-from typing import Any, SupportsFloat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, SupportsFloat, TextIO, TypeVar
 
 from absl import logging
 
+from hyper.terminal import Bars, track
+
+T = TypeVar('T')
+
 
 class Progress:
-  """Shows how far a run is: one line on a terminal, otherwise log messages.
+  """Shows how far a run is: a bar on a terminal, elsewhere log lines.
 
-  The line looks like this:
+  A line, and on a terminal what stands beside the bar, is such as
 
     step 1,200/20,000  bpc 1.532  31,200 characters/s  12:03 left
 
-  While it is open, absl's log messages clear the line before they appear. Call
-  `clear` before printing in another way.
+  On a terminal it is logged at evaluations alone, and the bar moves with every
+  step.
 
   Args:
     total_steps: the last step of the run.
     start_step: the step that this part of the run starts from.
     unit: what `count` counts, such as 'characters'.
-    stream: shows the line; None means standard error.
-    clock: tells seconds.
+    selection: the score that is shown as the best, and 'min' or 'max'.
+    best: its best value and the step of that, if there is one.
+    stream: shows the bar; None means standard error.
+    clock: returns seconds.
   """
 
   def __init__(
@@ -35,17 +36,19 @@ class Progress:
     total_steps: int,
     start_step: int,
     unit: str,
-    stream: io.TextIOBase | None = None,
+    selection: tuple[str, str],
+    best: tuple[float, int] | None = None,
+    stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
   ):
-    self._total_steps, self._unit = total_steps, unit
-    self._stream = stream or sys.stderr
-    self._clock = clock
+    self._total_steps, self._unit, self._clock = total_steps, unit, clock
+    self._metric, self._mode = selection
+    self._best = best
     self._last_step, self._last_time = start_step, clock()
-    self._has_compiled = False
     self._step_seconds: float | None = None
-    self._is_shown = False
-    logging.get_absl_handler().addFilter(self._make_room)
+    self._shown, self._eval_batches = '', 0
+    self._bars = Bars(stream)
+    self._bar = self._bars.add('', total_steps)
 
   def __enter__(self) -> 'Progress':
     return self
@@ -53,13 +56,16 @@ class Progress:
   def __exit__(self, *error: Any) -> None:
     self.close()
 
+  def step(self, step: int) -> None:
+    """Moves the bar to a step."""
+    best = f'  best {self._best[0]:.4g}' if self._best else ''
+    place = f'step {step:,}/{self._total_steps:,}'
+    self._bars.move(self._bar, step, place, self._shown + best)
+
   def update(
     self, step: int, values: Mapping[str, float], count: SupportsFloat
   ) -> float:
-    """Shows a step, its speed, and the time left.
-
-    The time left follows from the recent steps. The first update does not
-    count, since it contains compilation.
+    """Shows a step with its scores, its speed, and the time left.
 
     Args:
       step: the number of steps taken.
@@ -70,66 +76,80 @@ class Progress:
       Units per second since the last update.
     """
     now = self._clock()
-    seconds = max(now - self._last_time, 1e-9)
-    self._smooth(seconds / max(step - self._last_step, 1))
+    seconds, steps = max(now - self._last_time, 1e-9), step - self._last_step
     self._last_step, self._last_time = step, now
     speed = float(count) / seconds
-    parts = [f'step {step:,}/{self._total_steps:,}']
-    parts += [f'{name} {value:#.4g}' for name, value in values.items()]
+    parts = [f'{name} {value:#.4g}' for name, value in values.items()]
     parts.append(f'{speed:,.{0 if speed >= 10 else 2}f} {self._unit}/s')
+    if steps > 0:
+      self._smooth(seconds / steps)
     if self._step_seconds is not None:
       left = (self._total_steps - step) * self._step_seconds
       parts.append(f'{format_duration(left)} left')
-    self._show('  '.join(parts))
+    self._shown = '  '.join(parts)
+    self.step(step)
+    if not self._bars.is_shown:
+      self._log_line()
     return speed
 
   def leave_out(self, seconds: float) -> None:
-    """Does not count `seconds` of an evaluation since the last update."""
+    """Does not count `seconds` since the last update as time of steps."""
     self._last_time += seconds
 
-  def clear(self) -> None:
-    """Clears the line, so that something else can be printed."""
-    if self._is_shown:
-      self._stream.write('\r\x1b[K')
-      self._stream.flush()
-      self._is_shown = False
+  def watch(self, batches: Iterable[T]) -> Iterator[T]:
+    """Yields the batches of an evaluation, and shows how far it is."""
+    count = 0
+    total, action = self._eval_batches, 'Validation, batches'
+    for batch in track(batches, action, total, bars=self._bars):
+      yield batch
+      count += 1
+    self._eval_batches = count
+
+  def evaluated(
+    self, step: int, scores: Mapping[str, float], seconds: float
+  ) -> None:
+    """Logs the scores of an evaluation that took `seconds`, and the best."""
+    self.leave_out(seconds)
+    if self._bars.is_shown and self._shown:
+      self._log_line()
+    note = self._compare(scores[self._metric], step)
+    logging.info(
+      *('validation at step %s: %s, %s (%.1f s)', f'{step:,}'),
+      *(in_words(scores), note, seconds),
+    )
+    self.step(step)
 
   def close(self) -> None:
-    """Ends the line, which stays."""
-    logging.get_absl_handler().removeFilter(self._make_room)
-    if self._is_shown:
-      self._stream.write('\n')
-      self._stream.flush()
-      self._is_shown = False
+    """Ends the bar, which stays on the screen."""
+    self._bars.close()
+
+  def _compare(self, value: float, step: int) -> str:
+    """Returns in words how a score compares with the best before."""
+    if self._best is not None:
+      best, at = self._best
+      if not (value < best if self._mode == 'min' else value > best):
+        return f'best {best:.4g} at step {at:,}'
+    self._best = value, step
+    return 'the best so far'
 
   def _smooth(self, step_seconds: float) -> None:
-    if self._step_seconds is not None:
-      self._step_seconds += 0.1 * (step_seconds - self._step_seconds)
-    elif self._has_compiled:
-      self._step_seconds = step_seconds
-    self._has_compiled = True
+    before = self._step_seconds
+    if before is not None:
+      step_seconds = before + 0.1 * (step_seconds - before)
+    self._step_seconds = step_seconds
 
-  def _show(self, line: str) -> None:
-    if not self._stream.isatty():
-      logging.info('%s', line)
-      return
-    # A full last column would wrap, and \r return to the wrong line.
-    self._stream.write(f'\r{line[: _width(self._stream) - 1]}\x1b[K')
-    self._stream.flush()
-    self._is_shown = True
-
-  def _make_room(self, record: LogRecord) -> bool:
-    del record
-    self.clear()
-    return True
+  def _log_line(self) -> None:
+    place = f'step {self._last_step:,}/{self._total_steps:,}'
+    logging.info('%s  %s', place, self._shown)
 
 
-def _width(terminal: Any) -> int:
-  try:
-    width = os.get_terminal_size(terminal.fileno()).columns
-  except (OSError, ValueError):
-    width = 0
-  return width or shutil.get_terminal_size().columns
+def in_words(scores: Mapping[str, float]) -> str:
+  """Returns scores on one line.
+
+  >>> in_words({'bpc': 1.25, 'loss': 100.0})
+  'bpc 1.25  loss 100'
+  """
+  return '  '.join(f'{name} {value:.4g}' for name, value in scores.items())
 
 
 def format_duration(seconds: float) -> str:

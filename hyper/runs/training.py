@@ -132,17 +132,29 @@ def make_eval_step(loss: Loss) -> EvalStep:
 
 
 def evaluate(
-  task: Task, eval_step: EvalStep, state: Any, split: str
+  task: Task,
+  eval_step: EvalStep,
+  state: Any,
+  split: str,
+  watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> dict[str, float]:
   """Returns the task's scores of a whole split.
 
-  The sums are added up in float64. Only `params` and `model_state` of `state`
-  are read.
+  The sums are added up in float64. Those of a batch are read while the next is
+  computed, so the device is one batch ahead of what `watch` shows.
+
+  Args:
+    task: whose loss `eval_step` is of.
+    eval_step: see `make_eval_step`.
+    state: only its `params` and `model_state` are read.
+    split: of the task's data.
+    watch: yields the batches that it is given, and shows how far they are.
   """
-  model_state, parts = task.eval_state(state.model_state), []
-  for batch in task.batches(split, seed=0, start=0):
+  model_state = task.eval_state(state.model_state)
+  parts: list[Any] = []
+  for batch in watch(task.batches(split, seed=0, start=0)):
     model_state, sums = eval_step(state.params, model_state, batch)
-    parts.append(sums)
+    parts[-1:] = [*jax.device_get(parts[-1:]), sums]
   return task.summarize(add_sums(jax.device_get(parts)))
 
 

@@ -18,7 +18,6 @@ from hyper.cells import CELLS, Rate
 from hyper.configuration import Fields, build, check_fields, splat
 from hyper.data import (
   pair_batches,
-  progress,
   word_pieces,
 )
 from hyper.data.pair_batches import Buckets, Order
@@ -30,6 +29,7 @@ from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
+from hyper.terminal import track
 
 MOST_UNKNOWN = 0.01  # a larger share of unknown pieces is a warning
 NUMBERS = (  # arguments of the compiled training step
@@ -265,7 +265,7 @@ class Translate:
     def sentences() -> Iterator[str]:
       chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
       action = 'Reading sentence pairs to learn word pieces'
-      for chunk in progress.logged(chunks, action, len(numbers), len):
+      for chunk in track(chunks, action, len(numbers), len):
         for pair in pairs.take(chunk):
           yield from pair
 

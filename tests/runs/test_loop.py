@@ -1,16 +1,22 @@
 """The loop, on a task whose steps take no time."""
 
 import os
+import re
+import shlex
+import shutil
 import signal
+import sys
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from screen import terminal
 from toy import Toy, assert_same, config_of, last_state, saved, train
 
-from hyper.runs import folder, log, loop, metrics, observers
+from hyper.runs import compiled, folder, log, loop, metrics, observers
 from hyper.runs.compiled import CompiledCache
 
 
@@ -255,3 +261,77 @@ def test_a_trace_is_left_in_the_run_folder(tmp_path):
     loop.train(Toy, config_of(train_steps=steps), workdir, '', profile=True)
     left = [name for *_, files in os.walk(workdir) for name in files]
     assert any(name.endswith('.xplane.pb') for name in left)
+
+
+def test_compiling_is_announced_and_left_out_of_speeds(
+  tmp_path, monkeypatch, caplog
+):
+  kept, made = CompiledCache(), compiled.Compiled.__init__
+
+  def slow(self, *args):
+    made(self, *args)
+    step, first = self.train, [True]
+
+    def train_step(*args):
+      if first.pop() if first else False:
+        time.sleep(0.5)
+      return step(*args)
+
+    self.train = train_step
+
+  monkeypatch.setattr(compiled.Compiled, '__init__', slow)
+  with caplog.at_level('INFO', logger='absl'):
+    train(tmp_path / 'one', config_of(log_every_steps=2), kept=kept)
+    train(tmp_path / 'two', kept=kept)
+  said = [x for x in caplog.messages if x.startswith('Compiling')]
+  assert said == [
+    *('Compiling the training step.', 'Compiling the evaluation step.')
+  ]
+  first = metrics.read(tmp_path / 'one')[0]
+  assert first['step'] == 2
+  assert first['vectors_per_second'] > 2 / 0.5
+
+
+def test_a_run_on_a_terminal(tmp_path, monkeypatch):
+  monkeypatch.setenv('TERM', 'xterm')
+  monkeypatch.setenv('COLUMNS', '80')
+  monkeypatch.setattr('hyper.terminal.BAR_SECONDS', 0.0)
+  with terminal() as screen:
+    monkeypatch.setattr(sys, 'stderr', screen.stream)
+    assert train(tmp_path) == 0
+    assert sys.stderr is screen.stream
+    *_, line, after = screen.lines()
+  assert line.startswith('step 8/8 ━') and len(line) <= 80 and after == ''
+  assert line.endswith(f'  best {saved(tmp_path).score(8):.4g}')
+
+
+@pytest.mark.parametrize('data_dir', ['data', '/my data'])
+def test_the_last_line_is_a_command_that_works(
+  data_dir, tmp_path, monkeypatch, caplog, at_batch
+):
+  workdir = str(tmp_path / 'a run')
+  arguments = Toy, config_of(), workdir, data_dir
+  with caplog.at_level('INFO', logger='absl'):
+    at_batch[2] = lambda: signal.raise_signal(signal.SIGTERM)
+    loop.train(*arguments)
+    at_batch.clear()
+    loop.train(*arguments)
+    loop.train(*arguments)
+  stopped, done, complete = (
+    x.splitlines() for x in caplog.messages if '\n' in x
+  )
+  assert re.match(r'Stopped at step 3: 3 steps in \d:\d\d\. To', stopped[0])
+  assert re.match(
+    r'Done: 5 steps in \d:\d\d, best distance [\d.]+ at step \d\. To', done[0]
+  )
+  assert f'{workdir} has all its 8 steps' in complete[0]
+  where = [f'--workdir={workdir}']
+  where += [f'--data_dir={data_dir}'] if data_dir != 'data' else []
+  for lines, script, more in (
+    (stopped, 'train.py', []),
+    (done, 'evaluate.py', []),
+    (complete, 'train.py', ['--set=train_steps=16']),
+  ):
+    python, path, *flags = shlex.split(lines[1])
+    assert shutil.which(python) and os.path.basename(path) == script
+    assert os.path.exists(path) and flags == [*where, *more]
