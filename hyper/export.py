@@ -3,17 +3,17 @@
   python -m hyper.export --workdir=runs/ptb_hyper
   python -m hyper.export --workdir=runs/hyper_40_1 --baked
 
-With --baked the kernels of an image classifier are generated once and for all:
-the file is that of the plain network, and using it needs no hypernetwork.
-Otherwise it is the network as it was trained.
+With --baked the file has the plain network of an image classifier, with its
+generated kernels, and needs no hypernetwork. Otherwise it has the network as it
+was trained.
 
-The file also says what is needed to use and to judge it, as text: `config`,
-`step`, `commit`, `scores` (by split, as far as they are known), `baked`, and
-the files that the run keeps of its data, such as `vocabulary.json`. In Python
+The file also has, as text, what is needed to use and to judge the network:
+`config`, `step`, `commit`, `scores` (by split, if known), `baked`, and the
+files that the run keeps of its data, such as `vocabulary.json`. In Python
 
   module, variables = hyper.trained.load_network('trained.safetensors')
 
-gives both, and `hyper.weights` reads the arrays and the text alone.
+loads the network; `hyper.weights` reads only the arrays or only the text.
 """
 
 import json
@@ -43,7 +43,8 @@ def export(
     workdir: the run folder.
     path: the file.
     which: checkpoint, 'best', 'latest' or a step.
-    baked: generate the kernels of an image classifier.
+    baked: whether to write the plain network of an image classifier, with its
+      generated kernels.
 
   Raises:
     FileNotFoundError: `workdir` is no run folder, or has no such checkpoint.
@@ -57,7 +58,7 @@ def export(
 
 
 def describe(run: Run, baked: bool) -> dict[str, str]:
-  """Returns what a file says of a run, all as text."""
+  """Returns the text of a file: the config of the run, its scores and so on."""
   starts = record.read_lines(run.workdir, record.STARTS)
   commits = [
     x.get('commit', '') for x in starts if x.get('step', 0) <= run.step
@@ -115,7 +116,9 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
   flags.DEFINE_bool(
-    'baked', False, 'Generate the kernels of an image classifier once for all.'
+    'baked',
+    False,
+    'Write the plain network of an image classifier, its kernels generated.',
   )
   flags.DEFINE_string('output', '', 'The file; by default in the run folder.')
   flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')

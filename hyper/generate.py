@@ -4,9 +4,9 @@
   python -m hyper.generate strokes --workdir=runs/iam_hyper --bias=0.5
   python -m hyper.generate translate --workdir=runs/nmt_hyper --input=FILE
 
-Text is written as it is drawn, handwriting as pictures. Sentences to translate
-are read one a line, from standard input or from a file. The run folder is all
-that is read; only a line of the data to go on from is read from the data.
+Text is printed while it is drawn; handwriting is written as pictures. Sentences
+to translate are read from standard input or a file, one on each line. Only the
+run folder is read, except that --prime=NAME reads a line of the data.
 """
 
 import codecs
@@ -41,15 +41,15 @@ def text(
 
   Args:
     workdir: the folder of a character model's run.
-    prompt: what is read first.
+    prompt: the text to continue.
     length: the number of symbols.
     temperature: divides the logits; 0 takes the most probable symbol.
     seed: of the draws.
     which: 'best' or 'latest' checkpoint.
 
   Returns:
-    An iterator over the text of each symbol, which draws them as they are
-    asked for. A character of several bytes comes with the last of them.
+    An iterator over the text of each symbol. A symbol is drawn when the
+    iterator reaches it; a character of several bytes comes with the last.
 
   Raises:
     ValueError: the run has another task, the temperature is below 0 or not
@@ -76,23 +76,23 @@ def strokes(
   output: str = '',
   which: str = 'best',
 ) -> list[str]:
-  """Draws lines that a trained model writes, and how it wrote the first.
+  """Draws lines of handwriting from a trained model, as pictures.
 
-  Three pictures, each as SVG and PNG: the lines; the densities from which the
-  first was drawn; and, of a cell that scales its weights, their changes
+  There are three pictures, each as SVG and PNG: the lines; the densities from
+  which the first was drawn; and, if the cell scales its weights, their changes
   (figure 7).
 
   Args:
     workdir: the run folder.
     count: the number of lines.
-    length: the number of steps of each.
-    bias: 0 samples from the model's density, more is tidier.
+    length: the number of moves of each.
+    bias: 0 samples from the model's density; larger values are tidier.
     seed: of the draws.
-    prime: what all lines go on from: a JSON or CSV file of your own pen, whose
-      first line is scaled to steps as long as in the training lines, or the
-      name of a line of the run's data, such as a01-000u-01.
+    prime: the line that all lines continue. Either a JSON or CSV file of your
+      own pen, whose first line is scaled to moves as long as in the training
+      lines, or the name of a line of the run's data, such as a01-000u-01.
     data_dir: the folder of that data.
-    output: the pictures; an ending .svg or .png is replaced by both. By
+    output: path of the pictures; an ending .svg or .png is replaced by both. By
       default it is WORKDIR/strokes.
     which: 'best' or 'latest' checkpoint.
 
@@ -136,7 +136,7 @@ def strokes(
 
 
 def picture_path(output: str) -> str:
-  """Returns the path of pictures without the ending of one of their formats.
+  """Returns the path of pictures without the ending .svg or .png.
 
   >>> picture_path('my/page.png'), picture_path('my/page.2')
   ('my/page', 'my/page.2')
@@ -146,7 +146,7 @@ def picture_path(output: str) -> str:
 
 
 def read_prime(task: Handwriting, prime: str) -> np.ndarray:
-  """Returns the offsets of a line: of a file, or of that name in the data."""
+  """Returns the offsets of a line, from a file or by its name in the data."""
   from hyper.data import pen
 
   if prime.endswith(pen.KINDS):
@@ -208,7 +208,7 @@ def read_sentences(path: str) -> list[str]:
 
 
 def write_text() -> None:
-  """Writes the prompt, and each symbol after it when it is drawn."""
+  """Prints the prompt, and then each symbol when it is drawn."""
   symbols = text(
     FLAGS.workdir,
     FLAGS.prompt,
@@ -240,7 +240,7 @@ def draw_strokes() -> None:
 
 
 def write_translations() -> None:
-  """Writes a line for each line of the input."""
+  """Prints a translation for each line of the input."""
   sentences = read_sentences(FLAGS.input)
   for line in translate(
     FLAGS.workdir,
@@ -288,9 +288,9 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'prime',
     '',
-    'A line of handwriting to go on from: a .json or .csv file of your own '
-    "pen, or the name of a line of the run's data. Your own comes out in the "
-    'right size if the pen is read about as often for each letter.',
+    'Line of handwriting to continue: a .json or .csv file of your own pen, or '
+    "the name of a line of the run's data. Your own has the right size if the "
+    'pen is read about as often for each letter.',
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets; for --prime=NAME only.'

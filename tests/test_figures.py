@@ -237,7 +237,7 @@ def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run):
     (['weight_change', '--workdir=b'], 'weight_change is of one run'),
     (
       ['saturation', '--text=a', '--prompt=b'],
-      'give --text, which is read, or',
+      'give --text or --prompt',
     ),
     (
       ['curves', '--metric=nats_per_point'],

@@ -1,4 +1,4 @@
-"""Holds runs against the paper and against each other.
+"""Compares runs with the paper and with each other.
 
   python -m hyper.compare runs/ptb_lstm runs/ptb_hyper
   python -m hyper.compare results --format=markdown
@@ -7,8 +7,8 @@
   python -m hyper.compare studies/units --plots=plots
   python -m hyper.compare results --readme=README.md
 
-Folders are run folders or have run folders in them. Runs that differ in their
-seed alone are one row, with the mean and the deviation of their scores at the
+Folders are run folders or have run folders in them. Runs that differ only in
+their seed are one row, with the mean and the deviation of their scores at the
 best validation score. A score on test is there once evaluate.py has run. Of a
 study of hyper.sweep the best trials and the importance of what varies are
 shown too.
@@ -31,7 +31,7 @@ MARKED = re.compile(r'(<!-- results -->\n).*?(<!-- /results -->)', re.S)
 
 
 def main(folders: list[str]) -> None:
-  """Prints tables of the runs in the folders, and writes what is asked for."""
+  """Prints tables of the runs in `folders`, and writes files if flags ask."""
   commands.prepare_output(FLAGS.curves, ('png', 'svg', 'pdf'))
   commands.prepare_output(FLAGS.html, ('html',))
   runs = [finished.read(workdir) for workdir in finished.find(folders)]
@@ -86,15 +86,19 @@ def update(path: str, found: list[Entry]) -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE_enum('format', 'terminal', list(FORMATS), 'Of the tables.')
+  flags.DEFINE_enum(
+    'format', 'terminal', list(FORMATS), 'Format of the tables.'
+  )
   flags.DEFINE_bool(
-    'paper', False, 'Every row of the paper: its command, what is missing.'
+    'paper',
+    False,
+    'Print every row of the paper, with its command and what is missing.',
   )
   flags.DEFINE_string(
-    'curves', '', 'Picture of validation over steps and over time.'
+    'curves', '', 'Picture to write: validation over steps and over time.'
   )
   flags.DEFINE_string(
-    'html', '', 'Page with tables, curves and the pictures in the folders.'
+    'html', '', 'Page to write: tables, curves, and pictures in the folders.'
   )
   flags.DEFINE_string(
     'plots', '', "Folder for Optuna's plots of the studies given, as PNG."

@@ -33,7 +33,7 @@ def collect(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
 
 
 def curve_of(run: Run) -> Curve:
-  """Returns the validation score that decides, over steps and hours."""
+  """Returns the score that selects checkpoints, over steps and hours."""
   task = run.config.task
   metric = SELECTION.get(task, MEASURES[task].metric)
   hours = hours_of(run)

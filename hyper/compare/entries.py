@@ -15,7 +15,7 @@ DIGITS = {'bpc': 3, 'error': 2, 'nats': 0, 'bleu': 2, 'log_perplexity': 3}
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """Runs that differ in their seed alone.
+  """Runs that differ only in their seed.
 
   Attributes:
     runs: at least one.
@@ -25,7 +25,7 @@ class Entry:
 
   @property
   def first(self) -> Run:
-    """The run that stands for what all have in common."""
+    """The first run, for the properties that all runs share."""
     return self.runs[0]
 
   @property
@@ -35,7 +35,7 @@ class Entry:
 
   @property
   def table_row(self) -> tuple[Table, Row] | None:
-    """The paper's row, if the entry is of the data of its table."""
+    """The paper's row, if the entry uses the data of its table."""
     return (
       paper.find(self.first.row) if self.first.has_the_papers_data else None
     )
@@ -47,10 +47,10 @@ class Entry:
 
   @property
   def measure(self) -> Measure:
-    """What is shown: the paper's measure if it is known, else validation.
+    """The measure to show: the paper's if it has been scored, else validation.
 
-    A split of another name, such as one of several test sets, stands in for
-    the test part where there is no such part.
+    If there is no score of the test split, a split of another name, such as one
+    of several test sets, is used.
     """
     task = self.first.config.task
     wanted = MEASURES[task]
@@ -74,8 +74,8 @@ class Entry:
 def group(runs: Sequence[Run]) -> list[Entry]:
   """Returns an entry for each config, in the order of the paper's rows.
 
-  Entries of one row stand from the least changed to the most; those without a
-  row stand last.
+  Entries of one row are ordered by the number of changed fields; entries
+  without a row are last.
   """
   groups: dict[str, list[Run]] = {}
   for run in runs:
@@ -93,9 +93,9 @@ def group(runs: Sequence[Run]) -> list[Entry]:
 
 
 def identity(run: Run) -> str:
-  """Returns a text that runs share if they differ in their seed alone.
+  """Returns a key, equal for two runs if they differ only in their seed.
 
-  Runs that are still in training share it with those that are as far.
+  A run that is still in training equals runs that have taken as many steps.
   """
   fields = recipes.changes(ConfigDict(), run.config)
   return f'{run.row}; {recipes.in_words(fields)}; {run.changes}'
@@ -116,7 +116,7 @@ def figure(values: Sequence[float], measure: Measure) -> str:
 
 
 def rounded(value: float, measure: Measure) -> str:
-  """Returns a value with the digits that the paper prints of the measure."""
+  """Returns a value with as many digits as the paper prints."""
   return f'{value:,.{DIGITS[measure.metric]}f}'
 
 
@@ -129,7 +129,7 @@ def printed(row: Row, table: Table, measure: Measure) -> str:
 
 
 def difference(entry: Entry) -> str:
-  """Returns ours less the paper's; '' unless the config is the row's."""
+  """Returns our figure minus the paper's; '' unless the config is the row's."""
   values = entry.values(entry.measure)
   if not (entry.is_the_papers and entry.table_row and values):
     return ''

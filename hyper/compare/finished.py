@@ -1,4 +1,4 @@
-"""What a run folder tells of its run, training or done."""
+"""Reads run folders, of finished runs or runs in training."""
 
 import dataclasses
 import itertools
@@ -18,34 +18,34 @@ from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
 from hyper.runs.record import STARTS, evaluations, read_lines
 
-MEASURES = {  # of a task: what the paper reports
+MEASURES = {  # by task, what the paper reports
   'char_lm': Measure('test', 'bpc', 'bpc'),
   'classify': Measure('test', 'error', '% error'),
   'handwriting': Measure('validation', 'nats', 'nats'),
   'translate': Measure('test', 'bleu', 'BLEU'),
 }
-SELECTION = {'translate': 'log_perplexity'}  # where it is not that metric
-PAUSE = 10  # a gap this many times the median one is an interruption
+SELECTION = {'translate': 'log_perplexity'}  # if it differs from that metric
+PAUSE = 10  # a gap of this many medians is an interruption
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A run, as far as its folder knows it.
+  """A run, as read from its folder.
 
   Attributes:
     workdir: its folder.
     config: as saved.
-    row: the config of the paper's row that the run is of, or of its file; ''
-      if there is none.
-    changes: see `recipes.changes`, from that config to what was run.
+    row: the config of the row of the paper that the run belongs to; '' if there
+      is none, see `row_of`.
+    changes: from that config to the one of the run, see `recipes.changes`.
     scores: by split and metric, at the best checkpoint.
-    parameters: how many it trains; 0 if unknown.
-    steps: how many it has taken.
+    parameters: the number of trained parameters; 0 if unknown.
+    steps: the number of steps taken.
     seconds: of training, without interruptions.
-    speed: the median, of `unit` a second; 0 if unknown.
+    speed: the median number of `unit` a second; 0 if unknown.
     unit: such as 'characters'.
-    hardware: for people; '' if unknown.
-    lines: of its metrics.
+    hardware: a description; '' if unknown.
+    lines: of metrics.jsonl.
   """
 
   workdir: str
@@ -68,13 +68,13 @@ class Run:
 
   @property
   def has_the_papers_data(self) -> bool:
-    """True if the run is of the data set of its row's table."""
+    """True if the run uses the data set of its row's table."""
     found = paper.find(self.row)
     return found is not None and found[0].data == self.config.data.source
 
 
 def find(folders: Sequence[str]) -> list[str]:
-  """Returns all run folders among the folders and under them.
+  """Returns the run folders in `folders`, at any depth.
 
   Raises:
     FileNotFoundError: a folder does not exist or has no run.
@@ -94,10 +94,10 @@ def find(folders: Sequence[str]) -> list[str]:
 
 
 def read(workdir: str) -> Run:
-  """Returns what a run folder knows of its run.
+  """Returns the run in a run folder.
 
   Raises:
-    ValueError: a file in it is damaged, or the folder configs/ is not at hand.
+    ValueError: a file in it is damaged, or there is no folder configs/.
   """
   config = load_config(workdir)
   record = read_json(os.path.join(workdir, 'run.json'))  # of results/
@@ -128,8 +128,8 @@ def row_of(config: ConfigDict, command: str) -> str:
 
   Args:
     config: of the run; its field `paper` names the row.
-    command: that started the run; decides for runs without that name, by the
-      config file that it names.
+    command: that started the run. If the field is empty, the config file in the
+      command decides.
   """
   named = re.search(r'--config=(?:\S*/)?(\w+)\.py(:\w+)?', command)
   names = [config.paper]
@@ -142,18 +142,18 @@ def row_of(config: ConfigDict, command: str) -> str:
 def changes_from(
   row: str, config: ConfigDict, steps: int
 ) -> dict[str, tuple[Any, Any]]:
-  """Returns in what a run differs from the config of a row; {} without a row.
+  """Returns the changes from a row's config to a run's; {} without a row.
 
   A run that has not taken all its steps differs in `train_steps`.
 
   Raises:
-    ValueError: the folder configs/ is not at hand.
+    ValueError: there is no folder configs/.
   """
   recipe = recipes.load(row) if row else config
   if recipe is None:
     raise ValueError(
-      'nothing tells in what the runs differ from the configs of the paper: '
-      'there is no configs/ here. Run this in the root of the repository.'
+      'the runs cannot be compared with the configs of the paper: there is no '
+      'configs/ here. Run this in the root of the repository.'
     )
   so_far = config.copy_and_resolve_references()
   so_far.train_steps = min(steps, config.train_steps)
@@ -161,7 +161,7 @@ def changes_from(
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
-  """Returns the lines of a run's metrics; none if it has not begun to train."""
+  """Returns the lines of a run's metrics; [] if there are none yet."""
   try:
     return metrics.read(workdir)
   except FileNotFoundError:
@@ -169,7 +169,7 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
 
 
 def best_of(task: str, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-  """Returns the line of the best validation, first of equals; {} if none."""
+  """Returns the line of the best validation, the first of ties; {} if none."""
   metric = SELECTION.get(task, MEASURES[task].metric)
   found = [
     line
@@ -202,7 +202,7 @@ def recorded_scores(record: dict[str, Any]) -> dict[tuple[str, str], float]:
 def evaluated(
   workdir: str, best: dict[str, Any]
 ) -> dict[tuple[str, str], float]:
-  """Returns the scores that evaluate.py left of the best checkpoint.
+  """Returns the scores of the best checkpoint that evaluate.py has written.
 
   The last evaluation of a split counts, see `record.evaluations`.
   """
@@ -215,7 +215,7 @@ def evaluated(
 def seconds_of(lines: Sequence[dict[str, Any]]) -> float:
   """Returns the time between the first line and the last, without pauses.
 
-  A gap of more than ten times the median one counts as the median.
+  A gap of more than ten times the median counts as the median.
   """
   times = [line['time'] for line in lines if line['split'] == 'train']
   gaps = [after - before for before, after in itertools.pairwise(times)]
@@ -226,7 +226,7 @@ def seconds_of(lines: Sequence[dict[str, Any]]) -> float:
 
 
 def speed_of(lines: Sequence[dict[str, Any]]) -> tuple[str, float]:
-  """Returns what training counts, and the median of it a second."""
+  """Returns the unit that training counts, and its median number a second."""
   ending = '_per_second'
   names = {x for line in lines for x in line if x.endswith(ending)}
   if not names:
@@ -237,7 +237,7 @@ def speed_of(lines: Sequence[dict[str, Any]]) -> tuple[str, float]:
 
 
 def hardware_of(start: dict[str, Any]) -> str:
-  """Returns what a run computed on, such as 'cpu (cpu), 2 cores'."""
+  """Returns the hardware of a run, such as 'cpu (cpu), 2 cores'."""
   parts = [start.get('devices', '')]
   if start.get('cores') and '(cpu)' in parts[0]:
     parts.append(f'{start["cores"]} cores')

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hyper.compare.tables import Grid
 
-FEW = 4  # columns that a narrow terminal shows nevertheless
+FEW = 4  # columns shown however narrow the terminal
 
 
 def terminal(grid: Grid) -> str:
@@ -35,7 +35,7 @@ def terminal(grid: Grid) -> str:
 
 
 def fitting(grid: Grid, width: int) -> int:
-  """Returns how many columns fit into a width; FEW, folded, if fewer do."""
+  """Returns how many columns fit into `width`, but at least FEW."""
   columns = zip(grid.header, *grid.rows, strict=True)
   used, count = 1, 0
   for column in columns:
@@ -47,7 +47,7 @@ def fitting(grid: Grid, width: int) -> int:
 
 
 def escape_rich(text: str) -> str:
-  """Returns a text in which rich sees no markup.
+  """Returns `text`, escaped so that rich sees no markup.
 
   >>> escape_rich('LSTM [1]')
   'LSTM \\\\[1]'
@@ -73,12 +73,12 @@ def markdown(grid: Grid) -> str:
 
 
 def markdown_row(row: Sequence[str]) -> str:
-  """Returns a row between bars, and without bars in its cells."""
+  """Returns a row of a Markdown table; bars in cells are escaped."""
   return '| ' + ' | '.join(x.replace('|', '\\|') for x in row) + ' |'
 
 
 def comma_separated(grid: Grid) -> str:
-  """Returns CSV, in which the title is the first column, the notes the last."""
+  """Returns CSV; the title is the first column, the notes are the last."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(('data', *grid.header, 'notes'))
@@ -122,7 +122,7 @@ LATEX = {
 
 
 def escape_latex(text: str) -> str:
-  """Returns a text as LaTeX prints it.
+  """Returns `text`, escaped so that LaTeX prints it.
 
   >>> escape_latex('0.79 ± 0.10 %')
   '0.79 $\\\\pm$ 0.10 \\\\%'

@@ -30,7 +30,7 @@ def write(
 
   Args:
     entries: of the runs.
-    folders: in which pictures, samples and pages of figures are looked for.
+    folders: searched for pictures, samples and pages of figures.
     path: of the page.
     known: studies among the folders, by their folder.
   """
@@ -104,7 +104,7 @@ def pictures(folders: Sequence[str], page: str) -> list[str]:
 
   Args:
     folders: of runs.
-    page: the page itself, which is none of them.
+    page: the page itself, which is left out.
   """
   endings = (*IMAGES, *TEXTS, '.html')
   found = [
@@ -118,7 +118,7 @@ def pictures(folders: Sequence[str], page: str) -> list[str]:
 
 
 def picture(path: str) -> str:
-  """Returns a figure with the content of a file in it."""
+  """Returns an HTML figure that holds the content of a file."""
   with open(path, 'rb') as file:
     content = file.read()
   ending = os.path.splitext(path)[1]

@@ -23,14 +23,14 @@ README = (  # the rows of the README's table
   *('mnist_cnn', 'mnist_hyper', 'cifar10_wrn', 'cifar10_hyper_wrn'),
   *('ptb_hyperlstm', 'enwik8_hyperlstm', 'iam_hyperlstm', 'nmt_hyperlstm'),
 )
-BRIEF = {  # what to say of a field, of its new value and its old one
+BRIEF = {  # by field, a phrase for its new and its old value
   'data.source': 'other data ({})',
   'data.prefix_bytes': 'the first {:,} bytes',
   'model.layers': '{} of {} layers',
   'model.cell.units': '{:,} of {:,} units',
   'train_steps': '{:,} of {:,} steps',
 }
-SEEDS = 3  # from which on a figure has a deviation worth its name
+SEEDS = 3  # the least number of seeds for a deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Grid:
     title: above it.
     header: of the columns, the ones that matter first.
     rows: their cells.
-    quoted: numbers of the rows that only quote others.
+    quoted: numbers of the rows with figures that the paper cites.
     notes: below it, numbered from 1 as cells refer to them.
   """
 
@@ -55,8 +55,8 @@ class Grid:
 def compare(entries: Sequence[Entry]) -> list[Grid]:
   """Returns a grid for each data set, in the paper's order.
 
-  A figure of the paper stands in parentheses, with a note, beside runs of
-  another config than its own, and then there is no difference.
+  If a run's config differs from the paper's, the paper's figure is in
+  parentheses, a note has the changes, and the difference is left out.
   """
   grids = []
   for title, group in itertools.groupby(entries, title_of):
@@ -67,7 +67,7 @@ def compare(entries: Sequence[Entry]) -> list[Grid]:
 
 
 def title_of(entry: Entry) -> str:
-  """Returns the data set, with the paper's table if it is that of one."""
+  """Returns the data set, with the paper's table if there is one."""
   if entry.table_row:
     table, _ = entry.table_row
     return f'{table.title} ({table.label} of the paper)'
@@ -75,7 +75,7 @@ def title_of(entry: Entry) -> str:
 
 
 def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:
-  """Returns the row of an entry, and adds to the notes what it refers to."""
+  """Returns the row of an entry; appends the notes it refers to to `notes`."""
   first, measure = entry.first, entry.measure
   name, theirs, count = first.row or first.config.task, '', ''
   mark = ''
@@ -105,7 +105,7 @@ def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:
 
 
 def parameters(entry: Entry) -> str:
-  """Returns how many are trained, with the part that the paper counts."""
+  """Returns the number of parameters, with the part that the paper counts."""
   count, found = entry.first.parameters, entry.table_row
   if not count:
     return ''
@@ -115,7 +115,7 @@ def parameters(entry: Entry) -> str:
 
 
 def here(entry: Entry) -> str:
-  """Returns what was measured, with its split if it is not the paper's."""
+  """Returns the measured figure, with its split if it is not the paper's."""
   text = figure(entry.values(entry.measure), entry.measure)
   return f'{text} ({entry.measure.split})' if text and is_odd(entry) else text
 
@@ -127,7 +127,7 @@ def is_odd(entry: Entry) -> bool:
 
 
 def duration(seconds: float) -> str:
-  """Returns minutes, or hours where these are many; '' for nothing.
+  """Returns a time in minutes, or in hours from two hours on; '' for 0.
 
   >>> duration(2654), duration(40_000)
   ('44 min', '11.1 h')
@@ -139,7 +139,7 @@ def duration(seconds: float) -> str:
 
 
 def speed(entry: Entry) -> str:
-  """Returns the mean over the runs of what they count a second."""
+  """Returns the mean speed of the runs, such as '1,200 characters/s'."""
   speeds = [run.speed for run in entry.runs if run.speed]
   if not speeds:
     return ''
@@ -147,7 +147,7 @@ def speed(entry: Entry) -> str:
 
 
 def rows_of_the_paper(entries: Sequence[Entry]) -> list[Grid]:
-  """Returns every table of the paper, with what was measured of its rows."""
+  """Returns every table of the paper, with our figures for its rows."""
   grids = []
   for table in paper.TABLES:
     notes: list[str] = []
@@ -161,7 +161,7 @@ def rows_of_the_paper(entries: Sequence[Entry]) -> list[Grid]:
 def status(
   table: Table, row: Row, entries: Sequence[Entry], notes: list[str]
 ) -> tuple[str, ...]:
-  """Returns the row of a network of the paper: what is measured and missing."""
+  """Returns the cells of a row of the paper: what is measured and missing."""
   figures = paper.in_units(table, row)
   if not row.config:
     return row.name, figures, '', '', '', row.count, '', ''
@@ -188,7 +188,7 @@ def command(config: str) -> str:
 
 
 def missing(table: Table, entries: Sequence[Entry]) -> str:
-  """Returns what the runs of a row's own config still lack."""
+  """Returns what is missing of a row, given the runs of its own config."""
   if not entries:
     return 'a run of this config'
   measure = table.measures[0]
@@ -220,7 +220,7 @@ def readme(entries: Sequence[Entry]) -> Grid:
 
 
 def nearest(entries: Sequence[Entry]) -> tuple[str, str]:
-  """Returns the figure of the least changed entry, and what was run."""
+  """Returns the figure of the least changed entry, and its changes in brief."""
   if not entries:
     return 'not yet', ''
   entry = min(entries, key=lambda entry: len(entry.first.changes))
@@ -230,7 +230,7 @@ def nearest(entries: Sequence[Entry]) -> tuple[str, str]:
 
 
 def in_brief(changes: Mapping[str, tuple[Any, Any]]) -> str:
-  """Returns the changes that matter most, and how many others there are.
+  """Returns the changes in BRIEF as text, and the number of other changes.
 
   >>> in_brief({'l2_rate': (0.0, 0.1), 'train_steps': (40_000, 2_000)})
   '2,000 of 40,000 steps, 1 other change'

@@ -1,7 +1,7 @@
-"""The figure that every picture begins with.
+"""Makes the figure of every picture.
 
-It is a `matplotlib.figure.Figure` outside pyplot: nothing is shown on a screen,
-so no backend is chosen, and a figure that was saved is forgotten.
+It is a `matplotlib.figure.Figure` outside pyplot: no backend is chosen, since
+nothing is shown on a screen, and a figure is freed once it has been saved.
 """
 
 from typing import TYPE_CHECKING

@@ -62,9 +62,9 @@ def spread(
 ) -> list[tuple[Curve, np.ndarray, np.ndarray]]:
   """Returns the mean curve of some runs, with their lowest and highest values.
 
-  Where runs have other steps, values between them are interpolated; the mean
-  ends where the first run does. Runs that have no step range in common stay
-  curves of their own.
+  If the runs have different steps, values between them are interpolated. The
+  mean covers the steps that all runs cover; if there are none, each run is a
+  curve of its own.
 
   >>> short = np.array([0, 2]), np.array([4.0, 2.0])
   >>> long = np.array([0, 1, 4]), np.array([2.0, 1.0, 1.0])
@@ -88,11 +88,10 @@ def limits(
   groups: Mapping[str, Mapping[str, Sequence[Curve]]],
   references: Mapping[str, float],
 ) -> tuple[float, float] | None:
-  """Returns the range of values shown, from below all to above validation.
+  """Returns the range of values shown: it covers all of validation.
 
-  Training begins far above what is of interest later, so its first part may be
-  beyond the frame. None, which is matplotlib's own choice, where nothing was
-  validated.
+  Training begins far above later values, so the range may cut its first part.
+  Without validation the range is None, which lets matplotlib choose.
   """
   splits = [item for group in groups.values() for item in group.items()]
   values = {
@@ -109,7 +108,7 @@ def limits(
 
 
 def _colors(count: int) -> list[Any]:
-  """Returns as many colours, matplotlib's own where these are enough."""
+  """Returns `count` colours, matplotlib's own if there are enough of them."""
   if count <= FEW:
     return [f'C{k}' for k in range(count)]
   from matplotlib import colormaps
@@ -118,7 +117,7 @@ def _colors(count: int) -> list[Any]:
 
 
 def _draw_line(axes: 'Axes', curve: Curve, color: Any, style: str) -> None:
-  """Draws a curve; a point alone, which has no line, gets a marker."""
+  """Draws a curve; a single point gets a marker."""
   marker = 'o' if len(curve[0]) == 1 else ''
   axes.plot(*curve, style + marker, color=color)
 

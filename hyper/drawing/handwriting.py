@@ -1,9 +1,9 @@
 """Handwriting: lines side by side, and what a model expects of the pen.
 
 A line is its offsets [t, 3]: how far the pen goes to the right and down in each
-step, and 1 where a stroke ends. Every picture is written as SVG and as PNG.
+move, and 1 where a stroke ends. Every picture is written as SVG and as PNG.
 
-Shapes: t steps, m mixture components.
+Shapes: t moves of the pen, m mixture components.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ FAINT = np.array([0.85, 0.85, 0.85])  # where no weight changes
 WIDTH = 7.0  # inches of a column
 GAP = 0.35  # between lines, of the median height of a line
 UP = np.array([1.0, -1.0])  # offsets go down, pictures up
-LEAST_WEIGHT = 1e-3  # of a component that is drawn
+LEAST_WEIGHT = 1e-3  # components of less weight are not drawn
 
 Line = Float[np.ndarray, 't 3']
 Placed = list[tuple[np.ndarray, np.ndarray]]  # lines and where they begin
@@ -38,7 +38,7 @@ def draw_page(
   Args:
     columns: title and lines of each column.
     path: the pictures, without an ending.
-    primed: how many steps of each line were given to the model; they are drawn
+    primed: how many moves of each line were given to the model; they are drawn
       in another colour.
 
   Returns:
@@ -68,16 +68,16 @@ def draw_density(
 ) -> list[str]:
   """Draws where a model expects the pen while it reads a line.
 
-  Above, the densities of the pen's next place, summed over all steps; below,
-  the weights of the mixture's components at each step (Graves, arXiv
-  1308.0850, figure 10).
+  The upper panel has the densities of the pen's next place, summed over all
+  moves; the lower one the weights of the mixture's components at each move
+  (Graves, arXiv 1308.0850, figure 10).
 
   Args:
-    line: what is read.
-    path: the pictures, without an ending.
+    line: the line that the model reads.
+    path: of the pictures, without an ending.
     weights: of the components of the density of each offset of the line.
     means: of each component, in the unit of the line.
-    deviations: likewise.
+    deviations: of each component, in the unit of the line.
     correlations: of x and y.
 
   Returns:
@@ -104,7 +104,7 @@ def draw_density(
   )
   above.axis('off')
   below.imshow(weights.T, aspect='auto', **colours)
-  below.set(xlabel='step', ylabel='component', yticks=[])
+  below.set(xlabel='move', ylabel='component', yticks=[])
   return _save(figure, path)
 
 
@@ -116,15 +116,15 @@ def draw_weight_change(
 ) -> list[str]:
   """Draws a line once for each gate, coloured by its weight changes (fig. 7).
 
-  Moves of the lifted pen, where much may change, are thin lines. How full a
-  colour is, `weight_change.shades` says.
+  Moves of the lifted pen are thin lines. `weight_change.shades` maps
+  intensities to colours.
 
   Args:
-    line: what the network reads.
-    rows: intensities of the k gates as the network reads each step, in [0, 1];
-      see `weight_change.intensities`.
+    line: the line that the network reads.
+    rows: intensities of the k gates at each move, in [0, 1]; see
+      `weight_change.intensities`.
     gates: their names.
-    path: the pictures, without an ending.
+    path: of the pictures, without an ending.
 
   Returns:
     The paths of the SVG and of the PNG.
@@ -157,12 +157,12 @@ def density_map(
   falls between the pixels.
 
   Args:
-    line: what is read.
+    line: the line that the model reads.
     low: the lower left corner of the grid, with y upwards.
     high: the upper right corner.
-    weights: see `draw_density`, as the rest of the mixture.
+    weights: of the mixture, see `draw_density`.
     means: in the unit of the line.
-    deviations: likewise.
+    deviations: in the unit of the line.
     correlations: of x and y.
     width: pixels of the grid from left to right.
 
@@ -176,7 +176,7 @@ def density_map(
   centres = (places[:, None] + UP * means - low) / size  # in pixels
   sigmas = np.hypot(deviations / size, 0.5)
   for t, k in np.argwhere(weights > LEAST_WEIGHT):
-    # y is turned over, and with it the correlation.
+    # The sign of y changes, and so does that of the correlation.
     gaussian = centres[t, k], sigmas[t, k], -float(correlations[t, k])
     _add_gaussian(density, weights[t, k] / size**2, *gaussian)
   return density
@@ -219,7 +219,7 @@ def _stack(lines: Sequence[np.ndarray]) -> Placed:
 
 
 def _box(lines: Placed) -> Float[np.ndarray, '2 2']:
-  """Returns the lowest and the highest corner that lines reach, y upwards."""
+  """Returns the lower left and the upper right corner of lines, y upwards."""
   points = [
     np.concatenate(to_strokes(line)) * UP + place for line, place in lines
   ]
@@ -228,7 +228,10 @@ def _box(lines: Placed) -> Float[np.ndarray, '2 2']:
 
 
 def _figure(size: np.ndarray, columns: int = 1, panel: float = 0.0) -> 'Figure':
-  """Makes a figure for columns of a size [2], and a panel of some inches."""
+  """Returns a figure for columns of lines that extend over `size` [2].
+
+  A panel of `panel` inches has room below.
+  """
   ratio = size[1] / max(size[0], 1e-6)
   height = WIDTH * float(np.clip(ratio, 0.1, 3)) + 0.3 + panel
   return make_figure(WIDTH * columns, height)
@@ -237,7 +240,7 @@ def _figure(size: np.ndarray, columns: int = 1, panel: float = 0.0) -> 'Figure':
 def _draw_line(
   axes: 'Axes', line: np.ndarray, place: np.ndarray, primed: int
 ) -> None:
-  """Draws the strokes of a line; those begun in the prime in its colour."""
+  """Draws the strokes of a line; those that begin in the prime are PRIMED."""
   from matplotlib.collections import LineCollection
 
   strokes = to_strokes(line)
@@ -255,13 +258,13 @@ def _draw_line(
 def _draw_shades(
   axes: 'Axes', line: np.ndarray, place: np.ndarray, x: np.ndarray, color: str
 ) -> None:
-  """Draws each step of a line in a colour as full as x [t] says."""
+  """Draws each move of a line in `color`, as full as x [t] in [0, 1]."""
   from matplotlib.collections import LineCollection
   from matplotlib.colors import to_rgb
 
   ends = np.cumsum(line[:, :2], 0) * UP + place
   begins = np.concatenate([place[None], ends[:-1]])
-  # A step is ink if the one before it did not end a stroke.
+  # A move is ink unless the one before it ended a stroke.
   is_ink = np.concatenate([[True], line[:-1, 2] < 0.5])
   axes.add_collection(
     LineCollection(

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 WIDTH = 6.0  # inches of a panel
 TALLEST = 2.0  # height of a panel over its width
 MOST_TICKS = 9
-BETWEEN = '#cfe0f0'  # between filters: no grey, which is a weight
+BETWEEN = '#cfe0f0'  # between filters; not grey, since weights are
 
 
 class Panel(NamedTuple):
-  """A kernel and what is written above it.
+  """A kernel with its title and labels.
 
   Attributes:
     title: such as 'runs/hyper: conv2/kernel, generated'.
-    kernel: its filters; a kernel without places has h = w = 1.
-    labels: what goes down and what goes across.
+    kernel: its filters; a matrix has h = w = 1.
+    labels: of the rows and of the columns.
   """
 
   title: str
@@ -58,13 +58,13 @@ def draw(rows: Sequence[Sequence[Panel]], path: str) -> None:
 def as_filters(
   kernel: Float[np.ndarray, '...'], image_shape: tuple[int, ...] = ()
 ) -> tuple[Float[np.ndarray, 'h w i o'], tuple[str, str]]:
-  """Returns a kernel's filters [h, w, i, o], and what i and o count.
+  """Returns a kernel's filters [h, w, i, o], and labels of i and o.
 
   Args:
     kernel: [h, w, i, o], or a matrix [inputs, units].
-    image_shape: height, width and channels of the images that matrices read,
-      if they read any. A matrix over the pixels of a grey image becomes a grid
-      of one filter for each unit, as square as its number allows.
+    image_shape: height, width and channels of the images that a matrix reads;
+      empty if it reads none. A matrix over the pixels of a grey image becomes a
+      grid with one filter for each unit, as square as the number allows.
   """
   height, width, channels = image_shape or (0, 0, 0)
   if kernel.ndim == 2 and channels == 1 and len(kernel) == height * width:
@@ -84,7 +84,7 @@ def mosaic(
 ) -> Float[np.ndarray, 'height width']:
   """Lays filters out as a grid of i rows and o columns, NaN between them.
 
-  Filters of one row or one column touch there, since lines would hide them.
+  There are no lines between filters of one row, or of one column.
   """
   h, w, i, o = kernel.shape
   gaps = int(h > 1), int(w > 1)
@@ -117,7 +117,7 @@ def _draw_panel(axes: 'Axes', panel: Panel) -> None:
 
 
 def _number(axis: 'Axis', label: str, size: int, count: int) -> None:
-  """Numbers channels at the centres of their filters of a size."""
+  """Labels an axis, with channel numbers at the centres of their filters."""
   shown = range(0, count, -(-count // MOST_TICKS))
   pitch = size + 1 if size > 1 else 1
   axis.set_ticks([pitch * k + (size - 1) / 2 for k in shown], map(str, shown))

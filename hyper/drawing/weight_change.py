@@ -43,11 +43,10 @@ def intensities(
 ) -> Float[np.ndarray, 't k']:
   """Returns ||diag(d_h(t) - d_h(t-1)) W_h|| of each gate over its maximum.
 
-  No step is before the first, whose intensity is 0; nor has a gate that never
-  changes any.
+  The first step has intensity 0, and so has a gate that never changes.
 
   Args:
-    d_h: what the rows of W_h are scaled by at each step.
+    d_h: the factors that scale the rows of W_h at each step.
     w_h: W_h of the k gates side by side, one column for each unit, kn = k n.
 
   >>> d_h = np.array([[[1.0, 1.0]], [[1.0, 2.0]], [[1.0, 0.0]]])
@@ -61,7 +60,7 @@ def intensities(
 
 
 def shades(rows: Float[np.ndarray, 't k']) -> Float[np.ndarray, 't k']:
-  """Returns how full colours are, 1 from the 95th percentile of a gate on.
+  """Returns opacities in [0, 1]: 1 from the 95th percentile of a gate on.
 
   >>> rows = np.linspace(0, 1, 21)[:, None]
   >>> shades(rows)[[0, 1, 19, 20], 0].round(2).tolist()
@@ -84,8 +83,8 @@ def draw_text(
     symbols: the t symbols that were read.
     rows: the intensities at each symbol, in [0, 1].
     gates: the names of the k gates.
-    title: what is shown, such as 'runs/a at step 2,000'.
-    path: a page where it ends in .html, otherwise a picture.
+    title: such as 'runs/a at step 2,000'.
+    path: of a page if it ends in .html, otherwise of a picture.
   """
   if path.endswith('.html'):
     files.write(path, to_html(symbols, rows, gates, title))
@@ -99,9 +98,10 @@ def to_html(
   gates: Sequence[str],
   title: str,
 ) -> str:
-  """Returns a page that needs no other file, in light or dark; see `draw_text`.
+  """Returns a page that needs no other file; arguments as in `draw_text`.
 
-  The values of a symbol appear when the pointer is on it.
+  The page is light or dark as the reader prefers. The values of a symbol appear
+  when the pointer is on it.
   """
   key = ''.join(
     f'<dt><i class="c{k}"></i></dt><dd>{html.escape(gate)}</dd>'
@@ -119,12 +119,12 @@ def to_html(
 
 
 def color_of(gate: int) -> str:
-  """Returns the colour of the gate of a number, from 0 on."""
+  """Returns the colour of a gate, given its number from 0."""
   return COLORS[gate % len(COLORS)]
 
 
 def visible(symbol: str) -> str:
-  """Returns something to see for each symbol; a line end is an arrow.
+  """Returns a visible character for a symbol; that of a line end is an arrow.
 
   >>> visible('a'), visible('\\n'), visible('\\x00')
   ('a', '↵', '·')
@@ -138,7 +138,7 @@ def visible(symbol: str) -> str:
 def _spans(
   symbols: Sequence[str], rows: np.ndarray, gates: Sequence[str]
 ) -> Iterator[str]:
-  """Yields a column for each symbol, and a line's end after a line end."""
+  """Yields a column for each symbol, and <br> after a line end."""
   for symbol, row, shade in zip(symbols, rows, shades(rows), strict=True):
     values = ' '.join(f'{y} {x:.2f}' for y, x in zip(gates, row, strict=True))
     bars = ''.join(
@@ -174,7 +174,7 @@ def _plot(
 
 
 def _lines(symbols: Sequence[str]) -> list[slice]:
-  """Parts a text after line ends and after COLUMNS symbols."""
+  """Splits a text after line ends and after COLUMNS symbols."""
   begins = [0]
   for k in range(1, len(symbols)):
     if k - begins[-1] == COLUMNS or symbols[k - 1] == '\n':
@@ -203,7 +203,7 @@ def _plot_line(
 
 
 def _plot_key(axes: 'Axes', gates: Sequence[str]) -> None:
-  """Names the gates and says what is drawn, below the text."""
+  """Draws a legend of the gates, and the caption, below the text."""
   from matplotlib.patches import Patch
 
   axes.legend(

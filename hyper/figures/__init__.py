@@ -8,9 +8,9 @@ __path__.append(os.path.join(os.path.dirname(__path__[0]), '_moved/figures'))
 
 
 def run_names(workdirs: Sequence[str]) -> list[str]:
-  """What a figure calls runs: the last parts of their folders' paths.
+  """Returns the names of runs in a figure: the last parts of their paths.
 
-  Where two of these are the same, the whole paths.
+  If two of these are equal, the names are the whole paths.
   """
   paths = [os.path.normpath(workdir) for workdir in workdirs]
   names = [os.path.basename(path) for path in paths]

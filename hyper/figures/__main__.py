@@ -59,7 +59,7 @@ def draw_saturation(path: str) -> None:
 
 
 def text() -> Text:
-  """Returns what the flags say is read."""
+  """Returns the text that the flags describe."""
   from hyper.figures import texts
 
   return texts.Text(
@@ -84,7 +84,7 @@ def draw_attention(path: str) -> None:
 
 
 def write_examples(path: str) -> None:
-  """Writes a table of what all runs make of the same sentences."""
+  """Writes a table of the translations of the same sentences by all runs."""
   from hyper.figures import translations
 
   translations.write_examples(
@@ -95,7 +95,7 @@ def write_examples(path: str) -> None:
 
 PICTURE = ('png', 'svg', 'pdf')
 TEXT = ('text', *commands.SAMPLING)
-DRAW = {  # by name: what draws it, endings (by default the first), its flags
+DRAW = {  # by name: the function, file endings (first: the default), flags
   'curves': (draw_curves, PICTURE, ('metric',)),
   'weight_change': (draw_weight_change, ('html', *PICTURE), TEXT),
   'saturation': (draw_saturation, PICTURE, TEXT),
@@ -112,7 +112,7 @@ READ = {
 
 
 def main(what: str) -> None:
-  """Draws what the argument names, and prints where it is."""
+  """Draws the figure `what`, and prints its path."""
   draw, endings, _ = DRAW[what]
   commands.prepare_output(FLAGS.output, endings)
   path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{endings[0]}')
@@ -124,30 +124,35 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_multi_string('workdir', None, 'Folders of runs.')
   flags.DEFINE_string(
-    'metric', '', 'Of curves; by default what the best checkpoint is of.'
+    'metric',
+    '',
+    'Metric of curves; by default the one that selects the best checkpoint.',
   )
   flags.DEFINE_string(
-    'text', '', 'What is read; by default what the run itself generates.'
+    'text',
+    '',
+    'Text that the run reads; by default it generates one itself.',
   )
   flags.DEFINE_multi_string(
     'kernel',
     [],
-    'Of kernels: path patterns; by default the first generated of each shape.',
+    'Path patterns of kernels; by default the first generated kernel of each '
+    'shape.',
   )
   commands.define_sampling_flags()
   flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_string(
     'output',
     '',
-    'The picture, .png, .svg or .pdf; of weight_change also .html, of examples '
-    '.md.',
+    'File of the picture, .png, .svg or .pdf; for weight_change also .html, '
+    'for examples .md.',
   )
-  flags.DEFINE_string('sentence', '', 'What is translated, for attention.')
+  flags.DEFINE_string('sentence', '', 'Sentence to translate, for attention.')
   flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
   flags.DEFINE_enum(
-    'split', 'test', ['validation', 'test'], 'Where examples are from.'
+    'split', 'test', ['validation', 'test'], 'Split of the examples.'
   )
-  flags.DEFINE_integer('count', 6, 'Of the examples.', lower_bound=1)
+  flags.DEFINE_integer('count', 6, 'Number of examples.', lower_bound=1)
   flags.mark_flag_as_required('workdir')
 
 

@@ -19,8 +19,8 @@ SPLITS = ('validation', 'train')
 def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
   """Draws a metric of training and validation over steps.
 
-  Runs whose configs differ in the seed alone are one curve with its spread. A
-  level line is the paper's score, where a run has a config of the paper.
+  Runs whose configs differ only in the seed are one curve with its spread. If a
+  run has a config of the paper, a level line is the paper's score.
 
   Args:
     workdirs: run folders.
@@ -48,9 +48,9 @@ def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
 def group(
   names: Sequence[str], configs: Sequence[ConfigDict]
 ) -> dict[str, list[int]]:
-  """Returns the places of configs that are equal but for the seed.
+  """Groups configs that differ only in the seed; returns their places.
 
-  A group has the name of its first run, with the number of its runs.
+  The name of a group is that of its first run, with the number of its runs.
 
   >>> configs = [ConfigDict({'seed': k, 'l2': x}) for k, x in ((0, 1), (1, 1))]
   >>> group(['a', 'b'], configs)
@@ -108,6 +108,6 @@ def read_curves(workdir: str, metric: str) -> dict[str, curves.Curve]:
 
 
 def names(lines: Sequence[Mapping[str, Any]]) -> str:
-  """Returns the metrics that lines have, as people read them."""
+  """Returns the names of the metrics in `lines`, for a message."""
   known = {name for line in lines for name in line}
   return ', '.join(sorted(known.difference(metrics.RESERVED))) or 'none yet'

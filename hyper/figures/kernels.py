@@ -19,8 +19,8 @@ def draw(
 
   Args:
     workdirs: folders of image classification runs.
-    patterns: shell patterns of parameter paths of the plain network; none
-      means the first of each shape that is generated in one of the runs.
+    patterns: shell patterns of parameter paths in the plain network. Without
+      any, the first kernel of each shape that one of the runs generates.
     which: checkpoint, 'best' or 'latest'.
     path: the picture.
 
@@ -38,7 +38,7 @@ def choose(runs: Sequence['Run'], patterns: Sequence[str]) -> list[str]:
   """Returns the paths of the kernels to draw, in the first network's order.
 
   Raises:
-    ValueError: there are none, or none of one of the patterns.
+    ValueError: no kernel is generated, or no kernel matches a pattern.
   """
   found = runs[0].kernels
   generated = {name for run in runs for name in run.generated}

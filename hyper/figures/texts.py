@@ -1,4 +1,4 @@
-"""What recurrent character models do while they read a text."""
+"""Figures of recurrent character models while they read a text."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from hyper.tasks.char_lm import CharLM
 
 
 class Text(NamedTuple):
-  """What a figure reads: a given text, or what each run itself generates.
+  """The text of a figure: a given one, or one that each run generates.
 
   Attributes:
-    given: the text; empty where the run generates it.
-    prompt: what a generated text goes on from.
-    length: the symbols generated.
+    given: the text; if it is empty, the run generates one.
+    prompt: the text that a generated one continues.
+    length: the number of generated symbols.
     temperature: see `decode.sample_symbols`.
     seed: of the draws.
   """
@@ -37,7 +37,7 @@ class Text(NamedTuple):
         the vocabulary.
     """
     if self.given and self.prompt:
-      raise ValueError('give --text, which is read, or --prompt, not both.')
+      raise ValueError('give --text or --prompt, not both.')
     if self.given:
       return task.encode(self.given, 'the text')
     drawn = task.sample(
@@ -48,18 +48,18 @@ class Text(NamedTuple):
 
 
 def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
-  """Draws the weight changes of a run's topmost cell under a text (figure 4).
+  """Draws how a run's topmost cell changes its weights on a text (figure 4).
 
   Args:
     workdir: the folder of a character model's run.
-    text: what it reads.
+    text: the text to read.
     which: checkpoint, 'best' or 'latest'.
     path: the page or the picture.
 
   Raises:
     ValueError: the run has another task, its cell does not scale its weights,
       or the text does not fit.
-    FileNotFoundError: it is no run folder, or has no checkpoint.
+    FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
   run: trained.Run[CharLM] = trained.load(workdir, which, task='char_lm')
   task, params = run.task, run.params
@@ -89,13 +89,13 @@ def draw_saturation(
 
   Args:
     workdirs: the folders of character models' runs.
-    text: what each reads.
+    text: the text that each reads.
     which: checkpoint, 'best' or 'latest'.
     path: the picture.
 
   Raises:
     ValueError: a run has another task, or the text does not fit.
-    FileNotFoundError: a folder is no run's, or has no checkpoint.
+    FileNotFoundError: a folder is no run folder, or has no checkpoint.
   """
   values = {}
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):

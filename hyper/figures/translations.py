@@ -42,13 +42,13 @@ def write_examples(
 ) -> None:
   """Writes a table of translations, as in appendix A.6, in Markdown.
 
-  Sentences are those of the first run's data, taken evenly from the split:
-  source, reference, and the translation of each run.
+  The sentences are taken evenly from a split of the first run's data. Each has
+  its source, its reference, and the translation of each run.
 
   Args:
     workdirs: folders of translation runs.
     data_dir: the folder of the data sets.
-    split: 'validation' or 'test', usually.
+    split: usually 'validation' or 'test'.
     count: the number of examples.
     which: checkpoint, 'best' or 'latest'.
     path: the table.
@@ -76,5 +76,5 @@ def write_examples(
 
 
 def _cell(text: str) -> str:
-  """Returns a text as a cell of a table, which has one line and no bars."""
+  """Returns `text` as a table cell: in one line, and with bars escaped."""
   return ' '.join(text.split()).replace('|', '\\|')
