@@ -2,8 +2,8 @@
 
   python evaluate.py --workdir=runs/ptb_hyper
 
-The run folder holds everything but the data. What the task reports beyond its
-means goes into the same line. --set replaces a field of the saved config for
+The run folder holds everything but the data. Further scores of the task, such
+as BLEU, are in the same line. --set replaces a field of the saved config for
 this evaluation, for example `--set=data.eval_streams=1` for one pass over the
 whole text. The line is also appended to evaluations.jsonl in the run folder.
 """
@@ -60,10 +60,10 @@ def define_flags() -> None:
     'split',
     None,
     ['validation', 'test'],
-    'What is scored; by default test, or validation where there is no test.',
+    'Split to score; by default test, or validation if there is no test part.',
   )
   flags.DEFINE_string(
-    'checkpoint', 'best', "Which one: 'best', 'latest', or a step."
+    'checkpoint', 'best', "Checkpoint to score: 'best', 'latest', or a step."
   )
   flags.DEFINE_multi_string(
     'set', [], 'FIELD=VALUE of the saved config, for this evaluation.'

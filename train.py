@@ -5,7 +5,7 @@
 Any field of the config can be given on the command line, for example
 `--config.model.cell.units=256`; a variant follows the file after a colon,
 `--config=configs/ptb_hyperlstm.py:embedded`. The same command on the same
-folder goes on where the run was interrupted.
+folder resumes an interrupted run.
 """
 
 from absl import flags
@@ -35,14 +35,14 @@ def define_flags() -> None:
   config_flags.DEFINE_config_file(
     'config',
     None,
-    'Config file, with a variant after a colon if wanted; the configs/ folder '
-    'has one for each experiment. --config.FIELD=VALUE replaces a field.',
+    'Config file, optionally with a variant after a colon; configs/ has one '
+    'for each experiment. --config.FIELD=VALUE replaces a field.',
   )
   flags.DEFINE_string(
     'workdir',
     None,
     'Folder of the run: config, metrics, checkpoints. An interrupted run in it '
-    'goes on.',
+    'is resumed.',
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
@@ -50,7 +50,7 @@ def define_flags() -> None:
   flags.DEFINE_bool(
     'profile',
     False,
-    'Leave a trace of a few steps in WORKDIR/profile, for Perfetto '
+    'Write a trace of a few steps to WORKDIR/profile, for Perfetto '
     '(ui.perfetto.dev), TensorBoard or XProf.',
   )
   flags.mark_flags_as_required(['config', 'workdir'])

@@ -47,7 +47,7 @@ class Network:
     self.state = self._compiled.init(config.seed)
 
   def train(self) -> measure.Contender:
-    """A training step, which goes on from the one before."""
+    """Returns a training step, which continues from the one before."""
     step, seconds, size = measure.compile_timed(
       self._compiled.train, self.state, self.batch, self._numbers
     )

@@ -94,7 +94,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
 
 
 class Taken:
-  """Goes on from state to state."""
+  """Trains on from the state of the call before."""
 
   def __init__(self, step: Any, state: Any, numbers: Any):
     self._step, self._state, self._taken = step, state, 0

@@ -15,7 +15,7 @@ no variant at this size. `:layer_norm` of 256 units on that prefix after 2,000
 steps of 128 x 100 symbols: 2.195 bpc (30 minutes on one CPU core).
 
 Not in the paper: the number of steps, that gradients are clipped by their
-global norm, and that the state goes on from window to window.
+global norm, and that the state is kept from window to window.
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,7 @@ minutes on one CPU core), `:layer_norm` 1.806 (24 minutes).
 
 Not in the paper: the number of steps (the author's published curve has its
 best point at 37,000), that gradients are clipped by their global norm, and that
-the state goes on from window to window.
+the state is kept from window to window.
 """
 
 from ml_collections import ConfigDict

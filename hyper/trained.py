@@ -233,7 +233,7 @@ def network(run: Run[Any], baked: bool = False) -> tuple[nn.Module, Any]:
   if baked and not isinstance(task, _OfMain):
     raise ValueError(
       f'{run.workdir} is a run of the task {run.config.task!r}; only the '
-      'kernels of image classifiers are generated once and for all.'
+      'kernels of image classifiers are generated beforehand.'
     )
   variables = _variables(task, run.params, run.model_state, baked)
   return _module(task, baked), variables

@@ -6,11 +6,12 @@ import re
 
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDERS = ('hyper', 'configs', 'tests', 'benchmarks', 'docs', 'examples')
+PAGES = ('README.md', 'CHANGELOG.md', 'results/README.md')
 ROW = re.compile(r'^\| (?!not |---)(.+?) \| .+ \|$', re.M)
 
 
 def words() -> list[str]:
-  """The left column of the table in CONTRIBUTING.md."""
+  """Returns the left column of the table in CONTRIBUTING.md."""
   table = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
   return [word for row in ROW.findall(table) for word in row.split(', ')]
 
@@ -20,12 +21,12 @@ def files() -> list[pathlib.Path]:
     (ROOT / folder).rglob('*') for folder in FOLDERS
   )
   found = [path for path in inside if path.suffix in ('.py', '.md')]
-  found += [*ROOT.glob('*.py'), ROOT / 'README.md', ROOT / 'CHANGELOG.md']
+  found += [*ROOT.glob('*.py'), *(ROOT / page for page in PAGES)]
   return sorted(found)
 
 
 def offences(text: str) -> list[tuple[int, str]]:
-  """Line numbers and words; a phrase may go over the end of a line."""
+  """Returns line numbers and words; a phrase may span two lines."""
   found = []
   for word in words():
     pattern = r'\b' + word.replace(' ', r'\s+(?:# *)?') + r'\b'

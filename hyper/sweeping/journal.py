@@ -95,7 +95,7 @@ class Study:
       yield trial
 
   def point(self, trial: Trial) -> Point:
-    """Returns the point of a trial that was taken, suggesting it if need be."""
+    """Returns the point of a taken trial; suggests it if there is none."""
     if has_point(trial):
       return point_of(trial)
     point = self._search.suggest(trial)

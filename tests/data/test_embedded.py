@@ -197,7 +197,7 @@ def test_splits_of_number_names():
     splits[split] = pairs.take(range(size))
     again = embedded.load_number_names('', split).take([0, size - 1])
     assert again == [splits[split][0], splits[split][-1]]
-  # The draws are the same ones for ever: a run may be scored years later.
+  # The draws never change, since a run may be scored years later.
   assert splits['test'][1] == ('fifty-six', 'cinquante-six')
   everything = [pair for pairs in splits.values() for pair in pairs]
   assert len(set(everything)) == len(everything) == 13_000

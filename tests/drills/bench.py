@@ -109,7 +109,7 @@ class Bench:
     return Ended(process.returncode, output, errors)
 
   def whole(self, task: str = 'char_lm') -> pathlib.Path:
-    """Returns a run that nothing disturbed, trained once for all drills."""
+    """Returns an undisturbed run, trained once and used by all drills."""
     run = self.folder / f'whole_{task}'
     if not run.exists():
       ended = self.train(run, task)

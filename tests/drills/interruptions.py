@@ -62,7 +62,7 @@ def size(path: pathlib.Path) -> int:
 
 
 def full_disk(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """A full disk ends in one line; what was saved is sound, and goes on."""
+  """A full disk ends in one line; the saved state is sound, and resumes."""
   del tries
   tried, place = 'disk full after the first save', bench.folder / 'small'
   place.mkdir()

@@ -162,7 +162,7 @@ def test_sampling_reads_the_prime_and_then_its_own_steps():
   narrow = np.full(2, -losses.LOG_SIGMA_BOUND, 'f')
 
   def apply(carry, steps):
-    """Predicts, all but surely, the sum of all moves so far."""
+    """Predicts, almost surely, the sum of all moves so far."""
     sums = carry[:, None] + jnp.cumsum(steps[..., :2], 1)
     zero = jnp.zeros((*steps.shape[:2], 1))
     sigma = jnp.broadcast_to(narrow, (*steps.shape[:2], 2))

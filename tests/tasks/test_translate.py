@@ -250,7 +250,7 @@ def test_a_wide_beam_finds_the_best_of_all_translations(run, params):
   changes = [f'decoding.{name}={value}' for name, value in decoding.items()]
   task = trained.load(run, 'latest', '', changes=changes).task
   v = len(task.pieces)
-  assert (v - 1) * v <= 1200  # all that may go on, and more
+  assert (v - 1) * v <= 1200  # all hypotheses that may continue, and more
   others = [k for k in range(v) if k != END]
   every = [
     [*start, END]
