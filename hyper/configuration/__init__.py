@@ -1,8 +1,8 @@
 """Configs: from a file or the command line to arguments and JSON, and back.
 
-A config is a locked `ConfigDict`. A section of it becomes the arguments of a
-function or a class (`build`, `splat`), which checks them; the whole of it is
-saved with a run (`to_json`, `from_json`), and read back exactly.
+A config is a locked `ConfigDict`. `build` and `splat` turn a section of it into
+the arguments of a function or a class, which checks them. `to_json` and
+`from_json` save a whole config with a run and read it back exactly.
 """
 
 from hyper.configuration.arguments import (

@@ -19,17 +19,24 @@ def build(
   fields: Fields,
   **given: Any,
 ) -> Any:
-  """Calls the entry of `table` that the field `name` names.
+  """Calls the entry of `table` that the field `name` chooses.
 
   Args:
-    table: the entries to choose from.
-    section: where in the config the fields stand, for error messages.
+    table: the entries to choose from, by name.
+    section: the place of the fields in the config, for messages.
     fields: `name`, and the keyword arguments of the entry.
-    **given: further keyword arguments, not of the config.
+    **given: further keyword arguments, which are not in the config.
+
+  Returns:
+    The result of the call.
 
   Raises:
-    ValueError: the name is unknown, a field is missing or not among the
-      entry's, or its value is of another type.
+    ValueError: the name is unknown, a field is missing or unknown, or a value
+      is of another type than annotated.
+
+  >>> from hyper.cells import CELLS
+  >>> build(CELLS, 'model.cell', {'name': 'gru', 'units': 5}).units
+  5
   """
   check_section(section, fields)
   arguments = dict(fields)
@@ -47,11 +54,24 @@ def splat(
   fields: Fields,
   **given: Any,
 ) -> Any:
-  """Calls `target` with a section's fields as its keyword arguments.
+  """Calls `target` with the fields of a section as its keyword arguments.
+
+  Args:
+    target: a function or a class.
+    section: the place of the fields in the config, for messages.
+    fields: keyword arguments of `target`.
+    **given: further keyword arguments, which are not in the config.
+
+  Returns:
+    The result of the call.
 
   Raises:
-    ValueError: a field is missing or not among the target's, or its value is
-      not of the annotated type, if that is a plain type or a tuple of one.
+    ValueError: a field is missing or unknown, or its value is not of the
+      annotated type, if that is a plain type or a tuple of one.
+
+  >>> layers = lambda units, count: [units] * count
+  >>> splat(layers, 'model', {'units': 8}, count=2)
+  [8, 8]
   """
   check_section(section, fields)
   signature = inspect.signature(target)
@@ -83,10 +103,14 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
   """Raises a ValueError if `value` is not of the type `wanted`.
 
   Args:
-    place: where the value stands, for the message.
-    value: of a config.
+    place: the place of the value in the config, for the message.
+    value: of a field.
     wanted: an annotation. Only bool, int, float, str, and tuples of one of
-      them, are checked. A union that has float stands for float.
+      them are checked. A union with float counts as float.
+
+  >>> check_type('config.seed', 1.5, int)
+  Traceback (most recent call last):
+  ValueError: config.seed is 1.5; it must be of type int.
   """
   wanted = without_arrays(wanted)
   is_tuple = typing.get_origin(wanted) is tuple
@@ -116,10 +140,13 @@ def without_arrays(wanted: Any) -> Any:
 
 
 def is_of(value: Any, kind: type) -> bool:
-  """Returns whether a value is of a type; a bool is no int, an int a float.
+  """Returns whether `value` is of type `kind`.
 
-  An array is a float too: it is the argument of a compiled step in the place of
-  a number, see `hyper.runs.numbers`.
+  A bool is no int, and an int is a float. An array is a float too: it replaces
+  a number as an argument of a compiled step, see `hyper.runs.numbers`.
+
+  >>> is_of(True, int), is_of(1, float)
+  (False, True)
   """
   if hasattr(value, 'dtype'):
     return kind is float
@@ -132,18 +159,23 @@ _FLAX = ('parent', 'name')  # fields that every Flax module has
 
 
 def check_positive(section: str, **sizes: int) -> None:
-  """Raises a ValueError that names the first size of `section` below 1."""
+  """Raises a ValueError if one of `sizes` in `section` is below 1.
+
+  >>> check_positive('data', batch_size=0)
+  Traceback (most recent call last):
+  ValueError: data.batch_size is 0; it must be positive.
+  """
   for name, size in sizes.items():
     if size < 1:
       raise ValueError(f'{section}.{name} is {size}; it must be positive.')
 
 
 def check_source(data: Any, sources: Mapping[str, Iterable[str]]) -> None:
-  """Checks the source of a data section, and the fields of other sources.
+  """Raises a ValueError unless the source of `data` and its fields agree.
 
   Args:
     data: a dataclass with the field `source`.
-    sources: the names allowed, each with the fields that only it reads.
+    sources: the allowed names, each with the fields that only it reads.
 
   Raises:
     ValueError: the source is unknown, or a field that it does not read has
@@ -165,10 +197,18 @@ def check_source(data: Any, sources: Mapping[str, Iterable[str]]) -> None:
 
 
 def select(variants: Mapping[str, Any], variant: str, config: str) -> Any:
-  """Returns the entry of a config file's variants that the argument names.
+  """Returns the entry of `variants` that `variant` names.
+
+  Args:
+    variants: the variants of a config file; '' is the plain one.
+    variant: the name after the colon of --config.
+    config: the file, for the message.
 
   Raises:
     ValueError: there is no such variant.
+
+  >>> select({'': 1, 'large': 2}, 'large', 'configs/ptb_lstm.py')
+  2
   """
   if variant not in variants:
     named = ', '.join(f'{config}:{name}' for name in variants if name)

@@ -16,7 +16,7 @@ from hyper.configuration.arguments import (
   is_of,
 )
 
-FIELDS: dict[str, type] = {  # of every config, beside those of its task
+FIELDS: dict[str, type] = {  # that every config has; its task has more
   'task': str,
   'paper': str,
   'seed': int,
@@ -30,7 +30,7 @@ FIELDS: dict[str, type] = {  # of every config, beside those of its task
   'log_every_steps': int,
 }
 
-# May change in a run that is resumed: what its next step does stays the same.
+# Fields that may change in a resumed run: they do not affect its next step.
 CHANGEABLE = (
   *('train_steps', 'eval_every_steps', 'save_every_steps'),
   'log_every_steps',
@@ -39,21 +39,21 @@ CHANGEABLE = (
 
 
 def check(config: ConfigDict) -> None:
-  """Checks that a config has what every config has, and can be saved exactly.
+  """Checks that `config` is complete and can be saved exactly.
 
   Raises:
-    ValueError: a section or a number is missing or of another type, or a value
-      is one that JSON would change.
+    ValueError: a field that every config has is missing or of another type, or
+      JSON would change a value.
   """
   check_fields(config, FIELDS)
   _check_leaves(config.to_dict(), 'config')
 
 
 def check_fields(config: ConfigDict, wanted: Mapping[str, type]) -> None:
-  """Checks that a config has some fields.
+  """Checks that `config` has the fields `wanted`.
 
   Args:
-    config: whole.
+    config: a whole config.
     wanted: the type of each field by its name; that of a section is dict.
 
   Raises:
@@ -73,10 +73,14 @@ FORMAT = 2  # of what `to_json` writes; a file without a number is of format 1
 
 
 def to_json(config: ConfigDict) -> str:
-  """Returns the JSON of a config, with the number of its format.
+  """Returns `config` as JSON, with the number of its format.
 
   Raises:
-    ValueError: the config has a value that would not read back as it is.
+    ValueError: a value would change when it is read back.
+
+  >>> config = ConfigDict({'model': {'sizes': (25, 25)}})
+  >>> from_json(to_json(config)).model.sizes
+  (25, 25)
   """
   fields = config.to_dict()
   _check_leaves(fields, 'config')
@@ -85,6 +89,7 @@ def to_json(config: ConfigDict) -> str:
 
 
 def _check_leaves(value: Any, path: str) -> None:
+  """Raises a ValueError if `value`, at `path`, would change in JSON."""
   if isinstance(value, dict):
     for key, entry in value.items():
       _check_leaves(entry, f'{path}.{key}')
@@ -101,7 +106,9 @@ def _check_leaves(value: Any, path: str) -> None:
 
 
 def from_json(text: str) -> ConfigDict:
-  """Returns the config that `to_json` wrote, locked; older ones are upgraded.
+  """Returns the config that `to_json` wrote as `text`, locked.
+
+  A config of an older format is upgraded.
 
   Raises:
     ValueError: `text` is no JSON object, or of a newer format.
@@ -119,10 +126,10 @@ def from_json(text: str) -> ConfigDict:
 
 
 def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-  """Returns the fields of a saved config under the names of today.
+  """Returns the `fields` of a saved config under today's names.
 
-  Fields that did not exist when the config was saved get the value that trains
-  as it did then.
+  Fields that did not exist when the config was saved get the values with which
+  it trains as it did then.
   """
   data = fields.get('data')
   if not isinstance(data, dict):
@@ -176,6 +183,7 @@ _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
 
 
 def _with_tuples(value: Any) -> Any:
+  """Returns `value` with tuples in place of lists, at any depth."""
   if isinstance(value, dict):
     return {key: _with_tuples(entry) for key, entry in value.items()}
   if isinstance(value, list):
@@ -184,7 +192,11 @@ def _with_tuples(value: Any) -> Any:
 
 
 def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
-  """Returns a line for each field that differs: `path: old -> new`."""
+  """Returns a line for each field that differs between `old` and `new`.
+
+  >>> difference(ConfigDict({'seed': 0}), ConfigDict({'seed': 1}))
+  ['seed: 0 -> 1']
+  """
   before, after = flatten(old), flatten(new)
   return [
     f'{path}: {before.get(path, "absent")!r} -> {after.get(path, "absent")!r}'
@@ -214,17 +226,21 @@ def flatten(config: ConfigDict, prefix: str = '') -> dict[str, Any]:
 def change(
   config: ConfigDict, assignments: Iterable[str], flag: str = '--set'
 ) -> ConfigDict:
-  """Returns the config with fields replaced.
+  """Returns a copy of `config` with fields replaced, locked.
 
   Args:
-    config: which stays as it is.
+    config: a whole config.
     assignments: each FIELD=VALUE with the whole path of the field, such as
-      'data.eval_streams=1'; a value is written as in Python, text also without
+      'data.eval_streams=1'. Values are written as in Python; text needs no
       quotes.
-    flag: that the assignments were given by, for error messages.
+    flag: the flag that the assignments come from, for messages.
 
   Raises:
-    ValueError: no such field, or a value of another type.
+    ValueError: there is no such field, or a value is of another type.
+
+  >>> config = ConfigDict({'model': {'units': 8}})
+  >>> change(config, ['model.units=16']).model.units
+  16
   """
   changed = config.copy_and_resolve_references()
   for assignment in assignments:
@@ -244,7 +260,7 @@ def change(
 
 
 def _parse(text: str, kind: type) -> Any:
-  """Returns the value of a type that `text` stands for; else what it is."""
+  """Returns `text` as a value of type `kind`, or as any other value it is."""
   try:
     value = _with_tuples(ast.literal_eval(text))
   except (ValueError, SyntaxError, TypeError, MemoryError):
