@@ -15,13 +15,11 @@ trains every network of a table of the paper that has a config, at a quarter of
 its width and steps, and scores each on the split that the paper reports.
 """
 
-import ast
-import importlib
+import importlib.util
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from absl import flags
 
@@ -31,8 +29,7 @@ from hyper.runs import commands, folder
 from hyper.sweeping import (
   analysis,
   journal,
-  local,
-  machine,
+  launchers,
   progress,
   space,
   table,
@@ -43,10 +40,6 @@ from hyper.sweeping.space import Point
 from hyper.sweeping.workers import Job, Workers
 
 FLAGS = flags.FLAGS
-ENGINES = {  # a module with a function `launcher`, and what it needs
-  'slurm': ('hyper.sweeping.slurm', 'submitit>=1.5,<2'),
-  'ray': ('hyper.sweeping.ray_cluster', 'ray>=2.40,<3'),
-}
 
 
 def main() -> int:
@@ -57,10 +50,10 @@ def main() -> int:
   from hyper.tasks import make_task
 
   check_flags()
-  points = find_points()
   selection = find_selection()
   if FLAGS.worker:
     return work(selection)
+  points = find_points()
   jax.config.update('jax_platforms', 'cpu')  # accelerators are the workers'
   is_grid = FLAGS.search == 'grid'
   tried = points if is_grid else ends(search())
@@ -116,42 +109,23 @@ def launcher() -> tuple[Callable[[int], Job], str]:
   """Returns what starts a worker, and where the errors of workers are.
 
   Raises:
-    ValueError: the engine of --launcher is not installed or not at hand, an
-      option is not one of its own, or there are more workers than devices.
+    ValueError: see `launchers`.
   """
   command = [sys.executable, '-m', 'hyper.sweep', *sys.argv[1:], '--worker']
   if FLAGS.launcher == 'local':
-    kind, names = machine.find(FLAGS.devices)
-    shares = machine.shares(FLAGS.workers, kind, names)
-    return lambda k: local.start(command, shares[k]), 'above'
-  module, package = ENGINES[FLAGS.launcher]
-  try:
-    engine = importlib.import_module(module)
-  except ModuleNotFoundError as error:
-    raise ValueError(
-      f'--launcher={FLAGS.launcher} needs a package that is not installed '
-      f"({error}); run pip install '{package}'."
-    ) from error
+    given = command, FLAGS.workers, FLAGS.devices
+    return launchers.on_this_machine(*given), 'above'
   place = os.path.join(FLAGS.study, FLAGS.launcher)
-  return engine.launcher(command, place, options()), f'in {place}'
-
-
-def options() -> dict[str, Any]:
-  """Returns the values of --launcher_option by name."""
-  found = {}
-  for text in FLAGS.launcher_option:
-    name, equals, value = text.partition('=')
-    if not equals:
-      raise ValueError(f'--launcher_option={text}; give NAME=VALUE.')
-    try:
-      found[name] = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-      found[name] = value
-  return found
+  given = command, place, FLAGS.launcher_option
+  return launchers.on_engine(FLAGS.launcher, *given), f'in {place}'
 
 
 def check_flags() -> None:
-  """Raises a ValueError for flags that do not go together."""
+  """Raises a ValueError for flags that do not go together, or need Optuna."""
+  prints = FLAGS.dry_run or FLAGS.launcher == 'print'
+  needs_optuna = FLAGS.search != 'grid' or not prints
+  if needs_optuna and not importlib.util.find_spec('optuna'):
+    raise ValueError("sweeps need Optuna: run pip install 'optuna>=4.5,<6'.")
   if bool(FLAGS.table) == bool(FLAGS.config):
     raise ValueError('give either --config or --table.')
   if FLAGS.scale != 1 and not FLAGS.table:
@@ -224,18 +198,8 @@ def search() -> Search:
 
 
 def open_study(selection: tuple[str, str]) -> Study:
-  """Returns the study of the flags.
-
-  Raises:
-    ValueError: Optuna is not installed.
-  """
-  try:
-    return Study(FLAGS.study, search(), selection[1], FLAGS.prune)
-  except ModuleNotFoundError as error:
-    raise ValueError(
-      f'sweeps need Optuna, which is not installed ({error}); run pip install '
-      "'optuna>=4.5,<6'."
-    ) from error
+  """Returns the study of the flags."""
+  return Study(FLAGS.study, search(), selection[1], FLAGS.prune)
 
 
 def report(study: Study) -> None:
@@ -317,7 +281,7 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     'launcher',
     'local',
-    ['local', 'print', *ENGINES],
+    ['local', 'print', *launchers.ENGINES],
     'Where workers run: on this machine, as jobs of Slurm (by submitit), or on '
     'a Ray cluster; print is one command a line, for any scheduler.',
   )

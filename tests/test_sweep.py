@@ -16,6 +16,7 @@ from hyper.runs import folder, lock, loop, metrics
 from hyper.sweeping import (
   analysis,
   journal,
+  launchers,
   machine,
   parameters,
   progress,
@@ -408,6 +409,28 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_leaves_all_resumable(
     assert steps[0] == 0 and steps[1] >= 20
 
 
+@pytest.mark.parametrize(
+  'given, error',
+  [
+    (('slurm', ['timeout_min']), 'timeout_min; give NAME=VALUE'),
+    (('slurm', []), '--launcher=slurm: Could not detect "srun"'),
+    (('slurm', ['cluster=local', 'timeout=3']), '--launcher=slurm: .*timeout'),
+  ],
+)
+def test_options_of_slurm_are_checked(tmp_path, given, error):
+  pytest.importorskip('submitit')
+  name, options = given
+  with pytest.raises(ValueError, match=error):
+    launchers.on_engine(name, ['true'], str(tmp_path), options)
+
+
+def test_an_engine_that_is_missing_is_named(tmp_path, monkeypatch):
+  engines = {'slurm': ('hyper.sweeping.nothing', 'submitit>=1.5,<2')}
+  monkeypatch.setattr(launchers, 'ENGINES', engines)
+  with pytest.raises(ValueError, match="run pip install 'submitit>=1.5,<2'"):
+    launchers.on_engine('slurm', ['true'], str(tmp_path), [])
+
+
 @pytest.mark.slow
 def test_a_time_limit_saves_and_stops_in_time(tmp_path, data_dir):
   began = time.monotonic()
@@ -434,6 +457,7 @@ def test_another_process_joins_a_study(tmp_path, data_dir):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_node_of_ray_is_lost(tmp_path, data_dir):
   pytest.importorskip('ray')
   from ray.cluster_utils import Cluster
@@ -442,13 +466,17 @@ def test_a_node_of_ray_is_lost(tmp_path, data_dir):
   cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
   try:
     node = cluster.add_node(num_cpus=1)
-    flags = ['--launcher=ray', '--workers=2', '--set=train_steps=6000']
+    flags = ['--launcher=ray', '--workers=2', '--set=train_steps=3000']
     flags.append(f'--launcher_option=address={cluster.address}')
-    with sweep(tmp_path, data_dir, *flags) as done:
+    with (
+      sweep(tmp_path, data_dir, *flags) as done,
+      contextlib.ExitStack() as stack,
+    ):
+      stack.callback(done.terminate)
       for run in runs:
         wait_for_checkpoint(run)
       cluster.remove_node(node)
-      out, err = done.communicate(timeout=240)
+      out, err = done.communicate(timeout=400)
     assert done.returncode == 0, err
   finally:
     cluster.shutdown()

@@ -116,13 +116,13 @@ def drawings(study: Study) -> dict[str, tuple[Callable[[], Any], Size]]:
   found: dict[str, tuple[Callable[[], Any], Size]] = {
     'optimization_history': (
       lambda: draw.plot_optimization_history(study),
-      (8, 4),
+      (8.0, 4.0),
     ),
     'intermediate_values': (
       lambda: draw.plot_intermediate_values(study),
-      (8, 4),
+      (8.0, 4.0),
     ),
-    'timeline': (lambda: draw.plot_timeline(study), (8, 4)),
+    'timeline': (lambda: draw.plot_timeline(study), (8.0, 4.0)),
   }
   names = list(importances(study))
   return found | (of_parameters(study, names) if names else {})
@@ -139,12 +139,12 @@ def of_parameters(
   found: dict[str, tuple[Callable[[], Any], Size]] = {
     'param_importances': (
       lambda: draw.plot_param_importances(study, evaluator(study)),
-      (8, 1 + len(names) / 2),
+      (8.0, 1 + len(names) / 2),
     ),
-    'slice': (lambda: draw.plot_slice(study, names), (width, 4)),
+    'slice': (lambda: draw.plot_slice(study, names), (width, 4.0)),
     'parallel_coordinate': (
       lambda: draw.plot_parallel_coordinate(study, names),
-      (4 + width / 2, 5),
+      (4 + width / 2, 5.0),
     ),
   }
   if len(first) > 1:

@@ -6,7 +6,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TextIO
 
 from hyper.runs.progress import format_duration
 from hyper.sweeping.journal import FrozenTrial, Study, folder_of
@@ -42,7 +41,7 @@ def supervise(
   Returns:
     0, or 128 plus a signal's number.
   """
-  progress = Progress(sys.stderr)
+  progress = Progress()
   try:
     while workers.poll():
       progress.show(describe(study.latest(), count, selection))
@@ -104,10 +103,10 @@ def describe(
 
 
 class Progress:
-  """A line that is printed when it changes, in its place on a terminal."""
+  """A line on standard error that is printed when it changes."""
 
-  def __init__(self, stream: TextIO):
-    self._stream, self._shown = stream, ''
+  def __init__(self) -> None:
+    self._stream, self._shown = sys.stderr, ''
 
   def show(self, line: str) -> None:
     """Prints the line, unless it is there already."""

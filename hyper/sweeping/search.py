@@ -7,6 +7,7 @@ from typing import Any
 from hyper.sweeping import space
 from hyper.sweeping.space import Fields, Point
 
+Number = float | int
 SEARCHES = ('grid', 'random', 'tpe')
 
 
@@ -65,10 +66,10 @@ class Probe:
   def suggest_float(
     self,
     name: str,
-    low: float,
-    high: float,
+    low: Number,
+    high: Number,
     *,
-    step: float | None = None,
+    step: Number | None = None,
     log: bool = False,
   ) -> float:
     """Returns an end of the range."""
@@ -92,7 +93,7 @@ class Probe:
     known = ', '.join(x for x in dir(Probe) if x.startswith('suggest_'))
     raise AttributeError(f'the trial has no {name}; it has {known}.')
 
-  def _take(self, name: str, ends: tuple[float, float], log: bool) -> float:
+  def _take(self, name: str, ends: tuple[Number, Number], log: bool) -> Number:
     low, high = ends
     if low > high or (log and low <= 0):
       positive = ', and 0 has no place on a log scale' if log else ''
