@@ -62,6 +62,9 @@ ADAM = {
 }
 
 
+MESH = {'data': 0, 'model': 1, 'fsdp': False}  # docs/devices.md
+
+
 def configure(
   name: str,
   recipe: Mapping[str, Any],
@@ -75,7 +78,7 @@ def configure(
 
   Args:
     name: of the config file, without `.py`.
-    recipe: all fields but `paper`.
+    recipe: all fields but `paper` and `mesh`.
     variants: what each variant changes; '' is the recipe itself.
     variant: one of them.
 
@@ -84,7 +87,7 @@ def configure(
   """
   fields = select(variants, variant, f'{name}.py')
   full_name = f'{name}:{variant}' if variant else name
-  config = ConfigDict(dict(recipe))
+  config = ConfigDict({**recipe, 'mesh': MESH})
   config.paper = full_name if paper.find(full_name) else ''
   config.update_from_flattened_dict(fields)
   return config.lock()

@@ -123,7 +123,7 @@ def load(
   made = make_task(config, data_dir, workdir)
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
   like = {'params': params}
-  if _takes_over(made, model_state):
+  if not made.has_streams:  # carries start from zero in an evaluation
     like['model_state'] = model_state
   checkpoints = SavedCheckpoints(
     os.path.join(workdir, folder.CHECKPOINTS), made.selection
@@ -297,15 +297,3 @@ def _variables(
     return {'params': task.main_params(params)} | model_state
   state = {name: {'network': x} for name, x in model_state.items()}
   return {'params': params} | state
-
-
-def _takes_over(task: Task, model_state: Any) -> bool:
-  """Returns whether an evaluation starts from the state of training.
-
-  Args:
-    task: the task of the run.
-    model_state: the shapes of the state. A task that evaluates from it returns
-      them from `eval_state`; one with a state of its own returns arrays.
-  """
-  kept = jax.tree.leaves(task.eval_state(model_state))
-  return any(isinstance(x, jax.ShapeDtypeStruct) for x in kept)

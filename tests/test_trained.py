@@ -36,17 +36,8 @@ def test_parameters_are_read_whatever_the_rest_was(place):
   jax.tree.map(np.testing.assert_array_equal, run.params, other.params)
 
 
-@pytest.mark.usefixtures('unchecked')  # the task has one member
-def test_state_is_read_where_an_evaluation_begins_with_it(place):
-  assert load(place).model_state == {}  # carries begin at zero
-  shapes = {'batch_stats': jax.ShapeDtypeStruct((3,), np.float32)}
-
-  class Task:
-    def eval_state(self, model_state):
-      return model_state
-
-  assert trained._takes_over(Task(), shapes)
-  assert not trained._takes_over(Task(), {})
+def test_carries_of_training_are_not_read(place):
+  assert load(place).model_state == {}
 
 
 def test_a_run_of_another_task_is_refused(place):

@@ -28,6 +28,7 @@ CONFIG = {
     'epsilon': 1e-8,
   },
   'schedule': {'name': 'constant', 'learning_rate': 0.1},
+  'mesh': {'data': 0, 'model': 1, 'fsdp': False},
   'train_steps': 8,
   'eval_every_steps': 4,
   'save_every_steps': 2,
@@ -47,6 +48,8 @@ class Toy:
   selection = ('distance', 'min')
   unit = 'vectors'
   reported_split = 'test'
+  has_streams = False
+  large = {}
   traces = 0  # of the loss
   at_batch = {}  # what happens while the batch of a step is drawn
 

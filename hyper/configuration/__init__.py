@@ -18,6 +18,7 @@ from hyper.configuration.arguments import (
 from hyper.configuration.saved import (
   CHANGEABLE,
   FORMAT,
+  MESH,
   change,
   check,
   check_fields,
@@ -32,6 +33,7 @@ __all__ = [
   'CHANGEABLE',
   'FORMAT',
   'Fields',
+  'MESH',
   'build',
   'change',
   'check',

@@ -24,17 +24,20 @@ FIELDS: dict[str, type] = {  # that every config has; its task has more
   'model': dict,
   'optimizer': dict,
   'schedule': dict,
+  'mesh': dict,
   'train_steps': int,
   'eval_every_steps': int,
   'save_every_steps': int,
   'log_every_steps': int,
 }
 
+MESH = ('mesh.data', 'mesh.model', 'mesh.fsdp')  # where arrays lie
 # Fields that may change in a resumed run: they do not affect its next step.
 CHANGEABLE = (
   *('train_steps', 'eval_every_steps', 'save_every_steps'),
   'log_every_steps',
   'paper',  # a sentence in folders of older versions
+  *MESH,
 )
 
 
@@ -144,7 +147,7 @@ def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
   added = _ADDED.get(fields.get('task', ''), {})
   if fields.get('hypernetwork', {}).get('name') == 'static':
     added = added | {'hypernetwork': {'initialisation': 'notebook'}}
-  return _merge(added, fields | {'data': data})
+  return _merge(added, _OF_ALL | fields | {'data': data})
 
 
 def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +161,7 @@ def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
   return merged
 
 
+_OF_ALL: dict[str, Any] = {'mesh': {'data': 1, 'model': 1, 'fsdp': False}}
 _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
   'char_lm': {
     'data': {

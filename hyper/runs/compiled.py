@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from hyper.runs import optimization, training
 from hyper.runs.numbers import numbers_of, structure
+from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Task
 
 
@@ -23,13 +24,20 @@ class Compiled:
     init: returns the state before the first step, given a seed.
     train: the training step, see `training.make_train_step`.
     evaluate: the evaluation step, see `training.make_eval_step`.
+    layout: where the run's arrays lie.
+
+  Args:
+    config: of the run.
+    task: of the run.
+    layout: where the run's arrays lie.
   """
 
-  def __init__(self, config: ConfigDict, task: Task):
+  def __init__(self, config: ConfigDict, task: Task, layout: Layout = ALONE):
     optimize = functools.partial(optimization.make_optimization, config)
-    self.init = training.make_init(self._init, optimize()[0])
-    self.train = training.make_train_step(self._loss, optimize)
-    self.evaluate = training.make_eval_step(self._loss)
+    self.layout = layout
+    self.init = training.make_init(self._init, optimize()[0], layout)
+    self.train = training.make_train_step(self._loss, optimize, layout)
+    self.evaluate = training.make_eval_step(self._loss, layout)
     self._called: set[Any] = set()
     self.use(task)
 
@@ -76,10 +84,12 @@ class CompiledCache:
     self._limit = limit
     self._kept: dict[str, Compiled] = {}
 
-  def of(self, config: ConfigDict, task: Task, data: str) -> Compiled:
+  def of(
+    self, config: ConfigDict, task: Task, data: str, layout: Layout = ALONE
+  ) -> Compiled:
     """Returns the functions of a config and data of the fingerprint `data`."""
     key = f'{structure(config, step_numbers(config, task))} {data}'
-    compiled = self._kept.pop(key, None) or Compiled(config, task)
+    compiled = self._kept.pop(key, None) or Compiled(config, task, layout)
     compiled.use(task)
     self._kept[key] = compiled
     if len(self._kept) > self._limit:

@@ -26,6 +26,7 @@ from hyper.runs import (
   folder,
   lock,
   optimization,
+  parallel,
   provenance,
   training,
 )
@@ -33,6 +34,7 @@ from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
+from hyper.runs.parallel import Layout
 from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
 
@@ -131,7 +133,10 @@ def run(
   optimization.make_optimization(config)  # raises before data are read
   task = make_task(config, data_dir, workdir)
   data, description = fingerprints(task), task.describe()
-  compiled = kept.of(config, task, data['train'])
+  layout = parallel.make_layout(
+    config.mesh, config.data.batch_size, task.has_streams, task.large
+  )
+  compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)
   note = functools.partial(folder.note_checkpoint, workdir)
   with (
@@ -145,7 +150,7 @@ def run(
       closing.log_complete(workdir, data_dir, start)
       return 0
     count = training.count_parameters(state.params)
-    announce(plan(config, count, start))
+    announce(plan(config, count, start, layout))
     with (
       folder.claim(workdir, config, data_dir, data, checkpoints, count),
       Log(config, workdir, task, start, checkpoints) as log,
@@ -210,7 +215,7 @@ class Loop:
   def run(self, state: TrainState) -> int:
     """Trains on from `state`, and returns the step of the last saved state."""
     config, start = self.config, int(state.step)
-    numbers = jax.device_put(step_numbers(config, self.task))
+    numbers = self.compiled.layout.copy(step_numbers(config, self.task))
     batches = self.task.batches('train', config.seed, start)
     for step in range(start, config.train_steps + 1):
       is_last = step == config.train_steps
@@ -240,6 +245,7 @@ class Loop:
     self, state: TrainState, batch: Any, numbers: Any
   ) -> tuple[TrainState, Any]:
     """Returns the state and the metrics of the next step."""
+    batch = self.compiled.layout.place(batch)
     if not self.compiled.is_new('train', batch):
       return self.compiled.train(state, batch, numbers)
     logging.info('Compiling the training step.')
@@ -254,7 +260,7 @@ class Loop:
       logging.info('Compiling the evaluation step.')
     scores = training.evaluate(
       *(self.task, self.compiled.evaluate, state, 'validation'),
-      self.log.watch,
+      *(self.compiled.layout, self.log.watch),
     )
     self.log.evaluation(step, scores, time.monotonic() - began)
     return scores
@@ -286,12 +292,14 @@ def fingerprints(task: Task) -> dict[str, str]:
   return found
 
 
-def plan(config: ConfigDict, parameters: int, start: int) -> list[str]:
+def plan(
+  config: ConfigDict, parameters: int, start: int, layout: Layout
+) -> list[str]:
   """Returns lines on size, hardware and steps, and the paper's figure."""
   return [
     f'{parameters:,} parameters, on {provenance.devices()}',
-    f'steps {start:,} to {config.train_steps:,}, '
-    f'batch {config.data.batch_size}',
+    layout.describe(config.data.batch_size),
+    f'steps {start:,} to {config.train_steps:,}',
     recipes.describe(config),
   ]
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from hyper.configuration import CHANGEABLE, Fields, flatten
+from hyper.configuration import CHANGEABLE, MESH, Fields, flatten
 
 Numbers = Mapping[str, Any]  # floats and tuples of floats, or arrays for them
 NONE: Numbers = MappingProxyType({})
-UNSEEN = (*CHANGEABLE, 'seed', 'paper')  # the compiled step reads none of them
+# The compiled step reads none of them.
+UNSEEN = {*CHANGEABLE, 'seed', 'paper'} - {*MESH}
 
 
 def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:

@@ -31,12 +31,12 @@ def describe(root: str) -> dict[str, Any]:
 
 
 def devices() -> str:
-  """Returns the device in use, such as 'NVIDIA H100 (gpu), one of 8'."""
+  """Returns the devices of this run, such as '8 x NVIDIA H100 (gpu)'."""
   import jax
 
-  used, count = jax.devices()[0], jax.device_count()
-  others = f', one of {count}' if count > 1 else ''
-  return f'{used.device_kind} ({used.platform}){others}'
+  first, count = jax.devices()[0], jax.device_count()
+  times = f'{count} x ' if count > 1 else ''
+  return f'{times}{first.device_kind} ({first.platform})'
 
 
 def cores() -> int | None:

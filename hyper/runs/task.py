@@ -27,6 +27,11 @@ class Task(Protocol):
       such as ('bpc', 'min').
     unit: what `sums['count']` counts, such as 'characters'.
     reported_split: the split whose scores the paper reports.
+    has_streams: whether the model state has a row for each row of a batch, as
+      the carries of text streams have; otherwise it is the model's, as batch
+      statistics are, or empty.
+    large: the matrices that the axis `model` of a mesh splits, by the ends of
+      their paths, and which of their axes; empty if there are none.
     numbers: the config's numbers that `loss` takes as an argument, see
       `numbers_of`.
   """
@@ -34,6 +39,8 @@ class Task(Protocol):
   selection: tuple[str, str]
   unit: str
   reported_split: str
+  has_streams: bool
+  large: dict[str, int]
   numbers: dict[str, Any]
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
@@ -50,8 +57,9 @@ class Task(Protocol):
   def batches(self, split: str, seed: int, start: int) -> Iterator[Batch]:
     """Yields batches, the first of which is that of step `start`.
 
-    A batch is a function of the split, the seed and the step. The batches of
-    'train' never end; any other split is read once.
+    The first axis of each array is that of the batch's rows. A batch is a
+    function of the split, the seed and the step. The batches of 'train' never
+    end; any other split is read once.
     """
 
   def loss(

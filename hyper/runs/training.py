@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool
 
 from hyper.runs.numbers import NONE, Numbers
 from hyper.runs.optimization import Optimization
+from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
@@ -56,25 +57,29 @@ def init_state(
 def make_init(
   init: Callable[[Array], tuple[Any, Any]],
   optimizer: optax.GradientTransformation,
+  layout: Layout = ALONE,
 ) -> Callable[[int], TrainState]:
   """Returns a function that maps a seed to the state before the first step."""
 
   @jax.jit
   def make(init_key: Array, key: Array) -> TrainState:
     params, model_state = init(init_key)
-    return TrainState(
+    state = TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
       opt_state=optimizer.init(params),
       model_state=model_state,
       key=jax.random.key_data(key),
     )
+    return layout.state(state)
 
   return lambda seed: make(*jax.random.split(jax.random.key(seed)))
 
 
 def make_train_step(
-  loss: Loss, optimization: Callable[[Numbers], Optimization]
+  loss: Loss,
+  optimization: Callable[[Numbers], Optimization],
+  layout: Layout = ALONE,
 ) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
@@ -85,6 +90,7 @@ def make_train_step(
   Args:
     loss: of a task.
     optimization: maps the numbers to the optimizer and its schedule.
+    layout: where the arrays lie.
   """
 
   def train_step(
@@ -92,8 +98,12 @@ def make_train_step(
   ) -> tuple[TrainState, dict[str, Any]]:
     optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+
+    def whole(params: Any, *rest: Any) -> Outcome:
+      return loss(layout.whole(params), *rest)
+
     (value, (model_state, sums)), gradient = jax.value_and_grad(
-      loss, has_aux=True
+      whole, has_aux=True
     )(state.params, state.model_state, batch, key, True, numbers)
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
@@ -110,7 +120,7 @@ def make_train_step(
       opt_state=opt_state,
       model_state=model_state,
     )
-    return state, metrics
+    return layout.state(state), metrics
 
   return jax.jit(train_step, donate_argnums=0)
 
@@ -118,7 +128,7 @@ def make_train_step(
 EvalStep = Callable[[Any, Any, Any], tuple[Any, Sums]]
 
 
-def make_eval_step(loss: Loss) -> EvalStep:
+def make_eval_step(loss: Loss, layout: Layout = ALONE) -> EvalStep:
   """Returns the compiled step of evaluation.
 
   It maps `(params, model_state, batch)` to the next model state and the sums.
@@ -126,7 +136,9 @@ def make_eval_step(loss: Loss) -> EvalStep:
 
   def eval_step(params: Any, model_state: Any, batch: Any) -> tuple[Any, Sums]:
     key = jax.random.key(0)
-    return loss(params, model_state, batch, key, False, NONE)[1]
+    params = layout.whole(params)
+    model_state, sums = loss(params, model_state, batch, key, False, NONE)[1]
+    return layout.carried(model_state), sums
 
   return jax.jit(eval_step)
 
@@ -136,6 +148,7 @@ def evaluate(
   eval_step: EvalStep,
   state: Any,
   split: str,
+  layout: Layout = ALONE,
   watch: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> dict[str, float]:
   """Returns the task's scores of a whole split.
@@ -148,11 +161,13 @@ def evaluate(
     eval_step: see `make_eval_step`.
     state: only its `params` and `model_state` are read.
     split: of the task's data.
+    layout: where the arrays lie.
     watch: yields the batches that it is given, and shows how far they are.
   """
-  model_state = task.eval_state(state.model_state)
+  model_state = layout.begun(task.eval_state(state.model_state))
   parts: list[Any] = []
   for batch in watch(task.batches(split, seed=0, start=0)):
+    batch = layout.place(batch)
     model_state, sums = eval_step(state.params, model_state, batch)
     parts[-1:] = [*jax.device_get(parts[-1:]), sums]
   return task.summarize(add_sums(jax.device_get(parts)))

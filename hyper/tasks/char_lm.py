@@ -35,6 +35,8 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.hyper_dropout_rate',
 )
 
+LARGE = {'w_h': 1, 'w_x': 1}
+
 
 class CharLM:
   """Predicts each symbol of a text from all before it.
@@ -57,6 +59,8 @@ class CharLM:
   selection = ('bpc', 'min')
   unit = 'characters'
   reported_split = 'test'
+  has_streams = True
+  large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: TextData = splat(TextData, 'config.data', config.data)

@@ -61,6 +61,8 @@ class Classify:
   selection = ('error', 'min')
   unit = 'images'
   reported_split = 'test'
+  has_streams = False
+  large: dict[str, int] = {}  # kernels are small
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     check_fields(config, {'hypernetwork': dict, 'l2_rate': float})

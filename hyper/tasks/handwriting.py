@@ -37,6 +37,8 @@ NUMBERS = (  # arguments of the compiled training step
 )
 PAGE_LINES = 8  # in each column of the page that a report draws
 
+LARGE = {'w_h': 1, 'w_x': 1}
+
 
 class Handwriting:
   """Predicts each move of a pen from all moves before it in the line.
@@ -55,6 +57,8 @@ class Handwriting:
   selection = ('nats', 'min')
   unit = 'points'
   reported_split = 'validation'  # the data have no test part
+  has_streams = False
+  large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: StrokeData = splat(StrokeData, 'config.data', config.data)

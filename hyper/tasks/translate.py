@@ -38,6 +38,16 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.hyper_dropout_rate',
 )
 
+LARGE = {
+  'source_embedding/embedding': 1,
+  'target_embedding/embedding': 1,
+  'attention_query/kernel': 1,
+  'attention_key/kernel': 1,
+  'softmax/kernel': 1,
+  'w_h': 1,
+  'w_x': 1,
+}
+
 
 class Translate:
   """Predicts each word piece of a translation from source and earlier pieces.
@@ -53,6 +63,8 @@ class Translate:
   selection = ('log_perplexity', 'min')
   unit = 'pieces'
   reported_split = 'test'
+  has_streams = False
+  large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     check_fields(config, {'decoding': dict})
