@@ -38,6 +38,7 @@ autodoc_typehints = 'none'  # shapes stand in the text
 autodoc_preserve_defaults = True
 default_role = 'code'  # `x` in a docstring is code
 napoleon_use_ivar = True  # fields are not listed twice
+napoleon_attr_annotations = False  # of fields neither
 napoleon_use_rtype = False
 CONTENTS = (ROOT / 'docs' / 'contents.md').read_text(encoding='utf-8')
 SECTIONS = (

@@ -33,8 +33,8 @@ class Drawn(NamedTuple):
   over time and of its gradient, and no constant within them.
 
   Attributes:
-    mask: bool [*shape, size], true where a value is kept.
-    kept: float [*outer], the share 1 - rate; `shape` is `outer` and one axis.
+    mask: bool [..., b, size], true where a value is kept.
+    kept: float [...], the share 1 - rate.
 
   >>> drawn = Drawn(jnp.array([[True, False]]), jnp.float32(0.5))
   >>> drop(jnp.ones((1, 2)), drawn)
