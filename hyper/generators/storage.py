@@ -23,7 +23,7 @@ Kernels = dict[Path, Any]
 
 
 def unbound(main: nn.Module) -> nn.Module:
-  """Returns a copy of `main` that has no parent, nor have the modules in it.
+  """Returns a copy of `main` without a parent, and its modules without theirs.
 
   Otherwise modules that are attributes of `main`, such as the layers of an
   nn.Sequential, would keep the parent that Flax gave them.
