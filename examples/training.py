@@ -1,10 +1,11 @@
-"""What the examples share: Adam in one compiled loop, and small digits."""
+"""Parts that the examples share: Adam in one loop, a loss, and small digits."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -15,7 +16,7 @@ from hyper.data import embedded
 def minimise(
   loss: Callable[..., jax.Array], params: Any, steps: int, *given: Any
 ) -> Any:
-  """Returns the parameters after Adam's steps on `loss(params, key, ...)`."""
+  """Returns `params` after steps of Adam on `loss(params, key, *given)`."""
   optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
 
   def step(state: Any, key: jax.Array) -> Any:
@@ -28,16 +29,27 @@ def minimise(
   return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
 
 
+def some(key: jax.Array, *arrays: Any) -> list[jax.Array]:
+  """Returns the same 64 random rows of each array."""
+  rows = jax.random.randint(key, (64,), 0, len(arrays[0]))
+  return [jnp.asarray(x)[rows] for x in arrays]
+
+
+def nats(logits: jax.Array, label: jax.Array) -> jax.Array:
+  """Returns the mean cross entropy in nats."""
+  return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
+
+
 def digits(
   fonts: tuple[str, ...], count: int, side: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns pixels in [0, 1], [count, side * side], and labels [count].
 
   Args:
-    fonts: of hyper.data.embedded.FONTS; each digit is in one of them.
-    count: how many digits.
+    fonts: names in hyper.data.embedded.FONTS; each digit is in one of them.
+    count: the number of digits.
     side: a divisor of 28.
-    seed: of what is drawn.
+    seed: of the draws.
   """
   drawn = embedded.draw_digits(fonts, count, np.random.default_rng(seed))
   block = 28 // side
