@@ -12,6 +12,7 @@ import time
 import pytest
 
 from hyper import paper
+from hyper.compare import finished
 from hyper.runs import folder, lock, loop, metrics
 from hyper.sweeping import (
   analysis,
@@ -331,14 +332,16 @@ def test_workers_share_the_cores(monkeypatch):
     machine.shares(5, kind, names)
 
 
-def sweep(place, data_dir, *flags):
+TWO_SEEDS = (
+  *(f'--config={CONFIG}', '--set=model.hidden_units=4', '--grid=seed=0,1'),
+  *('--set=save_every_steps=20', '--set=train_steps=1500'),
+)
+
+
+def sweep(place, data_dir, *flags, trials=TWO_SEEDS):
+  where = f'--study={place}', f'--data_dir={data_dir}'
   return subprocess.Popen(
-    [
-      *(sys.executable, '-m', 'hyper.sweep', f'--config={CONFIG}'),
-      *(f'--study={place}', '--set=model.hidden_units=4', '--grid=seed=0,1'),
-      *('--set=save_every_steps=20', '--set=train_steps=1500'),
-      *(f'--data_dir={data_dir}', *flags),
-    ],
+    [sys.executable, '-m', 'hyper.sweep', *where, *trials, *flags],
     cwd=ROOT,
     env=os.environ | {'JAX_PLATFORMS': 'cpu'},
     stdout=subprocess.PIPE,
@@ -612,6 +615,19 @@ def test_the_importance_is_that_of_what_decides(tmp_path):
   assert found['seed'] > 0.8
 
 
+def test_a_field_that_changes_nothing_has_little_importance(tmp_path):
+  study = open_study(tmp_path)
+  fields = [{}, {'l2_rate': 0.1}, {'data.flip': True}, {'data.batch_size': 50}]
+  study.add(
+    [Point(CONFIG, x | {'seed': seed}) for x in fields for seed in (0, 1)]
+  )
+  for k in range(2 * len(fields)):
+    with study.take() as trial:
+      study.complete(trial, study.point(trial).fields['seed'] + 0.01 * k)
+  found = analysis.importances(analysis.read(str(tmp_path)))
+  assert len(found) == 4 and found['seed'] > 0.7
+
+
 def test_few_trials_have_no_importance(tmp_path):
   make_study(tmp_path, 1)
   study = analysis.read(str(tmp_path))
@@ -654,6 +670,22 @@ def test_a_scale_multiplies_widths_and_steps_and_rounds_up():
     35_000,
   )
   assert not [name for name in images if name.startswith('model')]
+
+
+@pytest.mark.slow
+def test_a_table_is_trained_scored_on_test_and_compared(tmp_path, data_dir):
+  trials = (
+    *('--table=mnist', '--scale=0.001', '--set=data.source=embedded'),
+    '--set=data.batch_size=100',
+  )
+  with sweep(tmp_path, data_dir, trials=trials) as done:
+    out, err = done.communicate(timeout=280)
+  assert done.returncode == 0, err
+  for k, config in enumerate(table.configs('mnist')):
+    run = finished.read(str(tmp_path / 'trials' / f'{k:04}'))
+    assert f'configs/{run.row}.py' == config
+    assert ('test', 'error') in run.scores and run.steps == 3
+  assert 'mnist_coordinate [4]' in out and 'train_steps 2750 -> 3' in out
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ else:  # Optuna is imported where a study is opened
 Size = tuple[float, float]
 SHOWN = 3  # parameters in plots that show pairs of them
 DPI = 80
+LEVELS = 8  # values of a number that are taken for choices
 
 
 def is_study(place: str) -> bool:
@@ -86,7 +87,36 @@ def importances(study: Study) -> dict[str, float]:
     return {}
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # few trials
-    return get_param_importances(study, evaluator=evaluator(study))
+    return get_param_importances(with_levels(study), evaluator=evaluator(study))
+
+
+def with_levels(study: Study) -> Study:
+  """Returns the completed trials, numbers of few values as mere choices.
+
+  PED-ANOVA smooths numbers, and so sees differences between the two or three
+  values of a grid that are none.
+  """
+  import optuna
+
+  done = completed(study)
+  values = {
+    name: dict.fromkeys(t.params[name] for t in done if name in t.params)
+    for name in dict.fromkeys(name for trial in done for name in trial.params)
+  }
+  choices = {
+    name: optuna.distributions.CategoricalDistribution(tuple(found))
+    for name, found in values.items()
+    if len(found) <= LEVELS
+  }
+  copy = optuna.create_study(direction=study.direction)
+  for trial in done:
+    ranges = {x: choices.get(x, trial.distributions[x]) for x in trial.params}
+    copy.add_trial(
+      optuna.create_trial(
+        params=trial.params, distributions=ranges, value=trial.value
+      )
+    )
+  return copy
 
 
 def plots(study: Study) -> Iterator[tuple[str, bytes]]:
@@ -138,7 +168,7 @@ def of_parameters(
   width = 4.0 * len(names)
   found: dict[str, tuple[Callable[[], Any], Size]] = {
     'param_importances': (
-      lambda: draw.plot_param_importances(study, evaluator(study)),
+      lambda: draw.plot_param_importances(with_levels(study), evaluator(study)),
       (8.0, 1 + len(names) / 2),
     ),
     'slice': (lambda: draw.plot_slice(study, names), (width, 4.0)),
