@@ -186,14 +186,15 @@ def test_a_condition_may_pick_one_of_several_tables():
   plain = static()
   wanted = generated(plain, {'params': variables['params'] | {'z': z[2]}}, X)
   assert_close(picked, wanted)
-  absent = generated(
-    network, {'params': variables['params'] | {'z': z}}, X, condition=3
-  )
+  variables = {'params': variables['params'] | {'z': z}}
+  absent = generated(network, variables, X, condition=jnp.array(3))
   assert np.isnan(absent['layers_0']['kernel']).all()
 
 
 @pytest.mark.parametrize('network, given, message', [
   (static(tables=3), {}, 'float32 of shape .*integer that picks one of 3'),
+  (static(tables=3), {'condition': 3}, 'condition is 3; .* and below 3'),
+  (static(tables=3), {'condition': -1}, 'condition is -1; .* at least 0'),
   (static(tables=3), {'condition': jnp.array([1])}, r'shape \(1,\).*in_axes'),
   (conditional(), {}, 'embed is given, so a call needs a condition'),
   (conditional(embed=Encoder(5)), {'condition': {'set': X, 'more': X[0]}},

@@ -6,6 +6,7 @@ Deviations are standard deviations. Shapes: k tiles, e embedding size.
 import fnmatch
 import math
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -114,12 +115,17 @@ def check_index(index: Any, tables: int) -> Array:
   """Returns the condition `index` as an array.
 
   Raises:
-    ValueError: `index` is no integer scalar, so that it picks none of `tables`.
+    ValueError: `index` is no integer scalar, so that it picks none of `tables`;
+      or it is an integer of Python or NumPy outside [0, tables).
 
   >>> check_index(jnp.ones(2), 3)
   Traceback (most recent call last):
   ValueError: condition is float32 of shape (2,); it is an integer that ...
   """
+  if isinstance(index, Integral) and not 0 <= index < tables:
+    raise ValueError(
+      f'condition is {index}; it must be at least 0 and below {tables}.'
+    )
   index = jnp.asarray(0.0 if index is None else index)
   if index.ndim or not jnp.issubdtype(index.dtype, jnp.integer):
     raise ValueError(
