@@ -122,7 +122,7 @@ def check_index(index: Any, tables: int) -> Array:
   Traceback (most recent call last):
   ValueError: condition is float32 of shape (2,); it is an integer that ...
   """
-  if isinstance(index, Integral) and not 0 <= index < tables:
+  if isinstance(index, Integral) and not 0 <= int(index) < tables:
     raise ValueError(
       f'condition is {index}; it must be at least 0 and below {tables}.'
     )
