@@ -147,19 +147,18 @@ class SavedCheckpoints:
     self, which: str | int
   ) -> tuple[int, dict[str, np.ndarray]]:
     steps = self.saved_steps
-    step = self.best_step if which == 'best' else which
-    if step not in steps:
-      wanted = 'with metrics' if which == 'best' else f'of step {which}'
-      raise FileNotFoundError(
-        f'There is no checkpoint {wanted} in {self.folder}; the steps are '
-        f'{steps}.'
-      )
     try:
-      return step, _load(self._path(step))
+      step = self.best_step if which == 'best' else which
+      if step in steps:
+        return step, _load(self._path(step))
     except CorruptCheckpointError as error:
       raise CorruptCheckpointError(
         f'{error}\nPut back a copy of it, or ask for another step of {steps}.'
       ) from error
+    wanted = 'with metrics' if which == 'best' else f'of step {which}'
+    raise FileNotFoundError(
+      f'There is no checkpoint {wanted} in {self.folder}; the steps are {steps}.'
+    )
 
 
 def _is_worth_showing(record: LogRecord) -> bool:
