@@ -157,7 +157,8 @@ class SavedCheckpoints:
       ) from error
     wanted = 'with metrics' if which == 'best' else f'of step {which}'
     raise FileNotFoundError(
-      f'There is no checkpoint {wanted} in {self.folder}; the steps are {steps}.'
+      f'There is no checkpoint {wanted} in {self.folder}; the steps are '
+      f'{steps}.'
     )
 
 
