@@ -66,7 +66,13 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.tasks.text_data': ('hyper.data', *CONFIGURATION),
   'hyper.tasks.image_data': ('hyper.data', *CONFIGURATION),
   'hyper.tasks.stroke_data': ('hyper.cells', 'hyper.data', *CONFIGURATION),
-  'hyper.tasks.translation_data': ('hyper.data', *CONFIGURATION),
+  'hyper.tasks.translation_data': (
+    *('hyper.data', 'hyper.terminal', *CONFIGURATION),
+  ),
+  'hyper.tasks.translation_search': (
+    *('hyper.data.word_pieces', 'hyper.decode', 'hyper.models.translate'),
+    'hyper.tasks.translation_data',
+  ),
   'hyper.tasks.char_lm': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.char_lm', *TASK),
     'hyper.tasks.text_data',
@@ -79,8 +85,8 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.drawing.handwriting', 'hyper.tasks.stroke_data'),
   ),
   'hyper.tasks.translate': (
-    *('hyper.cells', 'hyper.decode', 'hyper.models.translate', *TASK),
-    *('hyper.tasks.translation_data', 'hyper.terminal'),
+    *('hyper.cells', 'hyper.models.translate', *TASK),
+    *('hyper.tasks.translation_data', 'hyper.tasks.translation_search'),
   ),
   'hyper.generate': (
     *('hyper.trained', 'hyper.runs.commands', 'hyper.tasks.handwriting'),

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
@@ -16,20 +15,16 @@ from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
 from hyper.configuration import Fields, build, check_fields, splat
-from hyper.data import (
-  pair_batches,
-  word_pieces,
-)
+from hyper.data import pair_batches
 from hyper.data.pair_batches import Buckets, Order
-from hyper.data.word_pieces import END, PAD, START, WordPieces
-from hyper.decode import beam_search
+from hyper.data.word_pieces import END, PAD, WordPieces
 from hyper.losses import cross_entropy
 from hyper.models.translate import Translator
 from hyper.runs import folder
 from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
-from hyper.terminal import track
+from hyper.tasks.translation_search import make_look, make_search
 
 MOST_UNKNOWN = 0.01  # a larger share of unknown pieces is a warning
 NUMBERS = (  # arguments of the compiled training step
@@ -80,7 +75,9 @@ class Translate:
     self._fields = config.model.to_dict()
     self._make_model(1)  # raises for a wrong field before pieces are learned
     saved = folder.read(workdir, folder.WORD_PIECES, WordPieces)
-    self.pieces: WordPieces = saved or self._learn_pieces()
+    self.pieces: WordPieces = saved or self.data.learn_pieces(
+      self._pairs('train')
+    )
     self.model = self._make_model(len(self.pieces))
     self.numbers = numbers_of(config, NUMBERS)
     if saved is None:
@@ -177,35 +174,7 @@ class Translate:
 
   @functools.cached_property
   def _search(self) -> Any:
-    """Maps parameters and sources [b, s] to translations [b, t] and scores."""
-    k, decoding = self.decoding.beam_size, self.decoding
-
-    def search(params: Any, source: Array) -> tuple[Array, Array]:
-      mask = source != PAD
-      apply = functools.partial(self.model.apply, {'params': params})
-      memory = apply(source, mask, False, method='encode')
-      memory = jax.tree.map(lambda x: jnp.repeat(x, k, 0), memory)
-
-      def step(carry: Any, pieces: Array) -> tuple[Any, Array, Array]:
-        carry, logits, weights = apply(
-          carry, memory, pieces[:, None], method='decode'
-        )
-        return carry, logits[:, 0], weights[:, 0]
-
-      return beam_search(
-        step,
-        self.model.zeros(k * len(source)),
-        mask,
-        decoding.length_factor * mask.sum(-1) + decoding.length_more,
-        decoding.length_factor * source.shape[1] + decoding.length_more,
-        k,
-        START,
-        END,
-        decoding.length_penalty,
-        decoding.coverage_penalty,
-      )
-
-    return jax.jit(search)
+    return make_search(self.model, self.decoding)
 
   def align(
     self, params: Any, sentence: str
@@ -226,15 +195,7 @@ class Translate:
 
   @functools.cached_property
   def _look(self) -> Any:
-    """Maps parameters, sources and targets to the attention [b, t, s]."""
-
-    def look(params: Any, source: Array, inputs: Array) -> Array:
-      apply = functools.partial(self.model.apply, {'params': params})
-      memory = apply(source, source != PAD, False, method='encode')
-      carries = self.model.zeros(len(source))
-      return apply(carries, memory, inputs, method='decode')[2]
-
-    return jax.jit(look)
+    return make_look(self.model)
 
   def examples(self, split: str, count: int) -> list[tuple[str, str]]:
     """Returns at most `count` sentence pairs, spread evenly over a split."""
@@ -268,22 +229,6 @@ class Translate:
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the sentence pairs of a split."""
     return self._pairs(split).fingerprint()
-
-  def _learn_pieces(self) -> WordPieces:
-    pairs = self._pairs('train')
-    every = -(-len(pairs) // self.data.vocabulary_pairs)
-    numbers = range(0, len(pairs), every)
-
-    def sentences() -> Iterator[str]:
-      chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
-      action = 'Reading sentence pairs to learn word pieces'
-      for chunk in track(chunks, action, len(numbers), len):
-        for pair in pairs.take(chunk):
-          yield from pair
-
-    return word_pieces.train(
-      sentences, self.data.vocabulary_size, self.data.character_coverage
-    )
 
   def _order(self, split: str) -> Order:
     if split not in self._orders:

@@ -1,16 +1,19 @@
 """The sections config.data and config.decoding of translation."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hyper.configuration import check_positive, check_source
 from hyper.data import (
   embedded,
   parallel_text,
   wmt,
+  word_pieces,
 )
 from hyper.data.pair_batches import Buckets
 from hyper.data.parallel_text import Pairs
+from hyper.data.word_pieces import WordPieces
+from hyper.terminal import track
 
 SPLITS = ('train', 'validation', 'test')
 TEXTS: dict[str, Callable[..., Pairs]] = {
@@ -73,6 +76,22 @@ class TranslationData:
     """Returns the sentence pairs of a split."""
     fields = {name: getattr(self, name) for name in FIELDS[self.source]}
     return TEXTS[self.source](data_dir, split, **fields)
+
+  def learn_pieces(self, pairs: Pairs) -> WordPieces:
+    """Returns word pieces learned from `vocabulary_pairs` of the pairs."""
+    every = -(-len(pairs) // self.vocabulary_pairs)
+    numbers = range(0, len(pairs), every)
+
+    def sentences() -> Iterator[str]:
+      chunks = (numbers[k : k + 1000] for k in range(0, len(numbers), 1000))
+      action = 'Reading sentence pairs to learn word pieces'
+      for chunk in track(chunks, action, len(numbers), len):
+        for pair in pairs.take(chunk):
+          yield from pair
+
+    return word_pieces.train(
+      sentences, self.vocabulary_size, self.character_coverage
+    )
 
 
 @dataclasses.dataclass(frozen=True)

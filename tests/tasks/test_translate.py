@@ -28,7 +28,7 @@ from hyper.data import (
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import translations
 from hyper.runs import folder, metrics, training
-from hyper.tasks import translate as translate_task
+from hyper.tasks import translation_search
 from hyper.tasks.translate import Translate
 
 SMALL = {
@@ -298,9 +298,9 @@ def test_the_translate_command(run, tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(sys, 'stdin', stdin)
   assert generate.read_sentences('') == sentences
   sizes = []
-  search = translate_task.beam_search
+  search = translation_search.beam_search
   monkeypatch.setattr(
-    translate_task,
+    translation_search,
     'beam_search',
     lambda *args: sizes.append(args[5]) or search(*args),
   )
