@@ -62,7 +62,10 @@ ADAM = {
 }
 
 
-MESH = {'data': 0, 'model': 1, 'fsdp': False}  # docs/devices.md
+DEVICES = {  # see docs/devices.md
+  'mesh': {'data': 0, 'model': 1, 'fsdp': False},
+  'accumulate_steps': 1,
+}
 
 
 def configure(
@@ -78,7 +81,7 @@ def configure(
 
   Args:
     name: of the config file, without `.py`.
-    recipe: all fields but `paper` and `mesh`.
+    recipe: all fields but `paper` and those of DEVICES.
     variants: what each variant changes; '' is the recipe itself.
     variant: one of them.
 
@@ -87,7 +90,7 @@ def configure(
   """
   fields = select(variants, variant, f'{name}.py')
   full_name = f'{name}:{variant}' if variant else name
-  config = ConfigDict({**recipe, 'mesh': MESH})
+  config = ConfigDict({**recipe, **DEVICES})
   config.paper = full_name if paper.find(full_name) else ''
   config.update_from_flattened_dict(fields)
   return config.lock()

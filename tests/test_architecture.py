@@ -276,6 +276,7 @@ def test_who_sees_a_config():
   allowed = (
     *('train', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
+    'hyper.runs.parallel',
     *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
     *('hyper.sweeping.space', 'hyper.sweeping.table'),

@@ -29,6 +29,7 @@ CONFIG = {
   },
   'schedule': {'name': 'constant', 'learning_rate': 0.1},
   'mesh': {'data': 0, 'model': 1, 'fsdp': False},
+  'accumulate_steps': 1,
   'train_steps': 8,
   'eval_every_steps': 4,
   'save_every_steps': 2,
@@ -49,6 +50,7 @@ class Toy:
   unit = 'vectors'
   reported_split = 'test'
   has_streams = False
+  mean_over = 'count'
   large = {}
   traces = 0  # of the loss
   at_batch = {}  # what happens while the batch of a step is drawn

@@ -25,6 +25,7 @@ FIELDS: dict[str, type] = {  # that every config has; its task has more
   'optimizer': dict,
   'schedule': dict,
   'mesh': dict,
+  'accumulate_steps': int,
   'train_steps': int,
   'eval_every_steps': int,
   'save_every_steps': int,
@@ -161,7 +162,10 @@ def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
   return merged
 
 
-_OF_ALL: dict[str, Any] = {'mesh': {'data': 1, 'model': 1, 'fsdp': False}}
+_OF_ALL: dict[str, Any] = {
+  'mesh': {'data': 1, 'model': 1, 'fsdp': False},
+  'accumulate_steps': 1,
+}
 _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
   'char_lm': {
     'data': {

@@ -36,7 +36,10 @@ class Compiled:
     optimize = functools.partial(optimization.make_optimization, config)
     self.layout = layout
     self.init = training.make_init(self._init, optimize()[0], layout)
-    self.train = training.make_train_step(self._loss, optimize, layout)
+    self.train = training.make_train_step(
+      *(self._loss, optimize, layout),
+      *(config.accumulate_steps, task.mean_over),
+    )
     self.evaluate = training.make_eval_step(self._loss, layout)
     self._called: set[Any] = set()
     self.use(task)

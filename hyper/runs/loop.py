@@ -133,9 +133,7 @@ def run(
   optimization.make_optimization(config)  # raises before data are read
   task = make_task(config, data_dir, workdir)
   data, description = fingerprints(task), task.describe()
-  layout = parallel.make_layout(
-    config.mesh, config.data.batch_size, task.has_streams, task.large
-  )
+  layout = parallel.make_layout(config, task)
   compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)
   note = functools.partial(folder.note_checkpoint, workdir)

@@ -13,8 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
-from hyper.configuration import Fields, splat
+from hyper.configuration import splat
+from hyper.runs.task import Task
 
 AXES = ('data', 'model')
 
@@ -197,26 +199,20 @@ def axes(
   return found
 
 
-def make_layout(
-  fields: Fields,
-  rows: int,
-  has_streams: bool,
-  large: Mapping[str, int],
-  parts: int = 1,
-) -> Layout:
+def make_layout(config: ConfigDict, task: Task) -> Layout:
   """Returns the layout that the section config.mesh describes.
 
-  Args:
-    fields: of the section.
-    rows: config.data.batch_size.
-    has_streams: see `Task`.
-    large: see `Task`.
-    parts: in which a batch is worked on one after another.
-
   Raises:
-    ValueError: there are fewer devices, or `data` does not divide the rows.
+    ValueError: there are fewer devices, or `data` or `accumulate_steps` does
+      not divide the batch.
   """
-  size = splat(MeshSize, 'config.mesh', fields)
+  rows, parts = config.data.batch_size, config.accumulate_steps
+  if parts < 1 or rows % parts:
+    raise ValueError(
+      f'config.accumulate_steps is {parts}; it must divide a batch of '
+      f'{rows} rows: {listed(divisors(rows, rows))}.'
+    )
+  size = splat(MeshSize, 'config.mesh', config.mesh)
   count, hosts = jax.device_count(), jax.process_count()
   allowed = [
     n
@@ -239,9 +235,9 @@ def make_layout(
       f'may be {listed(allowed)}.'
     )
   if data * size.model == 1:
-    return Layout(None, False, has_streams, large)
+    return Layout(None, False, task.has_streams, task.large)
   mesh = make_mesh(data, size.model)
-  return Layout(mesh, size.fsdp, has_streams, large)
+  return Layout(mesh, size.fsdp, task.has_streams, task.large)
 
 
 def make_mesh(data: int, model: int) -> Mesh:

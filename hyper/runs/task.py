@@ -30,6 +30,8 @@ class Task(Protocol):
     has_streams: whether the model state has a row for each row of a batch, as
       the carries of text streams have; otherwise it is the model's, as batch
       statistics are, or empty.
+    mean_over: the entry of `sums` that the loss is a mean over, such as
+      'count'.
     large: the matrices that the axis `model` of a mesh splits, by the ends of
       their paths, and which of their axes; empty if there are none.
     numbers: the config's numbers that `loss` takes as an argument, see
@@ -40,6 +42,7 @@ class Task(Protocol):
   unit: str
   reported_split: str
   has_streams: bool
+  mean_over: str
   large: dict[str, int]
   numbers: dict[str, Any]
 

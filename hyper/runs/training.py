@@ -16,6 +16,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool
 
+from hyper.runs.accumulation import make_gradient
 from hyper.runs.numbers import NONE, Numbers
 from hyper.runs.optimization import Optimization
 from hyper.runs.parallel import ALONE, Layout
@@ -80,6 +81,8 @@ def make_train_step(
   loss: Loss,
   optimization: Callable[[Numbers], Optimization],
   layout: Layout = ALONE,
+  parts: int = 1,
+  mean_over: str = 'count',
 ) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
@@ -91,20 +94,23 @@ def make_train_step(
     loss: of a task.
     optimization: maps the numbers to the optimizer and its schedule.
     layout: where the arrays lie.
+    parts: see `accumulation.make_gradient`.
+    mean_over: see `Task`.
   """
+
+  def whole(params: Any, *rest: Any) -> Outcome:
+    return loss(layout.whole(params), *rest)
+
+  gradient_of = make_gradient(whole, parts, mean_over, layout.has_streams)
 
   def train_step(
     state: TrainState, batch: Any, numbers: Numbers
   ) -> tuple[TrainState, dict[str, Any]]:
     optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-
-    def whole(params: Any, *rest: Any) -> Outcome:
-      return loss(layout.whole(params), *rest)
-
-    (value, (model_state, sums)), gradient = jax.value_and_grad(
-      whole, has_aux=True
-    )(state.params, state.model_state, batch, key, True, numbers)
+    (value, (model_state, sums)), gradient = gradient_of(
+      state.params, state.model_state, batch, key, numbers
+    )
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
     )

@@ -60,6 +60,7 @@ class CharLM:
   unit = 'characters'
   reported_split = 'test'
   has_streams = True
+  mean_over = 'count'
   large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):

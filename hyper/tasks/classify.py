@@ -62,6 +62,7 @@ class Classify:
   unit = 'images'
   reported_split = 'test'
   has_streams = False
+  mean_over = 'count'
   large: dict[str, int] = {}  # kernels are small
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):

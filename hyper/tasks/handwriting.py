@@ -58,6 +58,7 @@ class Handwriting:
   unit = 'points'
   reported_split = 'validation'  # the data have no test part
   has_streams = False
+  mean_over = 'lines'
   large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
@@ -111,7 +112,7 @@ class Handwriting:
       scale_range = numbers.get('data.scale_range', self.data.scale_range)
       offsets = random_scale(scale_key, offsets, scale_range)
     moves = self._normalise(offsets)
-    model = self._make_model(numbers)
+    model = self._make_model(numbers, len(moves))
     _, outputs = model.apply(
       {'params': params},
       model.zeros(len(moves)),
@@ -276,12 +277,14 @@ class Handwriting:
       self._ends[split] = buckets.choose_ends(lengths, self.data.buckets)
     return self._ends[split]
 
-  def _make_model(self, numbers: Numbers = NONE) -> HandwritingModel:
+  def _make_model(
+    self, numbers: Numbers = NONE, lines: int = 1
+  ) -> HandwritingModel:
     return splat(
       make_model,
       'config.model',
       with_numbers(self._fields, 'model', numbers),
-      lines=self.data.batch_size,
+      lines=lines,
     )
 
   def _normalise(self, offsets: Array) -> Float[Array, 'b t 3']:

@@ -59,6 +59,7 @@ class Translate:
   unit = 'pieces'
   reported_split = 'test'
   has_streams = False
+  mean_over = 'count'
   large = LARGE
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):

@@ -7,6 +7,7 @@ import jax
 import many_devices as devices
 import numpy as np
 import pytest
+from toy import Toy, config_of
 
 from hyper.configuration import from_json, to_json
 from hyper.runs import metrics, parallel
@@ -30,7 +31,8 @@ def eight(monkeypatch):
 
 
 def layout(rows, parts=1, **mesh):
-  return make_layout({'data': 0, **mesh}, rows, False, {}, parts)
+  fields = {'mesh': {'data': 0, **mesh}, 'accumulate_steps': parts}
+  return make_layout(config_of(**{'data.batch_size': rows}, **fields), Toy)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,8 @@ def test_as_many_devices_as_divide_the_batch(rows, parts, mesh, shape, eight):
     ({'model': 16}, 'asks for 1 x 16 devices, and there are 8'),
     ({'data': 5}, r'batch of 12 rows cannot .* may be 1, 2, 3, 4 or 6\.'),
     ({'data': 4, 'model': 2, 'parts': 2}, r'in 2 parts .* may be 1, 2 or 3'),
+    ({'parts': 5}, r'accumulate_steps is 5; it must divide .* 4, 6 or 12\.'),
+    ({'parts': 0}, r'accumulate_steps is 0; it must divide'),
     ({'data': -1}, r'config.mesh.data is -1; it must be at least 0'),
     ({'model': 0}, r'config.mesh.model is 0; it must be at least 1'),
     ({'modle': 2}, 'modle, which is not among its fields'),
