@@ -26,7 +26,10 @@ def train(
 
 def main() -> int:
   """Reads the flags and trains."""
+  from hyper.runs import processes
+
   args = flags.FLAGS
+  processes.connect(args.coordinator, args.num_processes, args.process_id)
   return train(args.config, args.workdir, args.data_dir, args.profile)
 
 
@@ -53,6 +56,16 @@ def define_flags() -> None:
     'Write a trace of a few steps to WORKDIR/profile, for Perfetto '
     '(ui.perfetto.dev), TensorBoard or XProf.',
   )
+  flags.DEFINE_string(
+    'coordinator',
+    '',
+    'Of a run of several processes: address and port of the first, such as '
+    'host0:1234. Slurm, Open MPI and TPU hosts need none (docs/devices.md).',
+  )
+  flags.DEFINE_integer(
+    'num_processes', 0, 'How many there are; 1 joins none.', lower_bound=0
+  )
+  flags.DEFINE_integer('process_id', -1, 'Which one this is, from 0.')
   flags.mark_flags_as_required(['config', 'workdir'])
 
 

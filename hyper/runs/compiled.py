@@ -9,6 +9,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.runs import optimization, training
+from hyper.runs.accumulation import make_gradient
 from hyper.runs.numbers import numbers_of, structure
 from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Task
@@ -34,11 +35,16 @@ class Compiled:
 
   def __init__(self, config: ConfigDict, task: Task, layout: Layout = ALONE):
     optimize = functools.partial(optimization.make_optimization, config)
+    differentiate = functools.partial(
+      make_gradient,
+      parts=config.accumulate_steps,
+      mean_over=task.mean_over,
+      has_streams=task.has_streams,
+    )
     self.layout = layout
     self.init = training.make_init(self._init, optimize()[0], layout)
     self.train = training.make_train_step(
-      *(self._loss, optimize, layout),
-      *(config.accumulate_steps, task.mean_over),
+      self._loss, optimize, layout, differentiate
     )
     self.evaluate = training.make_eval_step(self._loss, layout)
     self._called: set[Any] = set()

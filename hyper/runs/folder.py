@@ -25,7 +25,7 @@ from ml_collections import ConfigDict
 
 from hyper import configuration, files
 from hyper.files import write
-from hyper.runs import checkpoint_files, provenance
+from hyper.runs import checkpoint_files, processes, provenance
 from hyper.runs.record import (
   EVALUATIONS,
   RECORD,
@@ -224,8 +224,12 @@ def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
 
 
 def save(workdir: str, name: str, text: str) -> None:
-  """Writes a file of the run's data, whole or not at all; `name` is of KEPT."""
-  write(os.path.join(workdir, name), text)
+  """Writes a file of the run's data, whole or not at all; `name` is of KEPT.
+
+  Of several processes of a run the first one writes.
+  """
+  if processes.is_first():
+    write(os.path.join(workdir, name), text)
 
 
 def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from hyper import files
+from hyper.configuration import flatten
 from hyper.paper import recipes
 from hyper.runs import (
   closing,
@@ -27,6 +28,7 @@ from hyper.runs import (
   lock,
   optimization,
   parallel,
+  processes,
   provenance,
   training,
 )
@@ -71,8 +73,9 @@ def train(
     FloatingPointError: a step's loss or gradient, the state after it, or a
       score was not finite.
   """
-  check(config, workdir, data_dir)
-  with lock.hold(workdir):
+  processes.together(lambda: check(config, workdir, data_dir))
+  with processes.on_first(lambda: lock.hold(workdir)):
+    processes.check_shared(workdir)
     return run(
       make_task, config, workdir, data_dir, profile, kept or CompiledCache()
     )
@@ -80,20 +83,9 @@ def train(
 
 def check(config: ConfigDict, workdir: str, data_dir: str) -> None:
   """Raises the ValueErrors of `train` that need no data."""
-  check_processes()
   files.check_path('--data_dir', data_dir)
   folder.check_run(workdir, config)
   check_numbers(config)
-
-
-def check_processes() -> None:
-  """Raises a ValueError if there are several processes by jax.distributed."""
-  if jax.process_count() > 1:
-    raise ValueError(
-      f'jax.distributed has started {jax.process_count()} processes; a run '
-      'trains in one. Start each process with a --workdir and devices of its '
-      'own, without jax.distributed.'
-    )
 
 
 def check_numbers(config: ConfigDict) -> None:
@@ -131,8 +123,9 @@ def run(
       the run there, saved, with status 0.
   """
   optimization.make_optimization(config)  # raises before data are read
-  task = make_task(config, data_dir, workdir)
+  task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()
+  processes.check_alike(facts(config, data, task))
   layout = parallel.make_layout(config, task)
   compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)
@@ -149,9 +142,13 @@ def run(
       return 0
     count = training.count_parameters(state.params)
     announce(plan(config, count, start, layout))
+    claim = functools.partial(
+      folder.claim, workdir, config, data_dir, data, checkpoints, count
+    )
     with (
-      folder.claim(workdir, config, data_dir, data, checkpoints, count),
-      Log(config, workdir, task, start, checkpoints) as log,
+      processes.on_first(claim),
+      processes.own_folder(workdir) as own,
+      Log(config, own, task, start, checkpoints) as log,
       Trace(workdir if profile else '', start, config.train_steps) as trace,
     ):
       loop = Loop(
@@ -184,6 +181,7 @@ def first_state(
   if not checkpoints.saved_steps:
     return state
   step, state = checkpoints.resume(state)
+  processes.check_alike({'the step of the newest checkpoint': step})
   if not training.is_finite(state):
     raise ValueError(
       f'the state in {checkpoints.folder / str(step)} is not finite. Move it '
@@ -221,7 +219,7 @@ class Loop:
       if is_due(step, config.eval_every_steps, start) or is_last:
         scores = self.evaluate(step, state)
       stop = bool(scores) and self.observe(step, scores)
-      stop = stop or bool(self.interruption.number)
+      stop = stop or self.is_interrupted(step)
       copy: dict[str, np.ndarray] = {}
       if scores or stop or is_due(step, config.save_every_steps, start):
         copy = self.copy(step, state)
@@ -238,6 +236,12 @@ class Loop:
         break
       self.log.step(step + 1, metrics)
     return step
+
+  def is_interrupted(self, step: int) -> bool:
+    """Returns whether this process, or another of the run, got a signal."""
+    number = processes.signalled(self.interruption.number, step)
+    self.interruption.number = number or self.interruption.number
+    return bool(number)
 
   def train(
     self, state: TrainState, batch: Any, numbers: Any
@@ -288,6 +292,20 @@ def fingerprints(task: Task) -> dict[str, str]:
   with contextlib.suppress(FileNotFoundError):
     found[task.reported_split] = task.fingerprint(task.reported_split)
   return found
+
+
+def facts(
+  config: ConfigDict, data: Mapping[str, str], task: Task
+) -> dict[str, Any]:
+  """Returns what the processes of a run must have in common."""
+  batch = next(task.batches('train', config.seed, 0))
+  return {
+    **{f'config.{k}': x for k, x in flatten(config.to_dict()).items()},
+    **{f'the {split} data': x for split, x in data.items()},
+    'the first batch': provenance.of_arrays(batch),
+    'the code': provenance.code(folder.ROOT),
+    'the version of JAX': jax.__version__,
+  }
 
 
 def plan(

@@ -89,7 +89,9 @@ class Layout:
 
   def copy(self, tree: Any) -> Any:
     """Puts host numbers whole on every device."""
-    return jax.device_put(tree, None if self.mesh is None else self._at())
+    if self.mesh is None:
+      return jax.device_put(tree)
+    return jax.jit(lambda x: x, out_shardings=self._at())(tree)
 
   def carried(self, model_state: Any) -> Any:
     """Splits the carries of streams, inside of a compiled function."""

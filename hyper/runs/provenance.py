@@ -1,10 +1,13 @@
 """Describes this process and its code: command, commit, versions, hardware."""
 
 import datetime
+import hashlib
 import os
+import pathlib
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -37,6 +40,24 @@ def devices() -> str:
   first, count = jax.devices()[0], jax.device_count()
   times = f'{count} x ' if count > 1 else ''
   return f'{times}{first.device_kind} ({first.platform})'
+
+
+def code(root: str) -> str:
+  """Returns a hash of the source files of the package `hyper`."""
+  digest = hashlib.sha256()
+  for path in sorted(pathlib.Path(root, 'hyper').rglob('*.py')):
+    digest.update(str(path.relative_to(root)).encode() + b'\0')
+    digest.update(path.read_bytes())
+  return digest.hexdigest()[:16]
+
+
+def of_arrays(arrays: Mapping[str, Any]) -> str:
+  """Returns a hash of arrays by name."""
+  digest = hashlib.sha256()
+  for name in sorted(arrays):
+    digest.update(f'{name} {arrays[name].dtype} {arrays[name].shape}'.encode())
+    digest.update(arrays[name].tobytes())
+  return digest.hexdigest()[:16]
 
 
 def cores() -> int | None:

@@ -16,7 +16,7 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool
 
-from hyper.runs.accumulation import make_gradient
+from hyper.runs.accumulation import Gradient, make_gradient
 from hyper.runs.numbers import NONE, Numbers
 from hyper.runs.optimization import Optimization
 from hyper.runs.parallel import ALONE, Layout
@@ -63,7 +63,8 @@ def make_init(
   """Returns a function that maps a seed to the state before the first step."""
 
   @jax.jit
-  def make(init_key: Array, key: Array) -> TrainState:
+  def make(keys: Array) -> TrainState:
+    init_key, key = jax.random.wrap_key_data(keys)
     params, model_state = init(init_key)
     state = TrainState(
       step=jnp.zeros((), jnp.int32),
@@ -74,15 +75,18 @@ def make_init(
     )
     return layout.state(state)
 
-  return lambda seed: make(*jax.random.split(jax.random.key(seed)))
+  def first(seed: int) -> TrainState:
+    keys = jax.random.split(jax.random.key(seed))
+    return make(np.asarray(jax.random.key_data(keys)))
+
+  return first
 
 
 def make_train_step(
   loss: Loss,
   optimization: Callable[[Numbers], Optimization],
   layout: Layout = ALONE,
-  parts: int = 1,
-  mean_over: str = 'count',
+  differentiate: Callable[[Loss], Gradient] = make_gradient,
 ) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
@@ -94,14 +98,13 @@ def make_train_step(
     loss: of a task.
     optimization: maps the numbers to the optimizer and its schedule.
     layout: where the arrays lie.
-    parts: see `accumulation.make_gradient`.
-    mean_over: see `Task`.
+    differentiate: see `accumulation.make_gradient`.
   """
 
   def whole(params: Any, *rest: Any) -> Outcome:
     return loss(layout.whole(params), *rest)
 
-  gradient_of = make_gradient(whole, parts, mean_over, layout.has_streams)
+  gradient_of = differentiate(whole)
 
   def train_step(
     state: TrainState, batch: Any, numbers: Numbers

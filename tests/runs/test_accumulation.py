@@ -62,6 +62,7 @@ def test_batch_statistics_are_not_accumulated(batch):
 def test_a_step_of_every_task_is_that_of_the_whole_batch(name, tmp_path):
   def step(parts):
     config = many_devices.small(name, {'accumulate_steps': parts}).unlock()
+    config.data.update({'crop_padding': 0} if name[0] == 'm' else {})
     for section in (config.model, config.model.get('cell', {}), config.data):
       for field in section:
         if field.endswith('dropout_rate') or field == 'scale_range':
