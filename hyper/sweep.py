@@ -125,7 +125,7 @@ def check_flags() -> None:
   prints = FLAGS.dry_run or FLAGS.launcher == 'print'
   needs_optuna = FLAGS.search != 'grid' or not prints
   if needs_optuna and not importlib.util.find_spec('optuna'):
-    raise ValueError("sweeps need Optuna: run pip install 'optuna>=4.5,<6'.")
+    raise ValueError("sweeps need Optuna: run pip install 'optuna>=4.7,<6'.")
   if bool(FLAGS.table) == bool(FLAGS.config):
     raise ValueError('give either --config or --table.')
   if FLAGS.scale != 1 and not FLAGS.table:

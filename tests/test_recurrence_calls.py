@@ -218,6 +218,7 @@ def test_a_list_is_no_input():
     ('reset', np.ones(2, int), r'bool\[2\] or bool\[(2, 7|7, 2)\]'),
   ],
 )
+@pytest.mark.usefixtures('unchecked')
 def test_controls_of_another_shape_or_type_are_refused(
   name, control, wanted, time_major
 ):

@@ -31,7 +31,7 @@ def read(folders: Sequence[str]) -> dict[str, Study]:
     return {place: analysis.read(place) for place in dict.fromkeys(places)}
   except ModuleNotFoundError as error:
     logging.warning(
-      "studies are left out (%s); run pip install 'optuna>=4.5,<6'.", error
+      "studies are left out (%s); run pip install 'optuna>=4.7,<6'.", error
     )
     return {}
 
