@@ -47,7 +47,7 @@ class Contender:
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Contender:
-  """A contender from a function for jit and its arguments."""
+  """Returns a contender, given a function to compile and its arguments."""
   executable, seconds, size = compile_timed(jax.jit(function), *arguments)
   return Contender(
     lambda: jax.block_until_ready(executable(*arguments)), seconds, size
@@ -57,7 +57,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Contender:
 def compile_timed(
   jitted: Any, *arguments: Any
 ) -> tuple[Callable[..., Any], float, int | None]:
-  """The executable, the seconds it took, and its temporary bytes if known."""
+  """Returns the executable, its seconds, and its temporary bytes if known."""
   began = time.perf_counter()
   executable = jitted.lower(*arguments).compile()
   seconds = time.perf_counter() - began
@@ -77,7 +77,7 @@ def run(contenders: Mapping[str, Contender], rounds: int) -> None:
 
 
 def hardware() -> dict[str, Any]:
-  """What the figures were measured on."""
+  """Returns a description of the hardware and the versions."""
   return {
     'device': provenance.devices(),
     'cores': provenance.cores(),

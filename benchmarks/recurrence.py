@@ -147,7 +147,7 @@ def gradient(apply: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def scan(cell: Any, size: Size) -> measure.Contender:
-  """A cell under flax's nn.RNN."""
+  """Returns a cell under flax's nn.RNN."""
   inputs = inputs_of(size, is_one_hot=True)
   model = nn.RNN(cell)
   variables = model.init(jax.random.key(1), inputs[:1, :1])
@@ -158,7 +158,7 @@ def scan(cell: Any, size: Size) -> measure.Contender:
 
 
 def recurrence(cell: Any, size: Size) -> measure.Contender:
-  """A cell under our recurrence."""
+  """Returns a cell under our recurrence."""
   inputs = inputs_of(size, is_one_hot=False)
   model = Recurrence(cell)
   variables = model.init(jax.random.key(1), inputs[:1, :1])
@@ -169,7 +169,7 @@ def recurrence(cell: Any, size: Size) -> measure.Contender:
 
 
 def floor(cell: Any, size: Size) -> measure.Contender:
-  """A cell's matrix products alone."""
+  """Returns only the matrix products of a cell."""
   inputs = inputs_of(size, is_one_hot=False)
   variables = Recurrence(cell).init(jax.random.key(1), inputs[:1, :1])
   matrices, _ = cell.pack(variables['params']['cell'])
@@ -218,7 +218,7 @@ def floor(cell: Any, size: Size) -> measure.Contender:
 
 
 def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
-  """A product with float32 sums."""
+  """Returns a product with float32 sums."""
   return jnp.matmul(left, right, preferred_element_type=jnp.float32)
 
 

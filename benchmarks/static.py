@@ -36,7 +36,7 @@ def make_batch(size: int) -> dict[str, np.ndarray]:
 
 
 class Network:
-  """A config's task, its state, and its evaluation, on one batch."""
+  """Holds a config's task, its state, and its evaluation, on one batch."""
 
   def __init__(self, name: str, variant: str, batch_size: int):
     config = CONFIGS[name].get_config(variant)

@@ -26,7 +26,7 @@ from hyper.tasks.translate import make_model, mean_nats
 
 
 def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
-  """What one training step on the batch of this length holds, in GiB.
+  """Returns the memory of a training step on a batch of this length, in GiB.
 
   `state` is parameters and optimizer, which the step updates in place;
   `temporary` is all that lives only within it; `kept` is the part of that which
