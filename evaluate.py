@@ -17,6 +17,8 @@ from absl import flags
 from hyper.runs import commands, folder
 from hyper.runs.record import finite
 
+DIGITS = 6  # that are printed; evaluations.jsonl has all
+
 
 def evaluate(
   workdir: str,
@@ -29,6 +31,15 @@ def evaluate(
   from hyper import trained  # takes a second, which --help need not wait for
 
   return trained.evaluate(workdir, which, data_dir, split, changes)
+
+
+def rounded(x: Any) -> Any:
+  """Returns a fraction with DIGITS significant digits, and others as they are.
+
+  >>> rounded(1.68123456), rounded(40_000), rounded('multi30k')
+  (1.68123, 40000, 'multi30k')
+  """
+  return float(f'{x:.{DIGITS}g}') if isinstance(x, float) else x
 
 
 def main() -> None:
@@ -46,7 +57,8 @@ def main() -> None:
     args.split,
     [*args.override, *args.set],
   )
-  print(json.dumps(finite(scores), allow_nan=False), flush=True)
+  shown = {name: rounded(x) for name, x in finite(scores).items()}
+  print(json.dumps(shown, allow_nan=False), flush=True)
   folder.note_evaluation(args.workdir, scores)
 
 
@@ -59,7 +71,7 @@ def define_flags() -> None:
   flags.DEFINE_enum(
     'split',
     None,
-    ['validation', 'test'],
+    ['train', 'validation', 'test'],
     'Split to score; by default test, or validation if there is no test part.',
   )
   flags.DEFINE_string(

@@ -4,14 +4,17 @@
 
 Any field of the config can be given on the command line, for example
 `--config.model.cell.units=256`; a variant follows the file after a colon,
-`--config=configs/ptb_hyperlstm.py:embedded`. The same command on the same
-folder resumes an interrupted run.
+`--config=configs/ptb_hyperlstm.py:embedded`. The folder alone resumes a run,
+which `--set` can lengthen:
+
+  python train.py --workdir=runs/ptb_hyper --set=train_steps=50000
 """
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from hyper.runs import commands
+from hyper import configuration
+from hyper.runs import commands, folder
 
 
 def train(
@@ -24,13 +27,54 @@ def train(
   return loop.train(make_task, config, workdir, data_dir, profile)
 
 
+def find_config() -> ConfigDict:
+  """Returns the config that the flags give, or that of the run to resume.
+
+  Raises:
+    ValueError: they give none, or a field or value that does not fit.
+  """
+  args = flags.FLAGS
+  if args.config is not None:
+    return configuration.change(args.config, args.set)
+  if not args.workdir:
+    raise ValueError('give --config for a new run, or the --workdir of a run.')
+  if not folder.is_run(args.workdir):
+    raise ValueError(
+      f'there is no run in {args.workdir} to resume; give the --config of a '
+      'new one.'
+    )
+  return configuration.change(folder.load_config(args.workdir), args.set)
+
+
+def describe(config: ConfigDict) -> list[str]:
+  """Returns a line for each field of a config, see `configuration.describe`.
+
+  Raises:
+    ValueError: there is no such task.
+  """
+  from hyper.runs import optimization
+  from hyper.tasks import sections_of
+
+  sections = {
+    'optimizer': optimization.OPTIMIZERS,
+    'schedule': optimization.SCHEDULES,
+  }
+  return configuration.describe(config, sections | sections_of(config))
+
+
 def main() -> int:
-  """Reads the flags and trains."""
+  """Reads the flags and trains, or describes the config."""
   from hyper.runs import processes
 
   args = flags.FLAGS
+  config = find_config()
+  if args.describe_config:
+    print(*describe(config), sep='\n')
+    return 0
+  if not args.workdir:
+    raise ValueError('give --workdir, the folder of the run.')
   processes.connect(args.coordinator, args.num_processes, args.process_id)
-  return train(args.config, args.workdir, args.data_dir, args.profile)
+  return train(config, args.workdir, args.data_dir, args.profile)
 
 
 def define_flags() -> None:
@@ -39,13 +83,23 @@ def define_flags() -> None:
     'config',
     None,
     'Config file, optionally with a variant after a colon; configs/ has one '
-    'for each experiment. --config.FIELD=VALUE replaces a field.',
+    'for each experiment. --config.FIELD=VALUE replaces a field. '
+    'Without it, the run in --workdir is resumed.',
   )
   flags.DEFINE_string(
     'workdir',
     None,
-    'Folder of the run: config, metrics, checkpoints. An interrupted run in it '
-    'is resumed.',
+    'Folder of the run: config, metrics, checkpoints. A run in it is resumed.',
+  )
+  flags.DEFINE_multi_string(
+    'set',
+    [],
+    'FIELD=VALUE, replaces a field of the config, such as train_steps=5000.',
+  )
+  flags.DEFINE_bool(
+    'describe_config',
+    False,
+    'Print each field of the config with its value and what it is, and stop.',
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
@@ -66,7 +120,6 @@ def define_flags() -> None:
     'num_processes', 0, 'How many there are; 1 joins none.', lower_bound=0
   )
   flags.DEFINE_integer('process_id', -1, 'Which one this is, from 0.')
-  flags.mark_flags_as_required(['config', 'workdir'])
 
 
 if __name__ == '__main__':

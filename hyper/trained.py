@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from absl import logging
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from hyper import configuration, weights
+from hyper import configuration, terminal, weights
 from hyper.runs import folder, training
 from hyper.runs.checkpoint_reading import SavedCheckpoints
 from hyper.runs.task import Task
@@ -160,7 +161,9 @@ def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   '6.30'
   """
   eval_step = training.make_eval_step(run.task.loss)
-  return training.evaluate(run.task, eval_step, run, split)
+  logging.info('Compiling the evaluation step.')
+  watch = functools.partial(terminal.track, action='Scoring, batches')
+  return training.evaluate(run.task, eval_step, run, split, watch=watch)
 
 
 def evaluate(
@@ -177,7 +180,7 @@ def evaluate(
     which: 'best', 'latest', or a step.
     data_dir: of the data sets.
     split: by default the one that the paper reports: test, or validation of
-      data without a test part.
+      data without a test part. Of 'train' only the means are computed.
     changes: fields of the saved config to replace, each FIELD=VALUE.
 
   Raises:
@@ -195,13 +198,12 @@ def evaluate(
   if other:
     logging.warning('%s was begun with %s.', workdir, other)
   scores = score(run, split)
-  logging.info('%s at step %d: %s', split, run.step, scores)
   return {
     'workdir': workdir,
     'checkpoint': run.step,
     'split': split,
     **scores,
-    **task.report(run, split),
+    **(task.report(run, split) if split != 'train' else {}),
     'data': data,
     **({'other_data': True} if other else {}),
     **({'set': list(changes)} if changes else {}),

@@ -60,7 +60,8 @@ SEES: dict[str, tuple[str, ...]] = {
     *CONFIGURATION,
   ),
   'hyper.trained': (
-    *('hyper.tasks', 'hyper.weights', 'hyper.runs', *CONFIGURATION),
+    *('hyper.tasks', 'hyper.weights', 'hyper.runs', 'hyper.terminal'),
+    *CONFIGURATION,
   ),
   'hyper.tasks': ('hyper.tasks', 'hyper.runs.task'),
   'hyper.tasks.text_data': ('hyper.data', *CONFIGURATION),
@@ -79,6 +80,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.tasks.classify': (
     *(*STATIC, 'hyper.models.classify', *TASK, 'hyper.tasks.image_data'),
+    'hyper.tiles',
   ),
   'hyper.tasks.handwriting': (
     *('hyper.cells', 'hyper.decode', 'hyper.models.handwriting', *TASK),

@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 
 import evaluate
-from hyper.runs.record import Record, write_record
+from hyper.runs.record import EVALUATIONS, Record, read_lines, write_record
 
 FORMAT_1 = pathlib.Path(__file__).parent / 'runs' / 'format_1'
 
@@ -42,6 +42,28 @@ def test_other_data_than_in_training_are_named(place, caplog):
   assert 'begun with other validation data' in caplog.text
   assert 'other_data' not in before and after['other_data'] is True
   assert before['data'] != after['data']
+
+
+@pytest.mark.parametrize('name', ['char_lm', 'handwriting'])
+def test_the_training_split_is_read_once(name, place):
+  found = evaluate.evaluate(
+    str(place / name), 'best', str(place / 'data'), 'train'
+  )
+  assert found['split'] == 'train'
+  assert math.isfinite(found['bpc' if name == 'char_lm' else 'nats'])
+
+
+def test_digits_that_mean_something_are_printed_and_all_are_kept(
+  place, capsys, monkeypatch
+):
+  workdir, score = str(place / 'char_lm'), 2 / 3 * 1e-3
+  monkeypatch.setattr(evaluate, 'evaluate', lambda *args: {'bpc': score})
+  given = {'workdir': workdir, 'data_dir': '', 'split': None, 'set': []}
+  given |= {'checkpoint': 'best', 'override': []}
+  monkeypatch.setattr(flags, 'FLAGS', types.SimpleNamespace(**given))
+  evaluate.main()
+  assert capsys.readouterr().out == '{"bpc": 0.000666667}\n'
+  assert read_lines(workdir, EVALUATIONS)[-1] == {'bpc': score}
 
 
 def test_both_spellings_of_a_change_are_read(place, capsys, monkeypatch):

@@ -194,7 +194,7 @@ def test_every_symbol_counts_once_in_the_score(data_dir, tmp_path):
     (['--config=configs/ptb_lstm.py:nothing'], "no variant 'nothing'"),
     (
       ['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'],
-      'no such field: \'unit\' Did you mean "units"',
+      "there is no such field. Did you mean 'model.cell.units' or",
     ),
     (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
   ],

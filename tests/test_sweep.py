@@ -131,10 +131,10 @@ def test_an_interrupted_trial_continues_from_its_checkpoint(tmp_path, data_dir):
     def __getattr__(self, name):
       return getattr(self._task, name)
 
-    def batches(self, split, seed, start):
+    def batches(self, split, seed, start, once=False):
       if split == 'train':
         signal.raise_signal(signal.SIGTERM)
-      return self._task.batches(split, seed, start)
+      return self._task.batches(split, seed, start, once)
 
   study = open_study(tmp_path)
   study.add(seeds(2))

@@ -12,9 +12,11 @@ from hyper.configuration.arguments import (
   check_source,
   check_type,
   is_of,
+  nearest,
   select,
   splat,
 )
+from hyper.configuration.described import Fed, describe
 from hyper.configuration.saved import (
   CHANGEABLE,
   FORMAT,
@@ -32,6 +34,7 @@ from hyper.configuration.saved import (
 __all__ = [
   'CHANGEABLE',
   'FORMAT',
+  'Fed',
   'Fields',
   'MESH',
   'build',
@@ -41,10 +44,12 @@ __all__ = [
   'check_positive',
   'check_source',
   'check_type',
+  'describe',
   'difference',
   'flatten',
   'from_json',
   'is_of',
+  'nearest',
   'select',
   'splat',
   'to_json',

@@ -1,6 +1,7 @@
 """The fields of a config as arguments, checked when they are used."""
 
 import dataclasses
+import difflib
 import inspect
 import types
 import typing
@@ -80,7 +81,7 @@ def splat(
   if unknown:
     raise ValueError(
       f'{section} has {", ".join(unknown)}, which is not among its fields: '
-      f'{", ".join(allowed) or "it has none"}.'
+      f'{", ".join(allowed) or "there are none"}.{nearest(unknown[0], allowed)}'
     )
   try:
     signature.bind(**fields, **given)
@@ -97,6 +98,22 @@ def check_section(place: str, fields: Any) -> None:
   """Raises a ValueError if `fields`, at `place` in a config, is no section."""
   if not isinstance(fields, Mapping | ConfigDict):
     raise ValueError(f'{place} is {fields!r}; it must be a section.')
+
+
+def nearest(path: str, fields: Iterable[str]) -> str:
+  """Returns a question with the names that a mistyped one is nearest to.
+
+  >>> nearest('unit', ['seed', 'model.units'])
+  " Did you mean 'model.units'?"
+  >>> nearest('x', ['seed'])
+  ''
+  """
+  known = list(fields)
+  near = difflib.get_close_matches(path, known, 3, 0.8)
+  last = {name.rpartition('.')[2] for name in known}
+  alike = difflib.get_close_matches(path.rpartition('.')[2], last, 2, 0.8)
+  near += [x for x in known if x.rpartition('.')[2] in alike and x not in near]
+  return f' Did you mean {" or ".join(map(repr, near[:4]))}?' if near else ''
 
 
 def check_type(place: str, value: Any, wanted: Any) -> None:

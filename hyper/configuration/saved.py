@@ -1,7 +1,6 @@
 """Whole configs: checked, changed field by field, turned into JSON and back."""
 
 import ast
-import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from hyper.configuration.arguments import (
   check_section,
   check_type,
   is_of,
+  nearest,
 )
 
 FIELDS: dict[str, type] = {  # that every config has; its task has more
@@ -255,11 +255,9 @@ def change(
     fields = flatten(changed)
     path, _, text = assignment.partition('=')
     if path not in fields:
-      near = difflib.get_close_matches(path, fields, 1)
-      hint = f' Did you mean {near[0]!r}?' if near else ''
       raise ValueError(
-        f'{flag}={assignment}: there is no field {path!r}.{hint} The fields '
-        f'are: {", ".join(fields)}.'
+        f'{flag}={assignment}: there is no field {path!r}.'
+        f'{nearest(path, fields)} The fields are: {", ".join(fields)}.'
       )
     value = _parse(text, type(fields[path]))
     check_type(f'{flag}={assignment}: the value', value, type(fields[path]))

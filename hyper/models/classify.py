@@ -66,6 +66,10 @@ class Perceptron(nn.Module):
   are numbered row by row. The hidden layer starts as in He et al. (2015), the
   softmax layer as flax's dense layers do (LeCun et al. 1998), and biases at 0.
 
+  Attributes:
+    hidden_units: the size of the hidden layer.
+    classes: the number of classes.
+
   Raises:
     ValueError: `hidden_units` is not positive.
   """

@@ -6,6 +6,7 @@ the traceback.
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from hyper import files, terminal
+from hyper import configuration, files, terminal
 from hyper.runs import memory
 
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
@@ -79,14 +80,28 @@ def parse(argv: list[str]) -> list[str]:
   except Exception as error:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
     cause = error.args[0] if error.args else None
-    if isinstance(cause, KeyError):  # a field of the config that is not there
-      message = f'no such field: {in_one_line(cause)}'
+    if any(isinstance(x, KeyError) for x in (error, cause)):
+      message = mistyped(argv) or message
     sys.exit(f'error: {message} (--help explains the flags)')
 
 
-def in_one_line(error: Exception) -> str:
-  """Returns an error's message in one line, a KeyError's without quotes."""
-  return ' '.join(str(error.args[0]).split())
+def mistyped(argv: list[str]) -> str:
+  """Returns what is wrong with the first --config.FIELD that is not there."""
+  text = '\n'.join(argv)
+  file = re.search(r'^--?config[=\n](.+)', text, re.M)
+  try:
+    config = flags.FLAGS['config'].parser.parse(file[1] if file else '')
+    fields = configuration.flatten(config)
+  except Exception:  # the file itself is wrong
+    return ''
+  for path in re.findall(r'^--?config\.([\w.]+)', text, re.M):
+    if path not in fields:
+      return (
+        f'--config.{path}: there is no such field.'
+        f'{configuration.nearest(path, fields)} The fields are: '
+        f'{", ".join(fields)}.'
+      )
+  return ''
 
 
 def expanded(value: Any) -> Any:

@@ -123,7 +123,8 @@ def check_run(workdir: str, config: ConfigDict) -> None:
     raise ValueError(
       f'{workdir} holds a run of another config. In the folder -> now:\n'
       + ''.join(f'  {line}\n' for line in changes)
-      + 'Give a new --workdir, or the old values to resume that run.'
+      + 'Give a new --workdir, or the old values to resume that run. Only '
+      f'{", ".join(configuration.CHANGEABLE)} may change.'
     )
   record = read_record(workdir)
   if record and record.first_checkpoint is not None and not saved:

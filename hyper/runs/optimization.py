@@ -52,7 +52,11 @@ def make_optimizer(
 
 
 def constant(learning_rate: Number) -> optax.Schedule:
-  """Returns the same learning rate at every step."""
+  """Returns the same learning rate at every step.
+
+  Args:
+    learning_rate: not below 0.
+  """
   check_rates(learning_rate)
   return optax.constant_schedule(learning_rate)
 
@@ -64,6 +68,10 @@ def piecewise(
 
   `learning_rates[k]` holds until step `until_steps[k]`; the last holds to the
   end.
+
+  Args:
+    learning_rates: one of each piece.
+    until_steps: the step at which each piece ends.
   """
   if len(learning_rates) != len(until_steps):
     raise ValueError(
@@ -78,7 +86,13 @@ def piecewise(
 def exponential(
   learning_rate: Number, decay: float, minimum: Number
 ) -> optax.Schedule:
-  """Returns max(learning_rate decay^step, minimum)."""
+  """Returns max(learning_rate decay^step, minimum).
+
+  Args:
+    learning_rate: at step 0.
+    decay: the factor of each step.
+    minimum: the learning rate does not fall below it.
+  """
   check_rates(learning_rate, minimum)
   return optax.exponential_decay(learning_rate, 1, decay, end_value=minimum)
 
@@ -90,7 +104,15 @@ def adam(
   beta2: float,
   epsilon: float,
 ) -> optax.GradientTransformation:
-  """Returns Adam, after clipping by the global norm (0 does not clip)."""
+  """Returns Adam, after clipping by the global norm (0 does not clip).
+
+  Args:
+    schedule: of the learning rate.
+    clip_norm: the largest norm of all gradients together; 0 does not clip.
+    beta1: the decay of the mean of gradients.
+    beta2: the decay of the mean of their squares.
+    epsilon: is added to the root of that mean.
+  """
   check_shares(beta1=beta1, beta2=beta2)
   return optax.chain(
     clip(clip_norm), optax.adam(schedule, beta1, beta2, epsilon)
@@ -100,7 +122,14 @@ def adam(
 def sgd(
   schedule: optax.Schedule, clip_norm: Number, momentum: float, nesterov: bool
 ) -> optax.GradientTransformation:
-  """Returns stochastic gradient descent with momentum, after clipping."""
+  """Returns stochastic gradient descent with momentum, after clipping.
+
+  Args:
+    schedule: of the learning rate.
+    clip_norm: the largest norm of all gradients together; 0 does not clip.
+    momentum: the decay of the sum of gradients.
+    nesterov: whether a step looks ahead by the momentum.
+  """
   check_shares(momentum=momentum)
   return optax.chain(clip(clip_norm), optax.sgd(schedule, momentum, nesterov))
 

@@ -57,12 +57,14 @@ class Task(Protocol):
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns the first parameters and the first model state."""
 
-  def batches(self, split: str, seed: int, start: int) -> Iterator[Batch]:
+  def batches(
+    self, split: str, seed: int, start: int, once: bool = False
+  ) -> Iterator[Batch]:
     """Yields batches, the first of which is that of step `start`.
 
     The first axis of each array is that of the batch's rows. A batch is a
     function of the split, the seed and the step. The batches of 'train' never
-    end; any other split is read once.
+    end, unless `once`; any other split is read once.
     """
 
   def loss(

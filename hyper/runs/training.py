@@ -175,7 +175,7 @@ def evaluate(
   """
   model_state = layout.begun(task.eval_state(state.model_state))
   parts: list[Any] = []
-  for batch in watch(task.batches(split, seed=0, start=0)):
+  for batch in watch(task.batches(split, seed=0, start=0, once=True)):
     batch = layout.place(batch)
     model_state, sums = eval_step(state.params, model_state, batch)
     parts[-1:] = [*jax.device_get(parts[-1:]), sums]

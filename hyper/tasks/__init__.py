@@ -6,6 +6,8 @@ members of `hyper.runs.task.Task`. Add a task with a file here and a line in
 TASKS.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from hyper.runs.task import Task
@@ -22,6 +24,17 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
+def sections_of(config: ConfigDict) -> dict[str, Any]:
+  """Returns what the sections of a config feed, as its task says.
+
+  A task may have no method `sections`; nothing is known of its fields then.
+
+  Raises:
+    ValueError: there is no such task.
+  """
+  return getattr(find_task(config), 'sections', dict)()
+
+
 def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
   """Returns the task that `config.task` names.
 
@@ -29,8 +42,17 @@ def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
     ValueError: there is no such task, or the rest of the config does not fit.
     FileNotFoundError: the data are missing.
   """
+  return find_task(config)(config, data_dir, workdir)
+
+
+def find_task(config: ConfigDict) -> type[Task]:
+  """Returns the class that `config.task` names.
+
+  Raises:
+    ValueError: there is no such task.
+  """
   if config.task not in TASKS:
     raise ValueError(
       f'config.task is {config.task!r}; allowed: {", ".join(TASKS)}.'
     )
-  return TASKS[config.task](config, data_dir, workdir)
+  return TASKS[config.task]

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import Fed, build, check_positive, splat
 from hyper.data import (
   batches,
   fingerprints,
@@ -76,6 +76,15 @@ class CharLM:
     if saved is None:
       folder.save(workdir, folder.VOCABULARY, self.vocabulary.to_text())
 
+  @staticmethod
+  def sections() -> dict[str, Fed]:
+    """Returns what the sections of the config feed, see `describe`."""
+    return {
+      'data': (TextData,),
+      'model': (CharacterModel, make_model),
+      'model.cell': CELLS,
+    }
+
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters, and the carry at the start of all streams."""
     carry = self.model.zeros(self.data.batch_size)
@@ -83,11 +92,11 @@ class CharLM:
     return self.model.init(key, carry, symbols)['params'], carry
 
   def batches(
-    self, split: str, seed: int, start: int
+    self, split: str, seed: int, start: int, once: bool = False
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields windows of text: without end for 'train', else the split once."""
+    """Yields windows of text: the split once, or 'train' without end."""
     symbols, data = self._symbols(split), self.data
-    if split == 'train':
+    if split == 'train' and not once:
       return batches.training_windows(
         symbols, data.batch_size, data.window_steps, seed, start
       )
@@ -241,6 +250,14 @@ def make_model(
   vocabulary_size: int,
 ) -> CharacterModel:
   """Returns the model of the section config.model: `layers` cells of one kind.
+
+  Args:
+    cell: the section config.model.cell, see `CELLS`.
+    layers: the number of layers.
+    input_dropout_rate: see `CharacterModel`, as for the other fields.
+    output_dropout_rate: see there.
+    remat_steps: see there.
+    vocabulary_size: see there.
 
   Raises:
     ValueError: a field does not fit.

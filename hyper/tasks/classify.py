@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from hyper.configuration import build, check_fields, splat
-from hyper.coordinates import CoordinateHyperNetwork
+from hyper.configuration import Fed, build, check_fields, splat
+from hyper.coordinates import CoordinateHyperNetwork, Coordinates
 from hyper.data import (
   batches,
   fingerprints,
@@ -27,6 +27,7 @@ from hyper.runs.numbers import NONE, Numbers, numbers_of
 from hyper.runs.task import Outcome
 from hyper.static import StaticHyperNetwork
 from hyper.tasks.image_data import SPLITS, ImageData
+from hyper.tiles import Tiles
 
 NETWORKS = {
   'mnist_convnet': MnistConvnet,
@@ -51,6 +52,7 @@ class Classify:
   Attributes:
     kind: shape and classes of the images; the network is built for them.
     main: the network, which knows of no hypernetwork.
+    l2_rate: the factor of half the squared kernels in the loss.
     hypernetwork: what generates some of its parameters, or None.
 
   Raises:
@@ -93,6 +95,20 @@ class Classify:
     if is_own and not saved:
       folder.save(workdir, folder.IMAGE_KIND, self.kind.to_text())
 
+  @staticmethod
+  def sections() -> dict[str, Fed]:
+    """Returns what the sections of the config feed, see `describe`."""
+    return {
+      '': (Classify,),
+      'data': (ImageData,),
+      'model': NETWORKS,
+      'hypernetwork': HYPERNETWORKS
+      | {
+        'static': (StaticHyperNetwork, Tiles),
+        'coordinate': (CoordinateHyperNetwork, Coordinates),
+      },
+    }
+
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters, and the network's batch statistics if it has any."""
     network = self.hypernetwork or self.main
@@ -110,11 +126,11 @@ class Classify:
     return self.hypernetwork.main_params(variables, self._image(), False)
 
   def batches(
-    self, split: str, seed: int, start: int
+    self, split: str, seed: int, start: int, once: bool = False
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields images and labels: without end for 'train', else all once."""
+    """Yields images and labels: all once, or of 'train' without end."""
     arrays = self._arrays(split)
-    if split == 'train':
+    if split == 'train' and not once:
       return batches.shuffled(arrays, self.data.batch_size, seed, start)
     return batches.in_order(arrays, self.data.eval_batch_size)
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import build, check_positive, splat
+from hyper.configuration import Fed, build, check_positive, splat
 from hyper.data import (
   buckets,
   fingerprints,
@@ -77,18 +77,27 @@ class Handwriting:
       text = self.normalisation.to_text()
       folder.save(workdir, folder.NORMALISATION, text)
 
+  @staticmethod
+  def sections() -> dict[str, Fed]:
+    """Returns what the sections of the config feed, see `describe`."""
+    return {
+      'data': (StrokeData,),
+      'model': (HandwritingModel, make_model),
+      'model.cell': CELLS,
+    }
+
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters; every line starts from the zero carry."""
     carries = self.model.zeros(1)
     return self.model.init(key, carries, jnp.zeros((1, 1, 3)))['params'], {}
 
   def batches(
-    self, split: str, seed: int, start: int
+    self, split: str, seed: int, start: int, once: bool = False
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields lines of like length: without end for 'train', else all once."""
+    """Yields lines of like length: all once, or of 'train' without end."""
     offsets = [line.offsets for line in self.lines(split)]
     ends = self._bucket_ends(split)
-    if split == 'train':
+    if split == 'train' and not once:
       return buckets.shuffled(offsets, ends, self.data.batch_size, seed, start)
     return buckets.in_order(offsets, ends, self.data.eval_batch_size)
 
@@ -305,6 +314,14 @@ def make_model(
 
   `derivative_limit` applies to the nats of a line. The loss is their mean over
   the `lines` of a batch, so it is divided by `lines`; see `Recurrence`.
+
+  Args:
+    cell: the section config.model.cell, see `CELLS`.
+    layers: the number of layers.
+    mixtures: see `HandwritingModel`.
+    output_dropout_rate: see there.
+    derivative_limit: see there.
+    lines: of a batch.
 
   Raises:
     ValueError: a field does not fit.

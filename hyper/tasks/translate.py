@@ -14,7 +14,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
-from hyper.configuration import Fields, build, check_fields, splat
+from hyper.configuration import Fed, Fields, build, check_fields, splat
 from hyper.data import pair_batches
 from hyper.data.pair_batches import Buckets, Order
 from hyper.data.word_pieces import END, PAD, WordPieces
@@ -84,16 +84,28 @@ class Translate:
     if saved is None:
       folder.save(workdir, folder.WORD_PIECES, self.pieces.to_text())
 
+  @staticmethod
+  def sections() -> dict[str, Fed]:
+    """Returns what the sections of the config feed, see `describe`."""
+    return {
+      'data': (TranslationData,),
+      'model': (Translator, make_model),
+      'model.cell': CELLS,
+      'decoding': (Decoding,),
+    }
+
   def init(self, key: Array) -> tuple[Any, Any]:
     """Returns parameters; the model has no state between batches."""
     return self.model.start(key), {}
 
   def batches(
-    self, split: str, seed: int, start: int
+    self, split: str, seed: int, start: int, once: bool = False
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields batches of `fill`: without end for 'train', else all once."""
+    """Yields batches of `fill`: all once, or of 'train' without end."""
     order, pairs = self._order(split), self._pairs(split)
-    chosen = order.epochs(seed, start) if split == 'train' else order.once()
+    chosen = order.once()
+    if split == 'train' and not once:
+      chosen = order.epochs(seed, start)
     for length, rows, numbers in chosen:
       sources, targets = zip(*pairs.take(numbers), strict=True)
       yield pair_batches.fill(
@@ -277,6 +289,11 @@ def make_model(
   vocabulary_size: int,
 ) -> Translator:
   """Returns the model of config.model: `layers` layers on each side.
+
+  Args:
+    cell: the section config.model.cell, see `CELLS`.
+    layers: of the encoder, and as many of the decoder; at least 2.
+    vocabulary_size: of the run; the others are fields of `Translator`.
 
   Raises:
     ValueError: a field does not fit.

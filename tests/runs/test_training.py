@@ -169,8 +169,8 @@ class Task(TaskProtocol):
   def __init__(self):
     self.asked = []
 
-  def batches(self, split, seed, start):
-    self.asked.append((split, seed, start))
+  def batches(self, split, seed, start, once=False):
+    self.asked.append((split, seed, start, once))
     return iter([{'x': np.full(2, k, np.float32)} for k in range(3)])
 
   def eval_state(self, model_state):
@@ -192,7 +192,7 @@ def test_evaluation_adds_up_the_sums_of_all_batches_and_changes_nothing():
   np.testing.assert_allclose(values['half_squares'], expected, rtol=1e-6)
   assert values['count'] == 3 and values['train'] == 0
   assert all(type(value) is float for value in values.values())
-  assert task.asked == [('validation', 0, 0)]
+  assert task.asked == [('validation', 0, 0, True)]
   jax.tree.map(np.testing.assert_array_equal, before, host(state))
 
 
