@@ -52,12 +52,13 @@ def describe(config: ConfigDict) -> list[str]:
   Raises:
     ValueError: there is no such task.
   """
-  from hyper.runs import optimization
+  from hyper.runs import optimization, parallel
   from hyper.tasks import sections_of
 
   sections = {
     'optimizer': optimization.OPTIMIZERS,
     'schedule': optimization.SCHEDULES,
+    'mesh': parallel.MeshSize,
   }
   return configuration.describe(config, sections | sections_of(config))
 

@@ -109,7 +109,7 @@ def test_a_mistyped_field_gets_the_nearest_names_and_the_list(given):
     train.main()
   assert (
     "--set=batch_sizes=3: there is no field 'batch_sizes'. Did you mean "
-    "'data.batch_size'? The fields are: data.batch_size, data.crop_padding, "
+    "'data.batch_size'? The fields are: accumulate_steps, data.batch_size, "
   ) in str(caught.value)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
@@ -11,12 +11,13 @@ from hyper.configuration.saved import flatten
 
 # What a section feeds: classes and functions whose docstrings describe its
 # fields, the first that does; or a table of these, by the section's `name`.
-Fed = Mapping[str, Any] | tuple[Any, ...]
+Fed: TypeAlias = Mapping[str, Any] | tuple[Any, ...] | type
 
 WHOLE = {  # the fields of every config
   'task': 'what is trained: data, model and loss',
   'paper': 'the row of hyper.paper that the config trains; empty for none',
   'seed': 'of the first parameters, the order of the data, and dropout',
+  'accumulate_steps': 'parts of a batch whose gradients are added up',
   'train_steps': 'the last step',
   'eval_every_steps': 'scores the validation split; 0 is at the end alone',
   'save_every_steps': 'saves a checkpoint, as each evaluation does',
