@@ -55,7 +55,7 @@ def describe(config: ConfigDict) -> list[str]:
   from hyper.runs import optimization, parallel
   from hyper.tasks import sections_of
 
-  sections = {
+  sections: dict[str, configuration.Fed] = {
     'optimizer': optimization.OPTIMIZERS,
     'schedule': optimization.SCHEDULES,
     'mesh': parallel.MeshSize,
