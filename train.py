@@ -8,7 +8,12 @@ Any field of the config can be given on the command line, for example
 which `--set` can lengthen:
 
   python train.py --workdir=runs/ptb_hyper --set=train_steps=50000
+
+With `--init_from=runs/other` a new run begins with the parameters of another
+one, or with those of a file that `hyper.export` wrote.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -16,15 +21,38 @@ from ml_collections import ConfigDict, config_flags
 from hyper import configuration
 from hyper.runs import commands, folder
 
+if TYPE_CHECKING:
+  from hyper.runs.origin import Origin
+else:  # takes a second, which --help need not wait for
+  Origin = Any
+
 
 def train(
-  config: ConfigDict, workdir: str, data_dir: str, profile: bool = False
+  config: ConfigDict,
+  workdir: str,
+  data_dir: str,
+  profile: bool = False,
+  begin_from: Origin | None = None,
 ) -> int:
   """Trains what a config describes; see `hyper.runs.loop.train`."""
   from hyper.runs import loop  # takes a second, which --help need not wait for
   from hyper.tasks import make_task
 
-  return loop.train(make_task, config, workdir, data_dir, profile)
+  return loop.train(
+    make_task, config, workdir, data_dir, profile, begin_from=begin_from
+  )
+
+
+def find_origin() -> Origin | None:
+  """Returns where the flags take the first parameters from, if anywhere."""
+  args = flags.FLAGS
+  if not args.init_from:
+    if args.init_from_paths:
+      raise ValueError('--init_from_paths is given without --init_from.')
+    return None
+  from hyper.runs.origin import Origin
+
+  return Origin(args.init_from, tuple(args.init_from_paths))
 
 
 def find_config() -> ConfigDict:
@@ -74,8 +102,9 @@ def main() -> int:
     return 0
   if not args.workdir:
     raise ValueError('give --workdir, the folder of the run.')
+  begin_from = find_origin()
   processes.connect(args.coordinator, args.num_processes, args.process_id)
-  return train(config, args.workdir, args.data_dir, args.profile)
+  return train(config, args.workdir, args.data_dir, args.profile, begin_from)
 
 
 def define_flags() -> None:
@@ -104,6 +133,18 @@ def define_flags() -> None:
   )
   flags.DEFINE_string(
     'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  )
+  flags.DEFINE_string(
+    'init_from',
+    '',
+    'Run folder, whose best checkpoint is taken, or safetensors file: a new '
+    'run begins with its parameters, at step 0.',
+  )
+  flags.DEFINE_multi_string(
+    'init_from_paths',
+    [],
+    "Pattern of the parameters to take from --init_from, such as 'cells_*'; by "
+    'default all.',
   )
   flags.DEFINE_bool(
     'profile',

@@ -63,19 +63,14 @@ def describe(run: Run, baked: bool) -> dict[str, str]:
   commits = [
     x.get('commit', '') for x in starts if x.get('step', 0) <= run.step
   ]
-  text = {
+  return {
     'config': configuration.to_json(run.config),
     'step': str(run.step),
     'commit': commits[-1] if commits else '',
     'scores': json.dumps(scores(run)),
     'baked': str(baked).lower(),
+    **folder.kept(run.workdir),
   }
-  for name in folder.KEPT:
-    path = os.path.join(run.workdir, name)
-    if os.path.exists(path):
-      with open(path, encoding='utf-8') as file:
-        text[name] = file.read()
-  return text
 
 
 def scores(run: Run) -> dict[str, dict[str, float]]:

@@ -186,6 +186,10 @@ def evaluate(
   Raises:
     ValueError: the checkpoint is damaged, or the data do not fit the config.
     FileNotFoundError: there is no such checkpoint, or the data are missing.
+
+  >>> found = evaluate('runs/enwik8', split='validation')
+  >>> found['checkpoint'], found['split'], f"{found['bpc']:.2f}"
+  (4, 'validation', '6.30')
   """
   run = load(workdir, which, data_dir, changes=changes)
   task = run.task

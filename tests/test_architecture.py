@@ -57,7 +57,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.drawing': ('hyper.drawing', 'hyper.files'),
   'hyper.runs': (
     *('hyper.runs', 'hyper.files', 'hyper.terminal', 'hyper.paper.recipes'),
-    *CONFIGURATION,
+    *(*CONFIGURATION, 'hyper.weights'),
   ),
   'hyper.trained': (
     *('hyper.tasks', 'hyper.weights', 'hyper.runs', 'hyper.terminal'),
@@ -280,6 +280,7 @@ def test_who_sees_a_config():
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     'hyper.runs.parallel',
     *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
+    'hyper.runs.origin',
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
     *('hyper.sweeping.space', 'hyper.sweeping.table'),
     *CONFIGURATION,

@@ -13,9 +13,10 @@ from flax.traverse_util import flatten_dict
 from hyper import configuration, export, trained, weights
 from hyper.figures import kernels
 from hyper.models.classify import WideResNet
-from hyper.runs import folder
+from hyper.runs import folder, origin
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.compiled import Compiled
+from hyper.runs.origin import Origin
 from hyper.tasks import make_task
 
 
@@ -105,6 +106,21 @@ def test_a_file_gives_module_and_variables_without_the_run(
   for file in files:
     with open(f'{runs[name]}/{file}', encoding='utf-8') as original:
       assert text[file] == original.read()
+
+
+@pytest.mark.parametrize(
+  'name', ['hyper', 'coordinate', 'convnet', 'text', 'pen', 'translation']
+)
+def test_a_run_of_every_task_begins_with_a_file(runs, tmp_path, name):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs[name], path)
+  run = trained.load(runs[name])
+  nothing = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), run.params)
+  for place in (path, runs[name]):
+    given = Origin(place), runs[name], run.config.task, run.task.selection
+    params, line = origin.begin(nothing, *given)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, run.params))
+    assert line['init_from']['step'] == 0
 
 
 def test_a_file_tells_the_scores_and_the_commit_of_its_step(runs, tmp_path):

@@ -11,6 +11,7 @@ import train
 from configs import mnist_cnn
 from hyper import configuration
 from hyper.runs import folder
+from hyper.runs.origin import Origin
 
 FILES = sorted(
   path.stem
@@ -32,6 +33,8 @@ def given(monkeypatch, tmp_path):
     coordinator='',
     num_processes=1,
     process_id=-1,
+    init_from='',
+    init_from_paths=[],
   )
   monkeypatch.setattr(flags, 'FLAGS', values)
   return values
@@ -55,7 +58,7 @@ def begin(workdir):
 def test_a_folder_alone_resumes_its_run(given, trained):
   config = begin(given.workdir)
   assert train.main() == 0
-  assert trained == [(config, given.workdir, 'data', False)]
+  assert trained == [(config, given.workdir, 'data', False, None)]
 
 
 def test_a_run_is_lengthened(given, trained):
@@ -134,3 +137,13 @@ def test_a_config_is_described_without_a_folder(given, trained, capsys):
   assert any('images in a training step' in line for line in lines)
   (line,) = (line for line in lines if line.startswith('optimizer.name'))
   assert line.endswith('one of adam, sgd')
+
+
+def test_a_new_run_begins_with_parameters_of_another(given, trained):
+  begin(given.workdir)
+  given.init_from, given.init_from_paths = 'runs/a', ['cells_*']
+  assert train.main() == 0
+  assert trained[0][-1] == Origin('runs/a', ('cells_*',))
+  given.init_from = ''
+  with pytest.raises(ValueError, match='without --init_from'):
+    train.main()

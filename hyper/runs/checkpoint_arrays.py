@@ -24,7 +24,7 @@ def copy_to_host(state: Any) -> dict[str, np.ndarray]:
   }
   for name, array in arrays.items():
     if array.size == 0:
-      raise ValueError(f'{name} is {_describe(array)}; it must have elements.')
+      raise ValueError(f'{name} is {describe(array)}; it must have elements.')
   return arrays
 
 
@@ -55,7 +55,7 @@ def _whole(leaf: Any) -> Any:
   return multihost_utils.process_allgather(leaf, tiled=True)
 
 
-def _describe(leaf: Any) -> str:
+def describe(leaf: Any) -> str:
   """Returns type and shape, such as float32[3, 4]."""
   return f'{leaf.dtype}{list(leaf.shape)}'
 
@@ -63,7 +63,7 @@ def _describe(leaf: Any) -> str:
 def fingerprints(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
   """Returns type, shape and SHA-256 of each array."""
   return {
-    name: f'{_describe(x)} {sha256(x.reshape(-1).view(np.uint8))}'
+    name: f'{describe(x)} {sha256(x.reshape(-1).view(np.uint8))}'
     for name, x in arrays.items()
   }
 
@@ -76,8 +76,8 @@ def fit(path: pathlib.Path, arrays: Mapping[str, Any], like: Any) -> Any:
   """
   leaves = by_path(like)
   for name in [*leaves, *arrays]:
-    has = _describe(arrays[name]) if name in arrays else 'missing'
-    asked = _describe(leaves[name]) if name in leaves else 'no such array'
+    has = describe(arrays[name]) if name in arrays else 'missing'
+    asked = describe(leaves[name]) if name in leaves else 'no such array'
     if has != asked:
       raise ValueError(
         f'{path} is of another model or optimizer: {name} is {has} in the '

@@ -100,14 +100,28 @@ class SavedCheckpoints:
       ValueError: a collection was saved with another structure, type or shape.
       OSError: the machine could not read it.
     """
-    checkpoint_files.warn_of_strange_entries(self.folder)
-    if which == 'latest':
-      step, arrays, corrupt = until_undisturbed(self.newest_sound)
-      for reason in corrupt.values():
-        logging.warning('Corrupt, so step %d is read instead: %s', step, reason)
-    else:
-      step, arrays = until_undisturbed(lambda: self._load_exactly(which))
+    step, arrays = self.read(which)
     return step, fit(self._path(step), part(arrays, like), like)
+
+  def read(self, which: str | int) -> tuple[int, dict[str, np.ndarray]]:
+    """Reads all arrays of a checkpoint.
+
+    Args:
+      which: as in `restore`.
+
+    Returns:
+      The checkpoint's step, and its arrays by path, such as params/cell/kernel.
+
+    Raises:
+      As `restore`, but for the last ValueError.
+    """
+    checkpoint_files.warn_of_strange_entries(self.folder)
+    if which != 'latest':
+      return until_undisturbed(lambda: self._load_exactly(which))
+    step, arrays, corrupt = until_undisturbed(self.newest_sound)
+    for reason in corrupt.values():
+      logging.warning('Corrupt, so step %d is read instead: %s', step, reason)
+    return step, arrays
 
   def _path(self, step: int) -> pathlib.Path:
     return self.folder / str(step)

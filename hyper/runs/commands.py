@@ -21,7 +21,9 @@ from hyper.runs import memory
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 # The flags of `define_sampling_flags`.
 SAMPLING = ('checkpoint', 'prompt', 'length', 'temperature', 'seed')
-PATHS = ('workdir', 'data_dir', 'study', 'output', 'input', 'prime')  # flags
+PATHS = (  # flags
+  *('workdir', 'data_dir', 'study', 'output', 'input', 'prime', 'init_from'),
+)
 
 
 def start(

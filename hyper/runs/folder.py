@@ -142,7 +142,7 @@ def claim(
   data_dir: str,
   data: Mapping[str, str],
   checkpoints: Saved,
-  parameters: int,
+  start: Mapping[str, Any],
 ) -> Iterator[None]:
   """Marks `workdir` as this run: writes config.json and appends a start.
 
@@ -155,7 +155,8 @@ def claim(
     data_dir: of the data sets.
     data: the fingerprint of each split.
     checkpoints: of the run, after `resume` if there are any.
-    parameters: the number of trained parameters.
+    start: further entries of the start's line, such as the number of
+      parameters.
 
   Raises:
     ValueError: the run was begun with other data.
@@ -172,11 +173,11 @@ def claim(
   saved = checkpoints.saved_steps
   step = saved[-1] if saved else 0
   where = {'data_dir': os.path.abspath(data_dir), 'data': dict(data)}
-  start = {'step': step, 'parameters': parameters} | where
+  line = {'step': step, **start} | where
   try:
     _update_record(workdir, data, saved)
     save_config(workdir, config)
-    append(workdir, STARTS, start | provenance.describe(ROOT))
+    append(workdir, STARTS, line | provenance.describe(ROOT))
     yield
   except Exception:
     try:
@@ -266,6 +267,12 @@ def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:
     raise ValueError(
       f'{path} is damaged ({error}). Put back a copy of it.'
     ) from error
+
+
+def kept(workdir: str) -> dict[str, str]:
+  """Returns the files in KEPT that a run has, by name, not verified."""
+  paths = [pathlib.Path(workdir, name) for name in KEPT]
+  return {x.name: x.read_text('utf-8') for x in paths if x.exists()}
 
 
 def _update_record(

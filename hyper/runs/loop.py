@@ -27,6 +27,7 @@ from hyper.runs import (
   folder,
   lock,
   optimization,
+  origin,
   parallel,
   processes,
   provenance,
@@ -36,6 +37,7 @@ from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
+from hyper.runs.origin import Origin
 from hyper.runs.parallel import Layout
 from hyper.runs.task import MakeTask, Task
 from hyper.runs.training import TrainState
@@ -50,6 +52,7 @@ def train(
   data_dir: str,
   profile: bool = False,
   kept: CompiledCache | None = None,
+  begin_from: Origin | None = None,
 ) -> int:
   """Trains until the last step or a signal, and returns the exit status.
 
@@ -64,10 +67,12 @@ def train(
     profile: whether to write a profiler trace of a few steps to the run folder.
     kept: compiled functions of earlier runs in this process. The run uses them
       if it has the same structure; otherwise it adds its own.
+    begin_from: where a new run takes parameters from; None draws them all. A
+      run that is resumed does not read it.
 
   Raises:
-    ValueError: the config does not fit, or is not that of the run in workdir,
-      or another process trains there.
+    ValueError: the config or `begin_from` does not fit, or workdir has a run
+      of another config, or another process trains there.
     FileNotFoundError: data are missing.
     OSError: the folder cannot be written.
     FloatingPointError: a step's loss or gradient, the state after it, or a
@@ -77,7 +82,9 @@ def train(
   with processes.on_first(lambda: lock.hold(workdir)):
     processes.check_shared(workdir)
     return run(
-      make_task, config, workdir, data_dir, profile, kept or CompiledCache()
+      *(make_task, config, workdir, data_dir, profile),
+      kept or CompiledCache(),
+      begin_from=begin_from,
     )
 
 
@@ -109,6 +116,7 @@ def run(
   profile: bool,
   kept: CompiledCache,
   observe: Observe = lambda step, scores: False,
+  begin_from: Origin | None = None,
 ) -> int:
   """Trains as `train` does; this process holds `workdir`, and `check` passed.
 
@@ -121,8 +129,10 @@ def run(
     kept: as in `train`.
     observe: called with the step and the scores of each evaluation; True ends
       the run there, saved, with status 0.
+    begin_from: as in `train`.
   """
   optimization.make_optimization(config)  # raises before data are read
+  processes.together(lambda: origin.check(begin_from, workdir))
   task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()
   processes.check_alike(facts(config, data, task))
@@ -135,15 +145,17 @@ def run(
     Checkpoints(place, task.selection, published=note) as checkpoints,
   ):
     announce(description)
-    state = first_state(config, workdir, compiled, checkpoints)
+    state, line = origin.first_state(
+      config, workdir, task, compiled, checkpoints, begin_from
+    )
     start, began = int(state.step), time.monotonic()
     if start == config.train_steps and checkpoints.score(start) is not None:
       closing.log_complete(workdir, data_dir, start)
       return 0
-    count = training.count_parameters(state.params)
-    announce(plan(config, count, start, layout))
+    line['parameters'] = training.count_parameters(state.params)
+    announce(plan(config, line['parameters'], start, layout))
     claim = functools.partial(
-      folder.claim, workdir, config, data_dir, data, checkpoints, count
+      folder.claim, workdir, config, data_dir, data, checkpoints, line
     )
     with (
       processes.on_first(claim),
@@ -163,36 +175,6 @@ def run(
     return 0
   closing.log_stopped(workdir, data_dir, step, outcome)
   return 128 + interruption.number if interruption.number else 0
-
-
-def first_state(
-  config: ConfigDict,
-  workdir: str,
-  compiled: Compiled,
-  checkpoints: Checkpoints,
-) -> TrainState:
-  """Returns the newest checkpoint's state, or the initial state.
-
-  Raises:
-    ValueError: the checkpoint is damaged, not finite, of another config, or of
-      a step after `config.train_steps`.
-  """
-  state = compiled.init(config.seed)
-  if not checkpoints.saved_steps:
-    return state
-  step, state = checkpoints.resume(state)
-  processes.check_alike({'the step of the newest checkpoint': step})
-  if not training.is_finite(state):
-    raise ValueError(
-      f'the state in {checkpoints.folder / str(step)} is not finite. Move it '
-      'away to resume from the one before.'
-    )
-  if step > config.train_steps:
-    raise ValueError(
-      f'{workdir} has {step} steps already, and config.train_steps is '
-      f'{config.train_steps}.'
-    )
-  return state
 
 
 @dataclasses.dataclass(frozen=True)

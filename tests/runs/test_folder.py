@@ -41,7 +41,7 @@ def start(workdir, data=DATA, config=None, save=(), fail=False):
   folder.check_run(workdir, config)
   with (
     checkpoints_of(workdir) as checkpoints,
-    folder.claim(workdir, config, 'data', data, checkpoints, 3),
+    folder.claim(workdir, config, 'data', data, checkpoints, {}),
   ):
     for step in save:
       checkpoints.save(step, {'x': np.full(2, step)})
