@@ -19,6 +19,7 @@ IRRELEVANT = (
   *('paper', 'seed', 'eval_every_steps', 'save_every_steps'),
   *('log_every_steps', 'data.eval_batch_size', 'decoding.batch_size'),
   *('model.remat', 'model.remat_steps'),
+  *('mesh.data', 'mesh.model', 'mesh.fsdp'),
 )
 
 
