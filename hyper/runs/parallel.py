@@ -78,7 +78,7 @@ class Layout:
 
     def put(x: Any) -> jax.Array:
       x = np.asarray(x)
-      where = self._along_rows(x)
+      where = self.along_rows(x)
       return jax.make_array_from_callback(x.shape, where, lambda k: x[k])
 
     return jax.tree.map(put, batch)
@@ -97,7 +97,7 @@ class Layout:
     """Splits the carries of streams, inside of a compiled function."""
     if self.mesh is None or not self.has_streams:
       return model_state
-    where = jax.tree.map(self._along_rows, model_state)
+    where = jax.tree.map(self.along_rows, model_state)
     return jax.lax.with_sharding_constraint(model_state, where)
 
   def whole(self, params: Any) -> Any:
@@ -121,11 +121,16 @@ class Layout:
       params=self._by_path(state.params),
       opt_state=self._by_path(state.opt_state),
       model_state=jax.tree.map(
-        self._along_rows if self.has_streams else lambda x: self._at(),
+        self.along_rows if self.has_streams else lambda x: self._at(),
         state.model_state,
       ),
       key=self._at(),
     )
+
+  def along_rows(self, x: Any) -> NamedSharding:
+    """Returns where an array lies that is split along its first axis."""
+    is_even = x.ndim and x.shape[0] % self.sizes['data'] == 0
+    return self._at('data') if is_even else self._at()
 
   def describe(self, rows: int) -> str:
     """Returns a line that says which devices a batch of `rows` is split on."""
@@ -136,10 +141,6 @@ class Layout:
       + (f', each part on {model}' if model > 1 else '')
       + (', parameters and optimizer split' if self.fsdp else '')
     )
-
-  def _along_rows(self, x: Any) -> NamedSharding:
-    is_even = x.ndim and x.shape[0] % self.sizes['data'] == 0
-    return self._at('data') if is_even else self._at()
 
   def _at(self, *axes: str | None) -> NamedSharding:
     assert self.mesh is not None

@@ -63,8 +63,8 @@ def make_init(
   """Returns a function that maps a seed to the state before the first step."""
 
   @jax.jit
-  def make(keys: Array) -> TrainState:
-    init_key, key = jax.random.wrap_key_data(keys)
+  def make(seed: Array) -> TrainState:
+    init_key, key = jax.random.split(jax.random.key(seed))
     params, model_state = init(init_key)
     state = TrainState(
       step=jnp.zeros((), jnp.int32),
@@ -75,11 +75,7 @@ def make_init(
     )
     return layout.state(state)
 
-  def first(seed: int) -> TrainState:
-    keys = jax.random.split(jax.random.key(seed))
-    return make(np.asarray(jax.random.key_data(keys)))
-
-  return first
+  return lambda seed: make(np.uint32(seed))
 
 
 def make_train_step(

@@ -1,0 +1,339 @@
+"""Compiles training steps for TPUs, on a machine without one.
+
+  pip install -e '.[tpu]'
+  python -m benchmarks.tpu --output=results/tpu/steps.json
+
+The compiler for TPUs (libtpu) runs on any x86-64 Linux machine. Each shipped
+config is compiled at full size for the chips of a topology; no data are needed.
+Recorded are the memory of a chip, the collectives of a step, the seconds that
+compiling took, and the cycles that the compiler itself estimates for a step. An
+estimate is no measurement: it leaves out what chips wait for.
+
+What does not fit into the memory is compiled again as RESCUES says.
+
+  python -m benchmarks.tpu --recurrence --output=results/tpu/recurrence.json
+
+compiles forward and backward pass of each cell alone, and adds up the estimated
+cycles of a step of their loops by the kind of operation.
+"""
+
+import collections
+import importlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+os.environ |= {  # read when JAX is imported
+  'JAX_PLATFORMS': 'cpu',
+  'TPU_SKIP_MDS_QUERY': '1',
+  'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from absl import flags  # noqa: E402
+from jax.experimental import topologies  # noqa: E402
+from jax.sharding import (  # noqa: E402
+  AxisType,
+  Mesh,
+  NamedSharding,
+  PartitionSpec,
+)
+from ml_collections import ConfigDict  # noqa: E402
+
+from benchmarks import measure  # noqa: E402
+from hyper.cells import CELLS  # noqa: E402
+from hyper.data.strokes import Normalisation  # noqa: E402
+from hyper.data.vocabulary import Vocabulary  # noqa: E402
+from hyper.data.word_pieces import SPECIAL  # noqa: E402
+from hyper.recurrence import Recurrence  # noqa: E402
+from hyper.runs import commands, folder  # noqa: E402
+from hyper.runs.compiled import Compiled, step_numbers  # noqa: E402
+from hyper.runs.parallel import AXES, Layout  # noqa: E402
+from hyper.tasks import make_task  # noqa: E402
+
+CONFIGS = (
+  *('mnist_cnn', 'mnist_hyper', 'mnist_mlp', 'mnist_coordinate'),
+  *('cifar10_wrn', 'cifar10_hyper_wrn', 'ptb_lstm', 'ptb_hyperlstm'),
+  *('enwik8_lstm', 'enwik8_hyperlstm', 'iam_lstm', 'iam_hyperlstm'),
+  *('nmt_lstm', 'nmt_hyperlstm'),
+)
+TOPOLOGIES = {'v5e:2x2': (1, 4), 'v6e:2x2': (1, 4)}  # chips that are used
+SYMBOLS = {'ptb': 50, 'enwik8': 205}
+PEN_STEPS = 1024  # of a line; IAM-OnDB's are shorter but for a few
+COLLECTIVES = (
+  *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
+  'collective-permute',
+)
+RESCUES: dict[str, tuple[dict[str, Any], ...]] = {  # tried until one fits
+  'char_lm': tuple({'model.remat_steps': n} for n in (50, 25, 10)),
+  'translate': ({'model.remat': True}, {'mesh.fsdp': True}),
+}
+
+
+def main() -> None:
+  """Compiles what is asked for, prints a line for each, and writes JSON."""
+  args = flags.FLAGS
+  commands.prepare_output(args.output, ('json',))
+  jobs = recurrence_jobs(args) if args.recurrence else step_jobs(args)
+  results = []
+  for result in jobs:
+    results.append(result)
+    print(', '.join(f'{k} {v}' for k, v in result.items()), flush=True)
+    if args.output:
+      measure.write(args.output, 'tpu', {'results': results})
+
+
+def step_jobs(args: Any) -> Iterator[dict[str, Any]]:
+  """Yields the figures of each config on each topology."""
+  for name in args.config or CONFIGS:
+    module, _, variant = name.partition(':')
+    config = importlib.import_module(f'configs.{module}').get_config(variant)
+    for topology in args.topology or TOPOLOGIES:
+      for chips in TOPOLOGIES.get(topology, (1, 8)):
+        about = {'config': name, 'topology': topology, 'chips': chips}
+        yield about | fitted(config, topology, chips)
+
+
+def fitted(config: ConfigDict, topology: str, chips: int) -> dict[str, Any]:
+  """Returns the figures of a step, with the first rescue that makes it fit."""
+  changes: tuple[dict[str, Any], ...] = ({}, *RESCUES.get(config.task, ()))
+  found: dict[str, Any] = {}
+  for change in changes:
+    changed = config.copy_and_resolve_references().unlock()
+    changed.update_from_flattened_dict(change)
+    try:
+      found |= compiled_step(changed.lock(), topology, chips)
+      return found | ({'fits with': change} if change else {})
+    except jax.errors.JaxRuntimeError as error:
+      found.setdefault('does not fit', reason(error))
+  return found
+
+
+def reason(error: Exception) -> str:
+  """Returns what the compiler says of the memory that is missing.
+
+  Raises:
+    Exception: the error is about something else.
+  """
+  said = re.search(r'Used (\S+) of (\S+) hbm', str(error))
+  if 'RESOURCE_EXHAUSTED' not in str(error):
+    raise error
+  return ' of '.join(said.groups()) if said else str(error).splitlines()[0]
+
+
+def compiled_step(
+  config: ConfigDict, topology: str, chips: int
+) -> dict[str, Any]:
+  """Compiles the training step of a config for some chips of a topology."""
+  mesh = mesh_of(topology, chips)
+  with tempfile.TemporaryDirectory() as workdir:
+    prepare(config, workdir)
+    task = make_task(config, '', workdir)
+    layout = Layout(mesh, config.mesh.fsdp, task.has_streams, task.large)
+    compiled = Compiled(config, task, layout)
+    state = jax.eval_shape(lambda: compiled.init(0))
+    state = placed(state, layout.shardings(state))
+    batch = shapes(config)
+    batch = placed(batch, jax.tree.map(layout.along_rows, batch))
+    began = time.monotonic()
+    numbers = jax.tree.map(np.float32, step_numbers(config, task))
+    traced = compiled.train.trace(state, batch, numbers)
+    program = traced.lower(lowering_platforms=('tpu',)).compile()
+  return figures(program, time.monotonic() - began)
+
+
+def mesh_of(topology: str, chips: int) -> Mesh:
+  """Returns a mesh of the first chips of a topology, along the batch."""
+  found = topologies.get_topology_desc(
+    topology_name=topology, platform='tpu'
+  ).devices
+  types = (AxisType.Auto,) * len(AXES)
+  return Mesh(np.array(found[:chips]).reshape(-1, 1), AXES, types)
+
+
+def placed(tree: Any, where: Any) -> Any:
+  """Returns shapes that lie somewhere."""
+  return jax.tree.map(
+    lambda x, w: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=w), tree, where
+  )
+
+
+def prepare(config: ConfigDict, workdir: str) -> None:
+  """Writes what a run keeps of its data, so that none are read."""
+  symbols = np.arange(SYMBOLS.get(config.data.source, 0), dtype=np.uint8)
+  pieces = [*SPECIAL, *map(str, range(len(SPECIAL), 32_000))]
+  kept = {
+    'char_lm': (folder.VOCABULARY, lambda: Vocabulary(symbols).to_text()),
+    'handwriting': (
+      folder.NORMALISATION,
+      lambda: Normalisation(np.zeros(2, 'f'), np.ones(2, 'f')).to_text(),
+    ),
+    'translate': (folder.WORD_PIECES, lambda: tokenizer_of(pieces)),
+  }
+  if config.task in kept:
+    name, make = kept[config.task]
+    folder.save(workdir, name, make())
+  folder.save_config(workdir, config)
+
+
+def tokenizer_of(pieces: list[str]) -> str:
+  """Returns the JSON of a tokenizer that has these pieces."""
+  from tokenizers import Tokenizer, models, pre_tokenizers
+
+  numbers = {piece: k for k, piece in enumerate(pieces)}
+  tokenizer = Tokenizer(models.WordPiece(numbers, unk_token=SPECIAL[-1]))
+  tokenizer.pre_tokenizer = pre_tokenizers.Sequence([])
+  return tokenizer.to_str()
+
+
+def shapes(config: ConfigDict) -> dict[str, Any]:
+  """Returns the shapes of a batch; of handwriting and sentences, long ones."""
+  data, rows = config.data, config.data.batch_size
+  struct = jax.ShapeDtypeStruct
+  if config.task == 'char_lm':
+    window = (rows, data.window_steps)
+    return {
+      'inputs': struct(window, jnp.int32),
+      'targets': struct(window, jnp.int32),
+      'mask': struct(window, jnp.bool_),
+      'reset': struct((rows,), jnp.bool_),
+    }
+  if config.task == 'handwriting':
+    return {
+      'offsets': struct((rows, PEN_STEPS, 3), jnp.float32),
+      'length': struct((rows,), jnp.int32),
+    }
+  if config.task == 'translate':
+    length = data.bucket_lengths[-2]
+    rows = min(rows, data.batch_tokens // length)
+    names = ('source', 'inputs', 'targets')
+    return dict.fromkeys(names, struct((rows, length), jnp.int32))
+  side, channels = (28, 1) if data.source == 'mnist' else (32, 3)
+  return {
+    'image': struct((rows, side, side, channels), jnp.uint8),
+    'label': struct((rows,), jnp.int32),
+    'mask': struct((rows,), jnp.bool_),
+  }
+
+
+def figures(program: Any, seconds: float) -> dict[str, Any]:
+  """Returns what is known of a compiled program."""
+  memory, text = program.memory_analysis(), program.as_text()
+  size = (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+  )
+  names = '|'.join(COLLECTIVES)
+  used = re.findall(rf'= \S+ ({names})(?:-start)?\(', text)
+  used += re.findall(rf'= \(.*?\) ({names})(?:-start)?\(', text)
+  return {
+    'megabytes_a_chip': round(size / 1e6),
+    'temporary_megabytes': round(memory.temp_size_in_bytes / 1e6),
+    'collectives': dict(collections.Counter(used)),
+    'estimated_megacycles': round(sum(estimate(text).values()) / 1e6, 2),
+    'compile_seconds': round(seconds, 1),
+  }
+
+
+def computations(text: str) -> dict[str, list[str]]:
+  """Returns the instructions of each computation of a program."""
+  found: dict[str, list[str]] = {}
+  name = ''
+  for line in text.splitlines():
+    head = re.match(r'^(ENTRY )?%?([\w.\-]+) .*\{$', line)
+    if head:
+      name = 'ENTRY' if head.group(1) else head.group(2)
+      found[name] = []
+    elif name:
+      found[name].append(line)
+  return found
+
+
+def estimate(text: str) -> Mapping[str, float]:
+  """Returns the estimated cycles of a program by the kind of operation."""
+  parts = computations(text)
+
+  def total(name: str) -> collections.Counter[str]:
+    cycles: collections.Counter[str] = collections.Counter()
+    for line in parts[name]:
+      own = re.search(r'"estimated_cycles":"(\d+)"', line)
+      if own:
+        cycles[kind(line)] += int(own.group(1))
+      loop = re.search(r' while\(.*body=%?([\w.\-]+)', line)
+      if loop:
+        trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
+        times = int(trips.group(1)) if trips else 1
+        for key, value in total(loop.group(1)).items():
+          cycles[key] += times * value
+    return cycles
+
+  return total('ENTRY')
+
+
+def kind(line: str) -> str:
+  """Returns the operation of JAX that an instruction comes from."""
+  source = re.search(r'op_name="([^"]*)"', line)
+  return source.group(1).split('/')[-1] if source else 'other'
+
+
+def recurrence_jobs(args: Any) -> Iterator[dict[str, Any]]:
+  """Yields the estimate for each cell of PTB's size, on one chip."""
+  for topology in args.topology or TOPOLOGIES:
+    here = NamedSharding(mesh_of(topology, 1), PartitionSpec())
+    for name in sorted(CELLS):
+      began = time.monotonic()
+      program = compiled_recurrence(name, here)
+      cycles = estimate(program.as_text())
+      ordered = sorted(cycles.items(), key=lambda entry: -entry[1])
+      yield {
+        'cell': name,
+        'topology': topology,
+        'estimated_megacycles': round(sum(cycles.values()) / 1e6, 2),
+        'by_kind': {k: round(v / 1e6, 2) for k, v in ordered[:8]},
+        'compile_seconds': round(time.monotonic() - began, 1),
+      }
+
+
+def compiled_recurrence(name: str, here: NamedSharding) -> Any:
+  """Compiles the loss and the gradient of a cell over a window of PTB."""
+  cell = CELLS[name](1000, input_size=SYMBOLS['ptb'])
+  run = Recurrence(cell, return_carry=True)
+  symbols = jnp.zeros((128, 100), jnp.int32)
+
+  def loss(variables: Any, carry: Any, symbols: Any) -> Any:
+    carry, outputs = run.apply(variables, symbols, initial_carry=carry)
+    return (outputs * outputs).mean(), carry
+
+  def arguments() -> Any:
+    carry = cell.zeros((128,))
+    return run.init(jax.random.key(0), symbols), carry, symbols
+
+  given = jax.eval_shape(arguments)
+  given = placed(given, jax.tree.map(lambda x: here, given))
+  step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  return step.trace(*given).lower(lowering_platforms=('tpu',)).compile()
+
+
+def define_flags() -> None:
+  """Declares the flags; only a command does so."""
+  flags.DEFINE_multi_string(
+    'config', [], 'A file of configs/, with its variant; by default all files.'
+  )
+  flags.DEFINE_multi_string(
+    'topology', [], 'Such as v5e:2x2 or v6e:2x4; by default two of 4 chips.'
+  )
+  flags.DEFINE_bool('recurrence', False, 'Compile cells alone.')
+  flags.DEFINE_string('output', '', 'A JSON file to write.')
+
+
+if __name__ == '__main__':
+  commands.start(main, define_flags)
