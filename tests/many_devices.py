@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -59,10 +60,30 @@ def start(data_dir, jobs, devices=8, arguments=()):
   )
 
 
+def start_two(data_dir, *jobs):
+  """Starts two processes of one run, with four devices each.
+
+  Args:
+    data_dir: of the data sets.
+    *jobs: those of both, or of each.
+  """
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    coordinator = f'127.0.0.1:{free.getsockname()[1]}'
+  return [
+    start(data_dir, jobs[k % len(jobs)], 4, (coordinator, '2', str(k)))
+    for k in range(2)
+  ]
+
+
 def train(data_dir, jobs):
   """Trains `jobs` and returns what was printed."""
-  with start(data_dir, jobs) as process:
-    printed = process.communicate(timeout=900)[0]
+  return printed_by(start(data_dir, jobs))
+
+
+def printed_by(process):
+  """Waits for a process that succeeds, and returns what it printed."""
+  printed = process.communicate(timeout=900)[0]
   assert process.returncode == 0, printed
   return printed
 
@@ -75,13 +96,14 @@ def small(name, fields):
   return config.lock()
 
 
-def main(data_dir, jobs):
+def main(data_dir, jobs, coordinator='', count='0', number='-1'):
   from absl import logging
 
-  from hyper.runs import loop
+  from hyper.runs import loop, processes
   from hyper.tasks import make_task
 
   logging.set_verbosity(logging.INFO)
+  processes.connect(coordinator, int(count), int(number))
   for name, workdir, fields in json.loads(jobs):
     print('JOB', workdir, flush=True)
     assert loop.train(make_task, small(name, fields), workdir, data_dir) == 0

@@ -135,7 +135,7 @@ def run(
   processes.together(lambda: origin.check(begin_from, workdir))
   task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()
-  processes.check_alike(facts(config, data, task))
+  processes.check_alike(lambda: facts(config, data, task))
   layout = parallel.make_layout(config, task)
   compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)

@@ -98,7 +98,7 @@ def first_state(
     processes.check_alike({'--init_from': line[ENTRY]['sha256']})
     return state.replace(params=params), line
   step, state = checkpoints.resume(state)
-  processes.check_alike({'the step of the newest checkpoint': step})
+  processes.check_alike(lambda: {'the step of the newest checkpoint': step})
   if not training.is_finite(state):
     raise ValueError(
       f'the state in {checkpoints.folder / str(step)} is not finite. Move it '

@@ -163,13 +163,19 @@ def own_folder(workdir: str) -> Iterator[str]:
       yield scratch
 
 
-def check_alike(facts: Mapping[str, Any]) -> None:
+def check_alike(facts: Callable[[], Mapping[str, Any]]) -> None:
   """Checks that all processes say the same of each fact.
+
+  Args:
+    facts: is called only if there are several processes.
 
   Raises:
     ValueError: they do not; process, host, fact and both values are named.
   """
-  (first_host, first), *others = gather((socket.gethostname(), dict(facts)))
+  if count() == 1:
+    return
+  host = socket.gethostname()
+  (first_host, first), *others = gather((host, dict(facts())))
   for number, (host, own) in enumerate(others, 1):
     for name in first | own:
       if own.get(name) != first.get(name):

@@ -13,6 +13,7 @@ from hyper.configuration import from_json, to_json
 from hyper.runs import metrics, parallel
 from hyper.runs.parallel import Layout, axes, make_layout
 
+pytestmark = pytest.mark.timeout(1800)  # compilations on a busy machine
 MESHES = {
   'one': {'mesh.data': 1},
   '8x1': {'mesh.data': 8},
@@ -127,6 +128,17 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize('name', devices.SMALL)
 def test_losses_and_metrics_are_those_of_one_device(name, mesh, trained):
   assert_same(trained[1][name, mesh], trained[1][name, 'one'])
+
+
+@pytest.mark.slow
+def test_losses_and_metrics_of_two_processes(trained, tmp_path):
+  jobs = [[name, str(tmp_path / name), {}] for name in devices.SMALL]
+  both = devices.start_two(tmp_path / 'data', jobs)
+  first, second = [devices.printed_by(process) for process in both]
+  assert first.count('8 of 8 devices, a batch of 8 x 2') == len(jobs)
+  assert 'loss' not in second
+  for name, workdir, _ in jobs:
+    assert_same(metrics.read(workdir), trained[1][name, 'one'])
 
 
 @pytest.mark.slow
