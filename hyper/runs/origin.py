@@ -95,7 +95,7 @@ def first_state(
         state.params, begin_from, workdir, config.task, task.selection
       )
     )
-    processes.check_alike({'--init_from': line[ENTRY]['sha256']})
+    processes.check_alike(lambda: {'--init_from': line[ENTRY]['sha256']})
     return state.replace(params=params), line
   step, state = checkpoints.resume(state)
   processes.check_alike(lambda: {'the step of the newest checkpoint': step})

@@ -9,7 +9,6 @@ import pytest
 
 from hyper.runs import metrics, processes
 
-
 pytestmark = pytest.mark.timeout(900)  # compilations on a busy machine
 
 
