@@ -31,11 +31,11 @@ FLAGS = flags.FLAGS
 
 def text(
   workdir: str,
-  prompt: str,
-  length: int,
-  temperature: float,
-  seed: int,
-  which: str = 'best',
+  prompt: str = '',
+  length: int = 500,
+  temperature: float = 1.0,
+  seed: int = 0,
+  which: str | int = 'best',
 ) -> Iterator[str]:
   """Draws text after a prompt, symbol by symbol.
 
@@ -45,7 +45,7 @@ def text(
     length: the number of symbols.
     temperature: divides the logits; 0 takes the most probable symbol.
     seed: of the draws.
-    which: 'best' or 'latest' checkpoint.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Returns:
     An iterator over the text of each symbol. A symbol is drawn when the
@@ -67,14 +67,14 @@ def text(
 
 def strokes(
   workdir: str,
-  count: int,
-  length: int,
-  bias: float,
-  seed: int,
+  count: int = 8,
+  length: int = 500,
+  bias: float = 0.0,
+  seed: int = 0,
   prime: str = '',
   data_dir: str = 'data',
   output: str = '',
-  which: str = 'best',
+  which: str | int = 'best',
 ) -> list[str]:
   """Draws lines of handwriting from a trained model, as pictures.
 
@@ -94,7 +94,7 @@ def strokes(
     data_dir: the folder of that data.
     output: path of the pictures; an ending .svg or .png is replaced by both. By
       default it is WORKDIR/strokes.
-    which: 'best' or 'latest' checkpoint.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Returns:
     The paths of the pictures.
@@ -157,7 +157,7 @@ def read_prime(task: Handwriting, prime: str) -> np.ndarray:
 def translate(
   workdir: str,
   sentences: Sequence[str],
-  which: str = 'best',
+  which: str | int = 'best',
   beam_size: int | None = None,
 ) -> list[str]:
   """Translates each sentence.
@@ -165,7 +165,7 @@ def translate(
   Args:
     workdir: the folder of a translation run.
     sentences: in the source language.
-    which: 'best' or 'latest' checkpoint.
+    which: checkpoint, 'best', 'latest' or a step.
     beam_size: hypotheses of a translation; None means the config's number.
 
   Raises:

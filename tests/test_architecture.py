@@ -110,13 +110,10 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.sweeping', 'hyper.runs', 'hyper.paper', *CONFIGURATION),
   ),
   'hyper.figures': (),
-  'hyper.figures.__main__': (
-    *('hyper.figures', 'hyper.runs.commands', 'hyper.tasks'),
-    'hyper.runs.folder',
-  ),
+  'hyper.figures.__main__': (*('hyper.figures', 'hyper.runs.commands'),),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
-    *('hyper.paper', 'hyper.runs.folder'),
+    *('hyper.paper', 'hyper.runs.folder', 'hyper.tasks'),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),

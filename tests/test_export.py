@@ -199,13 +199,13 @@ def test_a_file_of_another_network_lists_what_differs(tmp_path):
 
 def test_only_image_classifiers_have_kernels(runs, tmp_path):
   with pytest.raises(ValueError, match="of the task 'char_lm'"):
-    kernels.draw([runs['text']], [], 'best', str(tmp_path / 'x.png'))
+    kernels.draw([runs['text']], str(tmp_path / 'x.png'))
 
 
 def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   both = [runs['plain'], runs['hyper']]
   path = tmp_path / 'x.png'
-  kernels.draw(both, [], 'best', str(path))
+  kernels.draw(both, str(path))
   assert path.read_bytes().startswith(b'\x89PNG')
   plain, hyper = (kernels.Run(run, '', 'best') for run in both)
   assert not plain.generated and len(hyper.generated) == 6
@@ -222,7 +222,7 @@ def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   for patterns, asked in ([], 'that is generated'), (['conv1/*', 'x'], 'x'):
     message = f'no kernel {asked}; name one with --kernel, of: conv1/'
     with pytest.raises(ValueError, match=message):
-      kernels.draw([runs['plain']], patterns, 'best', str(path))
+      kernels.draw([runs['plain']], str(path), patterns)
 
 
 def test_filters_of_coordinates_are_a_grid_of_images(runs):

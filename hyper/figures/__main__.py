@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from hyper.runs import commands, folder
+from hyper.runs import commands
 
 if TYPE_CHECKING:
   from hyper.figures.texts import Text
@@ -35,11 +35,8 @@ FLAGS = flags.FLAGS
 def draw_curves(path: str) -> None:
   """Draws learning curves of all run folders."""
   from hyper.figures import curves
-  from hyper.tasks import TASKS
 
-  task = folder.load_config(FLAGS.workdir[0]).task
-  metric = FLAGS.metric or TASKS[task].selection[0]
-  curves.draw(FLAGS.workdir, metric, path)
+  curves.draw(FLAGS.workdir, path, FLAGS.metric)
 
 
 def draw_weight_change(path: str) -> None:
@@ -48,14 +45,14 @@ def draw_weight_change(path: str) -> None:
 
   if len(FLAGS.workdir) > 1:
     raise ValueError('weight_change is of one run; give --workdir once.')
-  texts.draw_weight_change(FLAGS.workdir[0], text(), FLAGS.checkpoint, path)
+  texts.draw_weight_change(FLAGS.workdir[0], path, text(), FLAGS.checkpoint)
 
 
 def draw_saturation(path: str) -> None:
   """Draws a histogram of the hidden states of each run."""
   from hyper.figures import texts
 
-  texts.draw_saturation(FLAGS.workdir, text(), FLAGS.checkpoint, path)
+  texts.draw_saturation(FLAGS.workdir, path, text(), FLAGS.checkpoint)
 
 
 def text() -> Text:
@@ -71,7 +68,7 @@ def draw_kernels(path: str) -> None:
   """Draws kernels of all runs side by side."""
   from hyper.figures import kernels
 
-  kernels.draw(FLAGS.workdir, FLAGS.kernel, FLAGS.checkpoint, path)
+  kernels.draw(FLAGS.workdir, path, FLAGS.kernel, FLAGS.checkpoint)
 
 
 def draw_attention(path: str) -> None:
@@ -79,7 +76,7 @@ def draw_attention(path: str) -> None:
   from hyper.figures import translations
 
   translations.draw_attention(
-    FLAGS.workdir, FLAGS.sentence, FLAGS.checkpoint, path
+    FLAGS.workdir, path, FLAGS.sentence, FLAGS.checkpoint
   )
 
 
@@ -88,8 +85,8 @@ def write_examples(path: str) -> None:
   from hyper.figures import translations
 
   translations.write_examples(
-    *(FLAGS.workdir, FLAGS.data_dir, FLAGS.split),
-    *(FLAGS.count, FLAGS.checkpoint, path),
+    *(FLAGS.workdir, path, FLAGS.data_dir),
+    *(FLAGS.split, FLAGS.count, FLAGS.checkpoint),
   )
 
 

@@ -12,11 +12,12 @@ from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
 from hyper.runs import folder, metrics
+from hyper.tasks import TASKS
 
 SPLITS = ('validation', 'train')
 
 
-def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
+def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
   """Draws a metric of training and validation over steps.
 
   Runs whose configs differ only in the seed are one curve with its spread. If a
@@ -24,15 +25,16 @@ def draw(workdirs: Sequence[str], metric: str, path: str) -> None:
 
   Args:
     workdirs: run folders.
-    metric: such as 'bpc'.
-    path: the picture.
+    path: of the picture.
+    metric: such as 'bpc'; by default the one that selects the best checkpoint.
 
   Raises:
     FileNotFoundError: a run has no config or no metrics.
     ValueError: a run has no such metric.
   """
-  read = [read_curves(workdir, metric) for workdir in workdirs]
   configs = [folder.load_config(workdir) for workdir in workdirs]
+  metric = metric or TASKS[configs[0].task].selection[0]
+  read = [read_curves(workdir, metric) for workdir in workdirs]
   groups = {}
   for name, numbers in group(run_names(workdirs), configs).items():
     groups[name] = {

@@ -13,16 +13,19 @@ from hyper.figures import run_names
 
 
 def draw(
-  workdirs: Sequence[str], patterns: Sequence[str], which: str, path: str
+  workdirs: Sequence[str],
+  path: str,
+  patterns: Sequence[str] = (),
+  which: str | int = 'best',
 ) -> None:
   """Draws a row for each kernel, with a panel for each run.
 
   Args:
     workdirs: folders of image classification runs.
+    path: of the picture.
     patterns: shell patterns of parameter paths in the plain network. Without
       any, the first kernel of each shape that one of the runs generates.
-    which: checkpoint, 'best' or 'latest'.
-    path: the picture.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Raises:
     FileNotFoundError: there is no run folder, or no checkpoint in it.
@@ -65,7 +68,7 @@ class Run:
     generated: the paths of those that a hypernetwork makes.
   """
 
-  def __init__(self, workdir: str, name: str, which: str):
+  def __init__(self, workdir: str, name: str, which: str | int):
     run = trained.load(workdir, which, task='classify')
     task = run.task
     self.workdir, self._name = workdir, name

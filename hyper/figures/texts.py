@@ -15,6 +15,9 @@ from hyper.tasks.char_lm import CharLM
 class Text(NamedTuple):
   """The text of a figure: a given one, or one that each run generates.
 
+  >>> Text('given'), Text(prompt='The ', temperature=0.5).length
+  (Text(given='given', prompt='', length=500, temperature=1.0, seed=0), 500)
+
   Attributes:
     given: the text; if it is empty, the run generates one.
     prompt: the text that a generated one continues.
@@ -23,11 +26,11 @@ class Text(NamedTuple):
     seed: of the draws.
   """
 
-  given: str
-  prompt: str
-  length: int
-  temperature: float
-  seed: int
+  given: str = ''
+  prompt: str = ''
+  length: int = 500
+  temperature: float = 1.0
+  seed: int = 0
 
   def of(self, task: CharLM, params: Any) -> np.ndarray:
     """Returns the numbers of the text's symbols, int32 [t].
@@ -47,14 +50,19 @@ class Text(NamedTuple):
     return np.array([*prompt, *drawn], np.int32)
 
 
-def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
+OWN = Text()  # that each run generates
+
+
+def draw_weight_change(
+  workdir: str, path: str, text: Text = OWN, which: str | int = 'best'
+) -> None:
   """Draws how a run's topmost cell changes its weights on a text (figure 4).
 
   Args:
     workdir: the folder of a character model's run.
+    path: of the page, .html, or of the picture.
     text: the text to read.
-    which: checkpoint, 'best' or 'latest'.
-    path: the page or the picture.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Raises:
     ValueError: the run has another task, its cell does not scale its weights,
@@ -83,15 +91,18 @@ def draw_weight_change(workdir: str, text: Text, which: str, path: str) -> None:
 
 
 def draw_saturation(
-  workdirs: Sequence[str], text: Text, which: str, path: str
+  workdirs: Sequence[str],
+  path: str,
+  text: Text = OWN,
+  which: str | int = 'best',
 ) -> None:
   """Draws a histogram of the hidden states of each run's topmost cell.
 
   Args:
     workdirs: the folders of character models' runs.
+    path: of the picture.
     text: the text that each reads.
-    which: checkpoint, 'best' or 'latest'.
-    path: the picture.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run has another task, or the text does not fit.

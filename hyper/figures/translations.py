@@ -8,15 +8,18 @@ from hyper.figures import run_names
 
 
 def draw_attention(
-  workdirs: Sequence[str], sentence: str, which: str, path: str
+  workdirs: Sequence[str],
+  path: str,
+  sentence: str,
+  which: str | int = 'best',
 ) -> None:
   """Draws where each run looks while it translates a sentence.
 
   Args:
     workdirs: folders of translation runs.
+    path: of the picture.
     sentence: in the source language.
-    which: checkpoint, 'best' or 'latest'.
-    path: the picture.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run does not translate, or there is no sentence.
@@ -34,11 +37,11 @@ def draw_attention(
 
 def write_examples(
   workdirs: Sequence[str],
-  data_dir: str,
-  split: str,
-  count: int,
-  which: str,
   path: str,
+  data_dir: str = 'data',
+  split: str = 'test',
+  count: int = 6,
+  which: str | int = 'best',
 ) -> None:
   """Writes a table of translations, as in appendix A.6, in Markdown.
 
@@ -47,11 +50,11 @@ def write_examples(
 
   Args:
     workdirs: folders of translation runs.
+    path: of the table.
     data_dir: the folder of the data sets.
     split: usually 'validation' or 'test'.
     count: the number of examples.
-    which: checkpoint, 'best' or 'latest'.
-    path: the table.
+    which: checkpoint, 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run does not translate, or there is no such split.

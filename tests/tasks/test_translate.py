@@ -326,15 +326,13 @@ def test_attention_and_examples_of_two_runs(
   run = types.SimpleNamespace(task=task, params=params)
   monkeypatch.setattr(trained, 'load', lambda *_, **__: run)
   path = tmp_path / 'attention.png'
-  translations.draw_attention(
-    ['runs/one', 'runs/two/'], name, 'best', str(path)
-  )
+  translations.draw_attention(['runs/one', 'runs/two/'], str(path), name)
   assert path.read_bytes().startswith(b'\x89PNG')
   with pytest.raises(ValueError, match='--sentence'):
-    translations.draw_attention(['runs/one'], ' ', 'best', str(path))
+    translations.draw_attention(['runs/one'], str(path), ' ')
   table = tmp_path / 'examples.md'
   runs = ['runs/one', 'runs/two', 'others/two']
-  translations.write_examples(runs, '', 'test', 3, 'best', str(table))
+  translations.write_examples(runs, str(table), '', 'test', 3)
   lines = table.read_text().splitlines()
   pairs = embedded.load_number_names('', 'test').take([0, 3, 6])
   wanted = ['| | |', '| --- | --- |']
