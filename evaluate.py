@@ -44,12 +44,15 @@ def rounded(x: Any) -> Any:
 
 def main() -> None:
   """Reads the flags, evaluates, prints."""
+  from hyper.runs import compilation
+
   args = flags.FLAGS
   which = args.checkpoint
   if which not in ('best', 'latest') and not which.isdecimal():
     raise ValueError(
       f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
     )
+  compilation.keep()
   scores = evaluate(
     args.workdir,
     int(which) if which.isdecimal() else which,

@@ -93,7 +93,7 @@ def describe(config: ConfigDict) -> list[str]:
 
 def main() -> int:
   """Reads the flags and trains, or describes the config."""
-  from hyper.runs import processes
+  from hyper.runs import compilation, processes
 
   args = flags.FLAGS
   config = find_config()
@@ -104,6 +104,7 @@ def main() -> int:
     raise ValueError('give --workdir, the folder of the run.')
   begin_from = find_origin()
   processes.connect(args.coordinator, args.num_processes, args.process_id)
+  compilation.keep()
   return train(config, args.workdir, args.data_dir, args.profile, begin_from)
 
 

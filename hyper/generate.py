@@ -268,7 +268,10 @@ READ = {  # the flags of each
 
 def main(what: str) -> None:
   """Generates what the argument names."""
+  from hyper.runs import compilation
+
   commands.prepare_output(FLAGS.output)
+  compilation.keep()
   GENERATE[what]()
 
 

@@ -68,9 +68,11 @@ def main() -> int:
 
 def work(selection: tuple[str, str]) -> int:
   """Trains trials in this process until none is left."""
+  from hyper.runs import compilation
   from hyper.sweeping.worker import Worker, obey
   from hyper.tasks import make_task
 
+  compilation.keep()
   obey(FLAGS.time_limit)
   finish = [evaluate] if FLAGS.table else []
   study = open_study(selection)

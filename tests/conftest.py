@@ -19,11 +19,15 @@ if importlib.metadata.version('jaxlib').startswith('0.10.'):
   FLAGS.append('--xla_cpu_use_fusion_emitters=false')  # unknown from 0.12 on
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *FLAGS])
 
-import jax  # noqa: E402 (reads the flags above)
+# The user's cache is no matter of the tests, nor of what they start.
+os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
+
+import jax  # noqa: E402 (reads the variables above)
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 COMPILED = tempfile.mkdtemp(prefix='hyper_compiled_')
+jax.config.update('jax_enable_compilation_cache', True)
 jax.config.update('jax_compilation_cache_dir', COMPILED)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 jax.config.update('jax_numpy_rank_promotion', 'raise')

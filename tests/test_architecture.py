@@ -93,6 +93,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.generate': (
     *('hyper.trained', 'hyper.runs.commands', 'hyper.tasks.handwriting'),
     *('hyper.data.pen', 'hyper.decode', 'hyper.drawing'),
+    'hyper.runs.compilation',
   ),
   'hyper.compare': (
     *('hyper.compare', 'hyper.paper', 'hyper.runs.commands'),
@@ -104,13 +105,15 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.sweep': (
     *('hyper.sweeping', 'hyper.compare', 'hyper.tasks', 'hyper.runs.commands'),
-    *('hyper.runs.folder', 'hyper.trained'),
+    *('hyper.runs.folder', 'hyper.trained', 'hyper.runs.compilation'),
   ),
   'hyper.sweeping': (
     *('hyper.sweeping', 'hyper.runs', 'hyper.paper', *CONFIGURATION),
   ),
   'hyper.figures': (),
-  'hyper.figures.__main__': (*('hyper.figures', 'hyper.runs.commands'),),
+  'hyper.figures.__main__': (
+    *('hyper.figures', 'hyper.runs.commands', 'hyper.runs.compilation'),
+  ),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
     *('hyper.paper', 'hyper.runs.folder', 'hyper.tasks'),

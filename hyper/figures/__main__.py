@@ -110,9 +110,13 @@ READ = {
 
 def main(what: str) -> None:
   """Draws the figure `what`, and prints its path."""
+  from hyper.runs import compilation
+
   draw, endings, _ = DRAW[what]
   commands.prepare_output(FLAGS.output, endings)
   path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{endings[0]}')
+  if what != 'curves':  # which compiles nothing
+    compilation.keep()
   draw(path)
   print(path)
 
