@@ -9,37 +9,22 @@ state once its scores are.
 import contextlib
 import dataclasses
 import functools
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from hyper import files
-from hyper.configuration import flatten
-from hyper.paper import recipes
-from hyper.runs import (
-  closing,
-  folder,
-  lock,
-  optimization,
-  origin,
-  parallel,
-  processes,
-  provenance,
-  training,
-)
-from hyper.runs.checkpoint import Checkpoints
+from hyper.runs import closing, folder, lock, opening, processes, training
 from hyper.runs.checkpoint_arrays import copy_to_host
-from hyper.runs.compiled import Compiled, CompiledCache, step_numbers
+from hyper.runs.compiled import CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
+from hyper.runs.opening import Opened
 from hyper.runs.origin import Origin
-from hyper.runs.parallel import Layout
-from hyper.runs.task import MakeTask, Task
+from hyper.runs.task import MakeTask
 from hyper.runs.training import TrainState
 
 Observe = Callable[[int, dict[str, float]], bool]  # step, scores
@@ -131,60 +116,85 @@ def run(
       the run there, saved, with status 0.
     begin_from: as in `train`.
   """
-  optimization.make_optimization(config)  # raises before data are read
-  processes.together(lambda: origin.check(begin_from, workdir))
-  task = processes.together(lambda: make_task(config, data_dir, workdir))
-  data, description = fingerprints(task), task.describe()
-  processes.check_alike(lambda: facts(config, data, task))
-  layout = parallel.make_layout(config, task)
-  compiled = kept.of(config, task, data['train'], layout)
-  place = os.path.join(workdir, folder.CHECKPOINTS)
-  note = functools.partial(folder.note_checkpoint, workdir)
+  given = make_task, config, workdir, data_dir, kept, begin_from
   with (
+    opening.opened(*given) as opened,
     Interruption() as interruption,
-    Checkpoints(place, task.selection, published=note) as checkpoints,
   ):
-    announce(description)
-    state, line = origin.first_state(
-      config, workdir, task, compiled, checkpoints, begin_from
-    )
-    start, began = int(state.step), time.monotonic()
-    if start == config.train_steps and checkpoints.score(start) is not None:
-      closing.log_complete(workdir, data_dir, start)
-      return 0
-    line['parameters'] = training.count_parameters(state.params)
-    announce(plan(config, line['parameters'], start, layout))
-    claim = functools.partial(
-      folder.claim, workdir, config, data_dir, data, checkpoints, line
-    )
-    with (
-      processes.on_first(claim),
-      processes.own_folder(workdir) as own,
-      Log(config, own, task, start, checkpoints) as log,
-      Trace(workdir if profile else '', start, config.train_steps) as trace,
-    ):
-      loop = Loop(
-        config, task, compiled, checkpoints, log, trace, interruption, observe
-      )
-      step = loop.run(state)
-    checkpoints.wait()
-    best, taken = closing.best_of(checkpoints), time.monotonic() - began
-    outcome = closing.outcome(step - start, taken, task.selection[0], best)
-  if step == config.train_steps:
-    closing.log_done(workdir, data_dir, outcome)
+    return finish(opened, interruption, observe, profile)
+
+
+def finish(
+  opened: Opened,
+  interruption: Interruption,
+  observe: Observe,
+  profile: bool = False,
+) -> int:
+  """Trains an opened run as `run` does, and returns the exit status."""
+  if opened.is_complete:
+    closing.log_complete(opened.workdir, opened.data_dir, opened.start)
     return 0
-  closing.log_stopped(workdir, data_dir, step, outcome)
+  began = time.monotonic()
+  with begun(opened, interruption, observe, profile) as loop:
+    step = loop.run(opened.state)
+  return ended(opened, step, time.monotonic() - began, interruption)
+
+
+@contextlib.contextmanager
+def begun(
+  opened: Opened,
+  interruption: Interruption,
+  observe: Observe,
+  profile: bool = False,
+) -> Iterator['Loop']:
+  """Claims the folder of an opened run, and yields its loop."""
+  config, workdir, start = opened.config, opened.workdir, opened.start
+  opening.announce(opening.plan(opened))
+  with (
+    processes.on_first(opened.claim),
+    processes.own_folder(workdir) as own,
+    Log(config, own, opened.task, start, opened.checkpoints) as log,
+    Trace(workdir if profile else '', start, config.train_steps) as trace,
+  ):
+    yield Loop(opened, log, trace, interruption, observe)
+
+
+def ended(
+  opened: Opened, step: int, seconds: float, interruption: Interruption
+) -> int:
+  """Logs how a run ended, at `step`, and returns the exit status."""
+  opened.checkpoints.wait()
+  best = closing.best_of(opened.checkpoints)
+  outcome = closing.outcome(
+    step - opened.start, seconds, opened.task.selection[0], best
+  )
+  if step == opened.config.train_steps:
+    closing.log_done(opened.workdir, opened.data_dir, outcome)
+    return 0
+  closing.log_stopped(opened.workdir, opened.data_dir, step, outcome)
   return 128 + interruption.number if interruption.number else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Due:
+  """What is to happen to the state of a step once the next step is taken.
+
+  Attributes:
+    scores: of the state; empty if it was not evaluated.
+    copy: its arrays, to be saved; empty if it is not.
+    stop: whether the run ends there.
+  """
+
+  scores: dict[str, float]
+  copy: dict[str, np.ndarray]
+  stop: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
   """The training steps of one run, with evaluations and checkpoints."""
 
-  config: ConfigDict
-  task: Task
-  compiled: Compiled
-  checkpoints: Checkpoints
+  opened: Opened
   log: Log
   trace: Trace
   interruption: Interruption
@@ -192,32 +202,49 @@ class Loop:
 
   def run(self, state: TrainState) -> int:
     """Trains on from `state`, and returns the step of the last saved state."""
-    config, start = self.config, int(state.step)
-    numbers = self.compiled.layout.copy(step_numbers(config, self.task))
-    batches = self.task.batches('train', config.seed, start)
-    for step in range(start, config.train_steps + 1):
-      is_last = step == config.train_steps
-      scores: dict[str, float] = {}
-      if is_due(step, config.eval_every_steps, start) or is_last:
-        scores = self.evaluate(step, state)
-      stop = bool(scores) and self.observe(step, scores)
-      stop = stop or self.is_interrupted(step)
-      copy: dict[str, np.ndarray] = {}
-      if scores or stop or is_due(step, config.save_every_steps, start):
-        copy = self.copy(step, state)
-      if is_last:
-        self.checkpoints.write(step, copy, scores)
+    config, task = self.opened.config, self.opened.task
+    start, last = self.opened.start, config.train_steps
+    numbers = self.opened.compiled.layout.copy(step_numbers(config, task))
+    batches = task.batches('train', config.seed, start)
+    for step in range(start, last + 1):
+      scores = self.evaluate(step, state) if self.is_scored(step) else {}
+      due = self.due(step, scores, functools.partial(self.copy, step, state))
+      if step == last:
         break
       self.trace.before(step, state)
       state, metrics = self.train(state, next(batches), numbers)
-      if copy:
-        self.log.check(step + 1, metrics)
-        with self.log.aside():
-          self.checkpoints.write(step, copy, scores)
-      if stop:
+      self.taken(step + 1, metrics, due)
+      if due.stop:
         break
-      self.log.step(step + 1, metrics)
     return step
+
+  def is_scored(self, step: int) -> bool:
+    """Returns whether the state of a step is evaluated."""
+    config, start = self.opened.config, self.opened.start
+    is_last = step == config.train_steps
+    return is_last or is_due(step, config.eval_every_steps, start)
+
+  def due(
+    self,
+    step: int,
+    scores: dict[str, float],
+    copy: Callable[[], dict[str, np.ndarray]],
+  ) -> Due:
+    """Returns what is due at a step; the last state is saved at once.
+
+    Args:
+      step: the number of steps taken.
+      scores: of the state; empty if it was not evaluated.
+      copy: copies the state.
+    """
+    config, start = self.opened.config, self.opened.start
+    stop = bool(scores) and self.observe(step, scores)
+    stop = stop or self.is_interrupted(step)
+    is_saved = scores or stop or is_due(step, config.save_every_steps, start)
+    due = Due(scores, copy() if is_saved else {}, stop)
+    if step == config.train_steps:
+      self.opened.checkpoints.write(step, due.copy, scores)
+    return due
 
   def is_interrupted(self, step: int) -> bool:
     """Returns whether this process, or another of the run, got a signal."""
@@ -225,26 +252,36 @@ class Loop:
     self.interruption.number = number or self.interruption.number
     return bool(number)
 
+  def taken(self, step: int, metrics: Any, due: Due) -> None:
+    """Logs a step, and saves the state before it if that is due."""
+    if due.copy:
+      self.log.check(step, metrics)
+      with self.log.aside():
+        self.opened.checkpoints.write(step - 1, due.copy, due.scores)
+    if not due.stop:
+      self.log.step(step, metrics)
+
   def train(
     self, state: TrainState, batch: Any, numbers: Any
   ) -> tuple[TrainState, Any]:
     """Returns the state and the metrics of the next step."""
-    batch = self.compiled.layout.place(batch)
-    if not self.compiled.is_new('train', batch):
-      return self.compiled.train(state, batch, numbers)
+    compiled = self.opened.compiled
+    batch = compiled.layout.place(batch)
+    if not compiled.is_new('train', batch):
+      return compiled.train(state, batch, numbers)
     logging.info('Compiling the training step.')
     with self.log.aside():
-      return self.compiled.train(state, batch, numbers)
+      return compiled.train(state, batch, numbers)
 
   def evaluate(self, step: int, state: TrainState) -> dict[str, float]:
     """Returns the scores on the validation split, and logs them."""
     self.log.flush()
-    began = time.monotonic()
-    if self.compiled.is_new('evaluate'):
+    began, compiled = time.monotonic(), self.opened.compiled
+    if compiled.is_new('evaluate'):
       logging.info('Compiling the evaluation step.')
     scores = training.evaluate(
-      *(self.task, self.compiled.evaluate, state, 'validation'),
-      *(self.compiled.layout, self.log.watch),
+      *(self.opened.task, compiled.evaluate, state, 'validation'),
+      *(compiled.layout, self.log.watch),
     )
     self.log.evaluation(step, scores, time.monotonic() - began)
     return scores
@@ -260,49 +297,5 @@ class Loop:
       if not training.is_finite(state):
         what = 'the parameters or the state of the optimizer'
         self.log.stop(step, what, step)
-      self.checkpoints.wait()
+      self.opened.checkpoints.wait()
       return copy_to_host(state)
-
-
-def fingerprints(task: Task) -> dict[str, str]:
-  """Returns the fingerprint of each split that is trained or scored.
-
-  The reported split, which only a later evaluation reads, is left out if its
-  data are missing.
-  """
-  found = {name: task.fingerprint(name) for name in ('train', 'validation')}
-  with contextlib.suppress(FileNotFoundError):
-    found[task.reported_split] = task.fingerprint(task.reported_split)
-  return found
-
-
-def facts(
-  config: ConfigDict, data: Mapping[str, str], task: Task
-) -> dict[str, Any]:
-  """Returns what the processes of a run must have in common."""
-  batch = next(task.batches('train', config.seed, 0))
-  return {
-    **{f'config.{k}': x for k, x in flatten(config.to_dict()).items()},
-    **{f'the {split} data': x for split, x in data.items()},
-    'the first batch': provenance.of_arrays(batch),
-    'the code': provenance.code(folder.ROOT),
-    'the version of JAX': jax.__version__,
-  }
-
-
-def plan(
-  config: ConfigDict, parameters: int, start: int, layout: Layout
-) -> list[str]:
-  """Returns lines on size, hardware and steps, and the paper's figure."""
-  return [
-    f'{parameters:,} parameters, on {provenance.devices()}',
-    layout.describe(config.data.batch_size),
-    f'steps {start:,} to {config.train_steps:,}',
-    recipes.describe(config),
-  ]
-
-
-def announce(lines: list[str]) -> None:
-  """Logs lines about the run that is about to start."""
-  for line in lines:
-    logging.info('%s', line)

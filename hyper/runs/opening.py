@@ -1,0 +1,158 @@
+"""Opens a run: reads its data, compiles, and restores its newest state."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from hyper.configuration import flatten
+from hyper.paper import recipes
+from hyper.runs import (
+  folder,
+  optimization,
+  origin,
+  parallel,
+  processes,
+  provenance,
+  training,
+)
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled, CompiledCache
+from hyper.runs.origin import Origin
+from hyper.runs.task import MakeTask, Task
+from hyper.runs.training import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+  """A run that is ready to train.
+
+  Attributes:
+    config: of the run.
+    workdir: the run folder.
+    data_dir: of the data sets.
+    task: of the run.
+    data: the fingerprint of each split.
+    compiled: the run's functions.
+    checkpoints: of the run.
+    state: the newest checkpoint's, or the initial one.
+    start: the step of that state.
+    line: entries of this start in starts.jsonl.
+  """
+
+  config: ConfigDict
+  workdir: str
+  data_dir: str
+  task: Task
+  data: Mapping[str, str]
+  compiled: Compiled
+  checkpoints: Checkpoints
+  state: TrainState
+  start: int
+  line: Mapping[str, Any]
+
+  @property
+  def is_complete(self) -> bool:
+    """Whether the run has all its steps, and scores of the last."""
+    is_last = self.start == self.config.train_steps
+    return is_last and self.checkpoints.score(self.start) is not None
+
+  def claim(self) -> contextlib.AbstractContextManager[None]:
+    """Marks the run folder as that of this run, see `folder.claim`."""
+    return folder.claim(
+      *(self.workdir, self.config, self.data_dir, self.data),
+      *(self.checkpoints, self.line),
+    )
+
+
+@contextlib.contextmanager
+def opened(
+  make_task: MakeTask,
+  config: ConfigDict,
+  workdir: str,
+  data_dir: str,
+  kept: CompiledCache,
+  begin_from: Origin | None = None,
+) -> Iterator[Opened]:
+  """Yields a run whose folder this process holds.
+
+  Args:
+    make_task: as in `loop.train`.
+    config: as in `loop.train`.
+    workdir: as in `loop.train`.
+    data_dir: as in `loop.train`.
+    kept: compiled functions, those of the run among them afterwards.
+    begin_from: as in `loop.train`.
+
+  Raises:
+    ValueError: the config, the newest checkpoint or `begin_from` does not fit.
+    FileNotFoundError: data are missing.
+  """
+  optimization.make_optimization(config)  # raises before data are read
+  processes.together(lambda: origin.check(begin_from, workdir))
+  task = processes.together(lambda: make_task(config, data_dir, workdir))
+  data, description = fingerprints(task), task.describe()
+  processes.check_alike(lambda: facts(config, data, task))
+  layout = parallel.make_layout(config, task)
+  compiled = kept.of(config, task, data['train'], layout)
+  place = os.path.join(workdir, folder.CHECKPOINTS)
+  note = functools.partial(folder.note_checkpoint, workdir)
+  with Checkpoints(place, task.selection, published=note) as checkpoints:
+    announce(description)
+    state, line = origin.first_state(
+      config, workdir, task, compiled, checkpoints, begin_from
+    )
+    line['parameters'] = training.count_parameters(state.params)
+    yield Opened(
+      *(config, workdir, data_dir, task, data, compiled, checkpoints),
+      *(state, int(state.step), line),
+    )
+
+
+def fingerprints(task: Task) -> dict[str, str]:
+  """Returns the fingerprint of each split that is trained or scored.
+
+  The reported split, which only a later evaluation reads, is left out if its
+  data are missing.
+  """
+  found = {name: task.fingerprint(name) for name in ('train', 'validation')}
+  with contextlib.suppress(FileNotFoundError):
+    found[task.reported_split] = task.fingerprint(task.reported_split)
+  return found
+
+
+def facts(
+  config: ConfigDict, data: Mapping[str, str], task: Task
+) -> dict[str, Any]:
+  """Returns what the processes of a run must have in common."""
+  batch = next(task.batches('train', config.seed, 0))
+  return {
+    **{f'config.{k}': x for k, x in flatten(config.to_dict()).items()},
+    **{f'the {split} data': x for split, x in data.items()},
+    'the first batch': provenance.of_arrays(batch),
+    'the code': provenance.code(folder.ROOT),
+    'the version of JAX': jax.__version__,
+  }
+
+
+def plan(opened: Opened) -> list[str]:
+  """Returns lines on size, hardware and steps, and the paper's figure."""
+  config = opened.config
+  return [
+    f'{opened.line["parameters"]:,} parameters, on {provenance.devices()}',
+    opened.compiled.layout.describe(config.data.batch_size),
+    f'steps {opened.start:,} to {config.train_steps:,}',
+    recipes.describe(config),
+  ]
+
+
+def announce(lines: list[str]) -> None:
+  """Logs lines about the run that is about to start."""
+  for line in lines:
+    logging.info('%s', line)
