@@ -65,6 +65,7 @@ ADAM = {
 DEVICES = {  # see docs/devices.md
   'mesh': {'data': 0, 'model': 1, 'fsdp': False},
   'accumulate_steps': 1,
+  'precision': 'default',
 }
 
 

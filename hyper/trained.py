@@ -160,7 +160,9 @@ def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   >>> f"{score(load('runs/enwik8'), 'validation')['bpc']:.2f}"
   '6.30'
   """
-  eval_step = training.make_eval_step(run.task.loss)
+  eval_step = training.make_eval_step(
+    run.task.loss, precision=run.config.precision
+  )
   logging.info('Compiling the evaluation step.')
   watch = functools.partial(terminal.track, action='Scoring, batches')
   return training.evaluate(run.task, eval_step, run, split, watch=watch)

@@ -30,6 +30,7 @@ CONFIG = {
   'schedule': {'name': 'constant', 'learning_rate': 0.1},
   'mesh': {'data': 0, 'model': 1, 'fsdp': False},
   'accumulate_steps': 1,
+  'precision': 'default',
   'train_steps': 8,
   'eval_every_steps': 4,
   'save_every_steps': 2,

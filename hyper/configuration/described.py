@@ -18,6 +18,7 @@ WHOLE = {  # the fields of every config
   'paper': 'the row of hyper.paper that the config trains; empty for none',
   'seed': 'of the first parameters, the order of the data, and dropout',
   'accumulate_steps': 'parts of a batch whose gradients are added up',
+  'precision': 'of products: default, float32 or bfloat16',
   'train_steps': 'the last step',
   'eval_every_steps': 'scores the validation split; 0 is at the end alone',
   'save_every_steps': 'saves a checkpoint, as each evaluation does',

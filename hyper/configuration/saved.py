@@ -26,6 +26,7 @@ FIELDS: dict[str, type] = {  # that every config has; its task has more
   'schedule': dict,
   'mesh': dict,
   'accumulate_steps': int,
+  'precision': str,
   'train_steps': int,
   'eval_every_steps': int,
   'save_every_steps': int,
@@ -165,6 +166,7 @@ def _merge(added: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
 _OF_ALL: dict[str, Any] = {
   'mesh': {'data': 1, 'model': 1, 'fsdp': False},
   'accumulate_steps': 1,
+  'precision': 'default',
 }
 _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
   'char_lm': {

@@ -44,9 +44,12 @@ class Compiled:
     self.layout = layout
     self.init = training.make_init(self._init, optimize()[0], layout)
     self.train = training.make_train_step(
-      self._loss, optimize, layout, differentiate
+      *(self._loss, optimize, layout, differentiate),
+      config.precision,
     )
-    self.evaluate = training.make_eval_step(self._loss, layout)
+    self.evaluate = training.make_eval_step(
+      self._loss, layout, config.precision
+    )
     self._called: set[Any] = set()
     self.use(task)
 

@@ -78,6 +78,7 @@ def check(config: ConfigDict, workdir: str, data_dir: str) -> None:
   files.check_path('--data_dir', data_dir)
   folder.check_run(workdir, config)
   check_numbers(config)
+  training.products_in(config.precision)  # raises for an unknown one
 
 
 def check_numbers(config: ConfigDict) -> None:

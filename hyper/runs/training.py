@@ -5,6 +5,7 @@ The argument `loss` is that of a `hyper.runs.task.Task`. The values in
 `hyper.runs.numbers`.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsFloat
@@ -23,6 +24,29 @@ from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
+# What config.precision makes of products of float32, by JAX's names. With
+# bfloat16 factors are rounded to it and sums are float32; a CPU ignores that.
+PRECISIONS = {'float32': 'float32', 'bfloat16': 'BF16_BF16_F32'}
+
+
+def products_in(precision: str) -> contextlib.AbstractContextManager[Any]:
+  """Returns the context in which products have a precision.
+
+  Args:
+    precision: 'default' is that of the device, or of JAX's own settings; others
+      are names of PRECISIONS.
+
+  Raises:
+    ValueError: there is no such precision.
+  """
+  if precision == 'default':
+    return contextlib.nullcontext()
+  if precision not in PRECISIONS:
+    raise ValueError(
+      f'config.precision is {precision!r}; allowed: default, '
+      f'{", ".join(PRECISIONS)}.'
+    )
+  return jax.default_matmul_precision(PRECISIONS[precision])
 
 
 class TrainState(struct.PyTreeNode):
@@ -83,6 +107,7 @@ def make_train_step(
   optimization: Callable[[Numbers], Optimization],
   layout: Layout = ALONE,
   differentiate: Callable[[Loss], Gradient] = make_gradient,
+  precision: str = 'default',
 ) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
@@ -95,6 +120,7 @@ def make_train_step(
     optimization: maps the numbers to the optimizer and its schedule.
     layout: where the arrays lie.
     differentiate: see `accumulation.make_gradient`.
+    precision: of products, see `PRECISIONS`.
   """
 
   def whole(params: Any, *rest: Any) -> Outcome:
@@ -107,9 +133,10 @@ def make_train_step(
   ) -> tuple[TrainState, dict[str, Any]]:
     optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    (value, (model_state, sums)), gradient = gradient_of(
-      state.params, state.model_state, batch, key, numbers
-    )
+    with products_in(precision):
+      (value, (model_state, sums)), gradient = gradient_of(
+        state.params, state.model_state, batch, key, numbers
+      )
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
     )
@@ -133,7 +160,9 @@ def make_train_step(
 EvalStep = Callable[[Any, Any, Any], tuple[Any, Sums]]
 
 
-def make_eval_step(loss: Loss, layout: Layout = ALONE) -> EvalStep:
+def make_eval_step(
+  loss: Loss, layout: Layout = ALONE, precision: str = 'default'
+) -> EvalStep:
   """Returns the compiled step of evaluation.
 
   It maps `(params, model_state, batch)` to the next model state and the sums.
@@ -142,7 +171,9 @@ def make_eval_step(loss: Loss, layout: Layout = ALONE) -> EvalStep:
   def eval_step(params: Any, model_state: Any, batch: Any) -> tuple[Any, Sums]:
     key = jax.random.key(0)
     params = layout.whole(params)
-    model_state, sums = loss(params, model_state, batch, key, False, NONE)[1]
+    with products_in(precision):
+      outcome = loss(params, model_state, batch, key, False, NONE)
+    model_state, sums = outcome[1]
     return layout.carried(model_state), sums
 
   return jax.jit(eval_step)

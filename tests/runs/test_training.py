@@ -1,6 +1,7 @@
 """The two steps, schedules and optimizers, on a quadratic loss."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -233,3 +234,41 @@ def test_a_state_is_finite_if_what_is_computed_with_it_is(bad):
   assert not training.is_finite(state.replace(params={'w': w}))
   if not np.isfinite(bad):
     assert not training.is_finite(state.replace(model_state={'calls': w}))
+
+
+@pytest.mark.parametrize(
+  'precision, name', [('float32', 'HIGHEST'), ('bfloat16', 'BF16_BF16_F32')]
+)
+def test_products_of_a_step_have_the_precision_asked_for(precision, name):
+  # Forward, its gradient, and what a custom gradient computes.
+  @jax.custom_vjp
+  def product(x, w):
+    return x @ w
+
+  product.defvjp(lambda x, w: (x @ w, (x, w)), lambda xw, d: (d @ xw[1].T, d))
+
+  def squares(params, model_state, batch, key, train, numbers):
+    y = jnp.tanh(batch['x'] @ params['w'])
+    return (product(y, y) ** 2).mean(), (model_state, {})
+
+  config = ConfigDict({'optimizer': SGD, 'schedule': CONSTANT})
+  optimize = functools.partial(optimization.make_optimization, config)
+  step = training.make_train_step(squares, optimize, precision=precision)
+  w = jnp.ones((3, 3))
+  state = training.init_state(lambda key: ({'w': w}, {}), optimize()[0], 0)
+  text = str(step.trace(state, {'x': w}, {}).jaxpr)
+  assert text.count('dot_general[') == len(set_to(name, text)) == 4
+  score = training.make_eval_step(squares, precision=precision)
+  text = str(score.trace(state.params, {}, {'x': w}).jaxpr)
+  assert text.count('dot_general[') == len(set_to(name, text)) == 2
+
+
+def set_to(name, text):
+  return re.findall(
+    rf'precision=\(?(?:Precision\.|DotAlgorithm\w+\.)*{name}', text
+  )
+
+
+def test_a_precision_that_there_is_not_is_refused():
+  with pytest.raises(ValueError, match="precision is 'half'; allowed: d"):
+    training.products_in('half')
