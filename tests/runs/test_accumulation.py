@@ -11,6 +11,7 @@ from hyper.runs.compiled import Compiled, step_numbers
 from hyper.tasks import make_task
 
 KEY = jax.random.key(0)
+SGD = {'name': 'sgd', 'clip_norm': 0.0, 'momentum': 0.0, 'nesterov': False}
 
 
 def loss(params, model_state, batch, key, train, numbers):
@@ -56,12 +57,14 @@ def test_batch_statistics_are_not_accumulated(batch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # compilations on a busy machine
 @pytest.mark.parametrize(
   'name', ['ptb_hyperlstm', 'mnist_hyper', 'iam_hyperlstm', 'nmt_hyperlstm']
 )
 def test_a_step_of_every_task_is_that_of_the_whole_batch(name, tmp_path):
   def step(parts):
     config = many_devices.small(name, {'accumulate_steps': parts}).unlock()
+    config.optimizer = SGD  # Adam's first step has the sign of what is tiny
     config.data.update({'crop_padding': 0} if name[0] == 'm' else {})
     for section in (config.model, config.model.get('cell', {}), config.data):
       for field in section:

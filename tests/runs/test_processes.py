@@ -121,6 +121,7 @@ def test_a_process_that_is_killed_ends_the_other_and_loses_nothing(
     time.sleep(0.5)
     assert all(process.poll() is None for process in both)
   both[victim].kill()
+  both[victim].communicate()
   both[1 - victim].communicate(timeout=3 * processes.HEARTBEAT_SECONDS)
   assert both[1 - victim].returncode
   left = max(int(name) for name in os.listdir(saved.parent) if name.isdigit())
