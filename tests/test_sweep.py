@@ -502,9 +502,6 @@ class Fake:
     self.calls.append('terminate')
     self.statuses[0] = 0
 
-  def wait(self):
-    self.calls.append('wait')
-
 
 @pytest.mark.parametrize('status', [LOST, 128 + signal.SIGTERM])
 def test_a_worker_that_is_lost_or_interrupted_is_started_again(status):
@@ -525,7 +522,7 @@ def test_a_worker_with_an_error_ends_the_others():
   both = Workers(jobs.__getitem__, 2, 'in the log')
   with pytest.raises(ValueError, match='status 1; its error is in the log'):
     both.poll()
-  assert jobs[0].calls == ['terminate', 'wait']
+  assert jobs[0].calls == ['terminate']
 
 
 def test_workers_that_are_killed_at_their_start_are_given_up():
@@ -540,7 +537,7 @@ def test_workers_stop_at_a_deadline(tmp_path, capsys):
   some = Workers(lambda k: job, 1)
   status = progress.supervise(study, some, 1, ('error', 'min'), 0.0)
   assert status == 128 + signal.SIGTERM
-  assert job.calls == ['terminate', 'wait']
+  assert job.calls == ['terminate']
   assert 'time limit' in capsys.readouterr().err
 
 

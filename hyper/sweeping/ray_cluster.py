@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ import ray
 
 from hyper.sweeping.workers import LOST, Job
 
-POLL_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1  # of prctl: the signal that a parent's death sends
 
 
@@ -75,12 +73,6 @@ class Placed:
       self._actor.terminate.remote()
     else:
       ray.kill(self._actor)
-
-  def wait(self) -> int:
-    """Returns the exit status once the worker has ended."""
-    while (status := self.poll()) is None:
-      time.sleep(POLL_SECONDS)
-    return status
 
 
 def launcher(

@@ -1,15 +1,12 @@
 """Workers as jobs of Slurm, by submitit."""
 
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import submitit
 
 from hyper.sweeping.workers import LOST, Job
-
-POLL_SECONDS = 1.0
 
 
 class Submitted:
@@ -30,12 +27,6 @@ class Submitted:
   def terminate(self) -> None:
     """Cancels the job, whose processes get SIGTERM."""
     self._job.cancel(check=False)
-
-  def wait(self) -> int:
-    """Returns the exit status once the job has ended."""
-    while (status := self.poll()) is None:
-      time.sleep(POLL_SECONDS)
-    return status
 
 
 def launcher(

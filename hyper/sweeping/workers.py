@@ -7,6 +7,7 @@ from typing import Protocol
 
 LOST = -int(signal.SIGKILL)  # the status of a worker that its engine lost
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # saved, and left
+POLL_SECONDS = 0.1
 QUICK_SECONDS, QUICK_LOSSES = 60.0, 10
 
 
@@ -18,9 +19,6 @@ class Job(Protocol):
 
   def terminate(self) -> None:
     """Lets the worker save and leave."""
-
-  def wait(self) -> int:
-    """Returns the exit status once the worker has ended."""
 
 
 class Workers:
@@ -61,8 +59,8 @@ class Workers:
     for job in self._jobs:
       if job.poll() is None:
         job.terminate()
-    for job in self._jobs:
-      job.wait()
+    while any(job.poll() is None for job in self._jobs):
+      time.sleep(POLL_SECONDS)
 
   def _start_again(self, k: int) -> None:
     now = time.monotonic()
