@@ -1,0 +1,45 @@
+"""Studies of a small perceptron on the embedded digits."""
+
+import pathlib
+
+from hyper.sweeping import (
+  journal,
+  progress,
+  space,
+)
+from hyper.sweeping.journal import Study
+from hyper.sweeping.search import Search
+from hyper.sweeping.worker import Worker
+from hyper.tasks import make_task
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+CONFIG = f'{ROOT}/configs/mnist_mlp.py:embedded'
+
+
+SMALL = ('model.hidden_units=4', 'train_steps=2', 'eval_every_steps=1')
+SUGGEST = """
+from configs.mnist_mlp import get_config
+
+def suggest(trial):
+  return {'schedule.learning_rate': trial.suggest_float('rate', 0.001, 0.1)}
+"""
+
+
+def open_study(place, name='grid', config='', limit=0, prune=False):
+  return Study(str(place), Search(name, config, {}, limit), 'min', prune)
+
+
+def work(study, data_dir, make_task=make_task):
+  return Worker(study, make_task, ('error', 'min'), data_dir).work()
+
+
+def states(study):
+  return {
+    journal.folder_of(t): progress.STATES[t.state.name] for t in study.latest()
+  }
+
+
+def seeds(count):
+  return space.points([CONFIG], ['seed=' + ','.join('01234'[:count])], SMALL, 0)
