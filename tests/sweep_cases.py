@@ -2,11 +2,7 @@
 
 import pathlib
 
-from hyper.sweeping import (
-  journal,
-  progress,
-  space,
-)
+from hyper.sweeping import journal, progress, space
 from hyper.sweeping.journal import Study
 from hyper.sweeping.search import Search
 from hyper.sweeping.worker import Worker

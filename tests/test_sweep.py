@@ -14,10 +14,7 @@ from sweep_cases import CONFIG, ROOT, open_study, states
 
 from hyper.compare import finished
 from hyper.runs import lock
-from hyper.sweeping import (
-  journal,
-  table,
-)
+from hyper.sweeping import journal, table
 
 
 @pytest.fixture(scope='module')

@@ -2,12 +2,7 @@
 
 from sweep_cases import CONFIG, ROOT, open_study
 
-from hyper.sweeping import (
-  analysis,
-  journal,
-  parameters,
-  space,
-)
+from hyper.sweeping import analysis, journal, parameters, space
 from hyper.sweeping.space import Point
 
 

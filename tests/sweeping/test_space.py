@@ -5,9 +5,7 @@ import json
 import pytest
 from sweep_cases import CONFIG, ROOT, SUGGEST
 
-from hyper.sweeping import (
-  space,
-)
+from hyper.sweeping import space
 from hyper.sweeping.search import Search, ends
 from hyper.sweeping.space import Point
 from hyper.tasks import make_task

@@ -7,11 +7,7 @@ import signal
 from sweep_cases import CONFIG, SMALL, SUGGEST, open_study, seeds, states, work
 
 from hyper.runs import folder, lock, loop, metrics
-from hyper.sweeping import (
-  journal,
-  progress,
-  space,
-)
+from hyper.sweeping import journal, progress, space
 from hyper.sweeping.worker import LOG, Watch, Worker
 from hyper.tasks import make_task
 

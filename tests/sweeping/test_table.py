@@ -4,10 +4,7 @@ import pytest
 from sweep_cases import ROOT
 
 from hyper import paper
-from hyper.sweeping import (
-  space,
-  table,
-)
+from hyper.sweeping import space, table
 
 
 @pytest.mark.parametrize('name', table.DATA)

@@ -5,11 +5,7 @@ import signal
 import pytest
 from sweep_cases import open_study
 
-from hyper.sweeping import (
-  launchers,
-  machine,
-  progress,
-)
+from hyper.sweeping import launchers, machine, progress
 from hyper.sweeping.workers import LOST, QUICK_LOSSES, Workers
 
 
