@@ -280,7 +280,7 @@ def test_who_sees_a_config():
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
     'hyper.runs.parallel',
     *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
-    *('hyper.runs.origin', 'hyper.runs.opening'),
+    *('hyper.runs.origin', 'hyper.runs.opening', 'hyper.runs.vectorised'),
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),
     *('hyper.sweeping.space', 'hyper.sweeping.table'),
     *CONFIGURATION,

@@ -51,6 +51,7 @@ class Toy:
   unit = 'vectors'
   reported_split = 'test'
   has_streams = False
+  has_buckets = False
   mean_over = 'count'
   large = {}
   traces = 0  # of the loss

@@ -25,6 +25,10 @@ class Compiled:
     init: returns the state before the first step, given a seed.
     train: the training step, see `training.make_train_step`.
     evaluate: the evaluation step, see `training.make_eval_step`.
+    train_many: the training step of several runs at once, whose states,
+      batches and numbers are stacked along a first axis.
+    train_alike: the same for runs that share each batch.
+    evaluate_many: the evaluation step of several runs on one batch.
     layout: where the run's arrays lie.
 
   Args:
@@ -50,6 +54,11 @@ class Compiled:
     self.evaluate = training.make_eval_step(
       self._loss, layout, config.precision
     )
+    self.train_many, self.train_alike = (
+      jax.jit(jax.vmap(self.train, (0, axis, 0)), donate_argnums=0)
+      for axis in (0, None)
+    )
+    self.evaluate_many = jax.jit(jax.vmap(self.evaluate, (0, 0, None)))
     self._called: set[Any] = set()
     self.use(task)
 

@@ -30,6 +30,8 @@ class Task(Protocol):
     has_streams: whether the model state has a row for each row of a batch, as
       the carries of text streams have; otherwise it is the model's, as batch
       statistics are, or empty.
+    has_buckets: whether the shapes of training batches differ from seed to
+      seed, as those of examples sorted by length do.
     mean_over: the entry of `sums` that the loss is a mean over, such as
       'count'.
     large: the matrices that the axis `model` of a mesh splits, by the ends of
@@ -42,6 +44,7 @@ class Task(Protocol):
   unit: str
   reported_split: str
   has_streams: bool
+  has_buckets: bool
   mean_over: str
   large: dict[str, int]
   numbers: dict[str, Any]

@@ -201,12 +201,21 @@ def evaluate(
     watch: yields the batches that it is given, and shows how far they are.
   """
   model_state = layout.begun(task.eval_state(state.model_state))
+  batches = watch(task.batches(split, seed=0, start=0, once=True))
+  placed = map(layout.place, batches)
+  parts = sums_of(eval_step, state.params, model_state, placed)
+  return task.summarize(add_sums(parts))
+
+
+def sums_of(
+  eval_step: EvalStep, params: Any, model_state: Any, batches: Iterable[Any]
+) -> list[dict[str, Any]]:
+  """Returns the sums of each batch of an evaluation, as host numbers."""
   parts: list[Any] = []
-  for batch in watch(task.batches(split, seed=0, start=0, once=True)):
-    batch = layout.place(batch)
-    model_state, sums = eval_step(state.params, model_state, batch)
+  for batch in batches:
+    model_state, sums = eval_step(params, model_state, batch)
     parts[-1:] = [*jax.device_get(parts[-1:]), sums]
-  return task.summarize(add_sums(jax.device_get(parts)))
+  return jax.device_get(parts)
 
 
 def add_sums(parts: list[dict[str, Any]]) -> dict[str, float]:

@@ -60,6 +60,7 @@ class CharLM:
   unit = 'characters'
   reported_split = 'test'
   has_streams = True
+  has_buckets = False
   mean_over = 'count'
   large = LARGE
 

@@ -64,6 +64,7 @@ class Classify:
   unit = 'images'
   reported_split = 'test'
   has_streams = False
+  has_buckets = False
   mean_over = 'count'
   large: dict[str, int] = {}  # kernels are small
 

@@ -58,6 +58,7 @@ class Handwriting:
   unit = 'points'
   reported_split = 'validation'  # the data have no test part
   has_streams = False
+  has_buckets = True
   mean_over = 'lines'
   large = LARGE
 

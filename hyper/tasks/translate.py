@@ -59,6 +59,7 @@ class Translate:
   unit = 'pieces'
   reported_split = 'test'
   has_streams = False
+  has_buckets = True
   mean_over = 'count'
   large = LARGE
 

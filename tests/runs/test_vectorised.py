@@ -1,0 +1,183 @@
+"""Runs that are trained together, against the same runs one after another."""
+
+import contextlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+from toy import KEPT, Toy, config_of, last_state, saved, train
+
+from hyper.runs import folder, lock, loop, metrics, opening, vectorised
+from hyper.runs.compiled import CompiledCache
+from hyper.runs.vectorised import Given
+
+RATES = (
+  {'seed': 0},
+  {'seed': 1, 'schedule.learning_rate': 0.3},
+  {'seed': 2, 'l2_rate': 0.5, 'optimizer.clip_norm': 0.1},
+)
+
+
+@pytest.fixture(autouse=True)
+def at_batch(monkeypatch):
+  """What happens while the batch of a step is drawn, by step."""
+  monkeypatch.setattr(Toy, 'at_batch', {})
+  return Toy.at_batch
+
+
+def together(place, configs, task=Toy, observe=None, kept=None):
+  """Trains runs in the folders 0, 1, ..., and returns how each ended."""
+  workdirs = [str(place / str(k)) for k in range(len(configs))]
+  with contextlib.ExitStack() as held:
+    given = []
+    for k, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
+      loop.check(config, workdir, '')
+      held.enter_context(lock.hold(workdir))
+      watch = (observe or {}).get(k, lambda step, scores: False)
+      given.append(Given(config, workdir, watch, contextlib.nullcontext))
+    return vectorised.run(task, given, '', kept or KEPT)
+
+
+def lines(workdir):
+  return [(x['step'], x['split']) for x in metrics.read(workdir)]
+
+
+def assert_alike(one, two):
+  """Checks that two runs have the same metrics, best step, and last state."""
+  assert lines(one) == lines(two)
+  for a, b in zip(metrics.read(one), metrics.read(two), strict=True):
+    for name in a.keys() - {'split', 'time', 'vectors_per_second'}:
+      assert a[name] == pytest.approx(b[name], rel=1e-5), name
+  assert saved(one).best_step == saved(two).best_step
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
+    *(last_state(one), last_state(two)),
+  )
+
+
+@pytest.fixture(scope='module')
+def separate(tmp_path_factory):
+  """The runs of RATES, each on its own."""
+  place = tmp_path_factory.mktemp('separate')
+  for k, fields in enumerate(RATES):
+    train(place / str(k), config_of(**fields))
+  return place
+
+
+def configs(**fields):
+  return [config_of(**{**rates, **fields}) for rates in RATES]
+
+
+def test_runs_together_are_the_runs_one_by_one(tmp_path, separate):
+  assert together(tmp_path, configs()) == [0, 0, 0]
+  for k, config in enumerate(configs()):
+    assert_alike(tmp_path / str(k), separate / str(k))
+    assert folder.load_config(str(tmp_path / str(k))) == config
+  assert together(tmp_path, configs()) == [0, 0, 0]  # have all their steps
+  assert lines(tmp_path / '0') == lines(separate / '0')
+
+
+def test_a_signal_saves_all_and_each_is_resumed(tmp_path, separate, at_batch):
+  at_batch[3] = lambda: signal.raise_signal(signal.SIGTERM)
+  assert together(tmp_path, configs()) == [128 + signal.SIGTERM] * 3
+  at_batch.clear()
+  for k in range(3):
+    assert saved(tmp_path / str(k)).saved_steps[-1] == 4
+  train(tmp_path / '1', configs()[1])  # as train.py would
+  assert together(tmp_path, configs()) == [0, 0, 0]
+  for k in range(3):
+    assert_alike(tmp_path / str(k), separate / str(k))
+
+
+def test_a_run_that_is_not_finite_fails_alone(tmp_path, separate):
+  broken = config_of(**{'schedule.learning_rate': 3e38})
+  given = [broken, configs()[1], broken, broken]  # one row is left of four
+  first, second, *_ = together(tmp_path, given)
+  assert isinstance(first, FloatingPointError)
+  assert 'yet to be written' in str(first)
+  assert not folder.is_run(str(tmp_path / '0'))  # as of a run on its own
+  assert second == 0
+  assert_alike(tmp_path / '1', separate / '1')
+
+
+def test_a_run_that_cannot_begin_fails_alone(tmp_path, separate):
+  class Picky(Toy):
+    def __init__(self, config, data_dir, workdir):
+      if not config.seed:
+        raise ValueError('of this seed')
+      super().__init__(config, data_dir, workdir)
+
+  error, *others = together(tmp_path, configs(), Picky)
+  assert str(error) == 'of this seed' and others == [0, 0]
+  assert_alike(tmp_path / '2', separate / '2')
+
+
+def test_a_run_that_is_told_to_ends_alone(tmp_path, separate):
+  observe = {1: lambda step, scores: step == 4}
+  assert together(tmp_path, configs(), observe=observe) == [0, 0, 0]
+  assert lines(tmp_path / '1')[-1] == (4, 'validation')
+  assert saved(tmp_path / '1').saved_steps == [2, 4]
+  for k in (0, 2):
+    assert_alike(tmp_path / str(k), separate / str(k))
+
+
+def test_an_error_of_the_common_step_ends_all(tmp_path, at_batch):
+  def fails():
+    raise OSError('no more data')
+
+  at_batch[5] = fails
+  outcomes = together(tmp_path, configs())
+  assert [str(x) for x in outcomes] == ['no more data'] * 3
+  assert saved(tmp_path / '2').saved_steps == [2, 4]
+
+
+@pytest.mark.parametrize(
+  'fields, traces',
+  [
+    ({}, 2),  # of the training step and that of evaluation
+    ({'schedule.learning_rate': 0.3}, 2),
+    ({'l2_rate': 0.0}, 4),
+    ({'train_steps': 6}, 2),  # one step serves both, but not together
+  ],
+)
+def test_runs_of_one_structure_share_a_step(tmp_path, fields, traces):
+  before = Toy.traces
+  pair = [config_of(seed=1), config_of(**fields)]
+  assert together(tmp_path, pair, kept=CompiledCache(8)) == [0, 0]
+  assert Toy.traces - before == traces
+
+
+def kinds(tmp_path, pair, task=Toy):
+  kept = CompiledCache(8)
+  with contextlib.ExitStack() as stack:
+    return {
+      vectorised.kind(
+        stack.enter_context(
+          opening.opened(task, config, str(tmp_path / str(k)), '', kept)
+        )
+      )
+      for k, config in enumerate(pair)
+    }
+
+
+@pytest.mark.parametrize(
+  'fields, has_buckets, count',
+  [
+    ({'l2_rate': 0.5}, True, 1),
+    ({'seed': 1}, False, 1),
+    ({'seed': 1}, True, 2),
+    ({'l2_rate': 0.0}, False, 2),
+    ({'size': 4}, False, 2),
+    ({'save_every_steps': 3}, False, 2),
+  ],
+)
+def test_who_trains_together(tmp_path, monkeypatch, fields, has_buckets, count):
+  monkeypatch.setattr(Toy, 'has_buckets', has_buckets)
+  pair = [config_of(), config_of(**fields)]
+  assert len(kinds(tmp_path, pair)) == count
+
+
+def test_runs_at_different_steps_train_apart(tmp_path):
+  train(tmp_path / '0', config_of(train_steps=2))
+  assert len(kinds(tmp_path, [config_of(), config_of(seed=1)])) == 2
