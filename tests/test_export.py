@@ -6,6 +6,7 @@ import pathlib
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -54,7 +55,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope='module')
 def images():
   rng = np.random.default_rng(0)
-  return rng.normal(size=(2, 28, 28, 1)).astype('f')
+  return jnp.asarray(rng.normal(size=(2, 28, 28, 1)), 'f')
 
 
 def test_a_baked_run_loads_into_the_plain_network(runs, images, tmp_path):

@@ -101,6 +101,8 @@ RECIPES = {
   'ptb_hyperlstm:large_embedding': PTB | hyper_dropout(0.15, 0.15),
   'ptb_hyperlstm:two_layer': PTB | hyper_dropout(0.2, 0.2),
   'ptb_hyperlstm:hypergru': PTB | hyper_dropout(0.1, 0.1),
+  'ptb_hyperlstm:open_questions': PTB
+  | hyper_dropout(0.1, 0.1, **{'train_steps': 1_000}),
   'enwik8_lstm': ENWIK8 | dropout(0.0, 0.0),
   'enwik8_lstm:2000': ENWIK8 | dropout(0.0, 0.0),
   'enwik8_lstm:layer_norm': ENWIK8 | dropout(0.0, 0.1),

@@ -1,8 +1,11 @@
 """What checks annotations in the tests: beartype, as lenient as Python and JAX.
 
 An int may stand for a float, and a NumPy array or number for one of JAX or
-Python.
+Python. A stream is not checked: those of pytest and of a terminal's bars are
+files in all but their class.
 """
+
+from typing import TextIO
 
 import jax
 import numpy as np
@@ -13,6 +16,7 @@ STANDS_FOR = FrozenDict(
     int: int | np.integer,
     float: float | int | np.floating,
     jax.Array: jax.Array | np.ndarray,
+    TextIO: object,
   }
 )
 check = beartype(conf=BeartypeConf(hint_overrides=STANDS_FOR))

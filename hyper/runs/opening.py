@@ -133,7 +133,7 @@ def facts(
   """Returns what the processes of a run must have in common."""
   batch = next(task.batches('train', config.seed, 0))
   return {
-    **{f'config.{k}': x for k, x in flatten(config.to_dict()).items()},
+    **{f'config.{k}': x for k, x in flatten(config).items()},
     **{f'the {split} data': x for split, x in data.items()},
     'the first batch': provenance.of_arrays(batch),
     'the code': provenance.code(folder.ROOT),
