@@ -141,10 +141,11 @@ def _opened(folder: str) -> Iterator[Any]:
     try:
       _check_features(os.path.join(folder, 'features.json'))
       yield tfds.builder_from_directory(folder)
-    except FileNotFoundError as error:
+    except (OSError, MemoryError) as error:
+      # A missing file damages the copy; other such errors are the machine's.
+      if not isinstance(error.__cause__ or error, FileNotFoundError):
+        raise
       raise _unreadable(folder, error) from error
-    except (OSError, MemoryError):  # of the machine
-      raise
     except Exception as error:  # array_record and protobuf raise all sorts
       raise _unreadable(folder, error) from error
 

@@ -45,8 +45,11 @@ def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
   return find_task(config)(config, data_dir, workdir)
 
 
-def find_task(config: ConfigDict) -> type[Task]:
-  """Returns the class that `config.task` names.
+def find_task(config: ConfigDict) -> type[Any]:
+  """Returns the class of tasks, one of TASKS, that `config.task` names.
+
+  Its type is not checked to be `Task`, some of whose members only an instance
+  has.
 
   Raises:
     ValueError: there is no such task.
