@@ -205,15 +205,16 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
 
 def test_the_papers_score_belongs_to_its_config_alone():
   config = ptb_hyperlstm.get_config('')
-  assert curve_figures(config, 'bpc') == {
+  assert curve_figures('ptb_hyperlstm', config, 'bpc') == {
     'paper, LN HyperLSTM 1000, test': 1.25,
     'paper, LN HyperLSTM 1000, validation': 1.281,
   }
-  assert curve_figures(config, 'nats') == {}
+  assert curve_figures('ptb_hyperlstm', config, 'nats') == {}
+  assert curve_figures('', config, 'bpc') == {}
   config.seed += 1
-  assert curve_figures(config, 'bpc')
+  assert curve_figures('ptb_hyperlstm', config, 'bpc')
   config.model.cell.units //= 2
-  assert not curve_figures(config, 'bpc')
+  assert not curve_figures('ptb_hyperlstm', config, 'bpc')
 
 
 def test_runs_are_named_by_what_parts_them():

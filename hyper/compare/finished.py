@@ -100,9 +100,8 @@ def read(workdir: str) -> Run:
     ValueError: a file in it is damaged, or there is no folder configs/.
   """
   config = load_config(workdir)
-  record = read_json(os.path.join(workdir, 'run.json'))  # of results/
-  start = (read_lines(workdir, STARTS) or [{}])[-1]
-  row = row_of(config, record.get('command') or start.get('command', ''))
+  record, start = origins_of(workdir)
+  row = row_in(workdir, config)
   lines = read_metrics(workdir)
   best = best_of(config.task, lines)
   steps = max((line['step'] for line in lines), default=0)
@@ -121,6 +120,18 @@ def read(workdir: str) -> Run:
     record.get('hardware') or hardware_of(start),
     lines,
   )
+
+
+def origins_of(workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Returns run.json, which folders in results/ have, and the last start."""
+  record = read_json(os.path.join(workdir, 'run.json'))
+  return record, (read_lines(workdir, STARTS) or [{}])[-1]
+
+
+def row_in(workdir: str, config: ConfigDict) -> str:
+  """Returns the config of the paper's row that a run folder is closest to."""
+  record, start = origins_of(workdir)
+  return row_of(config, record.get('command') or start.get('command', ''))
 
 
 def row_of(config: ConfigDict, command: str) -> str:

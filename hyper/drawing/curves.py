@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps, ascending, and values
 STYLES = {'validation': '-', 'train': ':'}
+WIDE = 10  # the largest value over the smallest from which the scale is log
 FEW = 10  # groups that matplotlib's own colours tell apart
 
 
@@ -20,7 +21,7 @@ def draw(
   groups: Mapping[str, Mapping[str, Sequence[Curve]]],
   metric: str,
   path: str,
-  references: Mapping[str, float] | None = None,
+  references: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
   """Draws the mean of each group of runs, and the range of its runs around it.
 
@@ -29,27 +30,38 @@ def draw(
       each split ('validation' is a line, 'train' a dotted one).
     metric: the name of the values.
     path: the picture; its ending chooses the format.
-    references: by name, values that are drawn as level lines, such as the
-      paper's.
+    references: for a group, values by name that are drawn as level lines in
+      its colour, such as the paper's scores.
   """
-  from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+  from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+  )
 
   figure = make_figure(9.0, 4.5)
   axes = figure.add_subplot()
   colors = _colors(len(groups))
   for (name, splits), color in zip(groups.items(), colors, strict=True):
     axes.plot([], [], color=color, label=name)
+    for label, value in (references or {}).get(name, {}).items():
+      line = f'{label}: {value:g}'
+      axes.axhline(value, color=color, linestyle='--', lw=1, label=line)
     for split, curves in splits.items():
       for mean, low, high in spread(curves):
         _draw_line(axes, mean, color, STYLES[split])
         axes.fill_between(mean[0], low, high, color=color, alpha=0.2, lw=0)
-  for name, value in (references or {}).items():
-    _draw_reference(axes, f'{name} {value:g}', value)
   for split in sorted(set(itertools.chain(*groups.values()))):
     axes.plot([], [], STYLES[split], color='0.4', label=split)
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-  axes.set(xlabel='steps', ylabel=metric, ylim=limits(groups, references or {}))
+  levels = itertools.chain(*(x.values() for x in (references or {}).values()))
+  axes.set(xlabel='steps', ylabel=metric, **scale(groups, [*levels]))
+  if axes.get_yscale() == 'log':
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+    axes.yaxis.set_minor_locator(NullLocator())
   axes.grid(alpha=0.3)
   legend = figure.legend(loc='outside right upper', fontsize=9)
   for text in legend.get_texts():
@@ -84,14 +96,19 @@ def spread(
   return [((steps, values.mean(0)), values.min(0), values.max(0))]
 
 
-def limits(
+def scale(
   groups: Mapping[str, Mapping[str, Sequence[Curve]]],
-  references: Mapping[str, float],
-) -> tuple[float, float] | None:
-  """Returns the range of values shown: it covers all of validation.
+  levels: Sequence[float],
+) -> dict[str, Any]:
+  """Returns `yscale` and `ylim` of axes that show all of validation.
 
-  Training begins far above later values, so the range may cut its first part.
-  Without validation the range is None, which lets matplotlib choose.
+  Training begins far above later values, so the range may cut its first part. A
+  wide range of positive values has a logarithmic scale. Without validation the
+  result is empty, which lets matplotlib choose.
+
+  Args:
+    groups: as for `draw`.
+    levels: further values to show.
   """
   splits = [item for group in groups.values() for item in group.items()]
   values = {
@@ -99,12 +116,15 @@ def limits(
     for split in STYLES
   }
   if not values['validation']:
-    return None
-  high = float(np.nanmax(np.concatenate(values['validation'])))
-  every = np.concatenate([x for runs in values.values() for x in runs])
-  low = min([float(np.nanmin(every)), *references.values()])
+    return {}
+  validation = np.concatenate(values['validation'])
+  low = min([float(np.nanmin(validation)), *levels])
+  high = float(np.nanmax(validation))
+  if low > 0 and high > WIDE * low:
+    return {'yscale': 'log', 'ylim': (low / 1.2, high * 1.2)}
+  low = min([low, *(float(np.nanmin(x)) for x in values['train'])])
   margin = 0.05 * (high - low) or 0.05
-  return low - margin, high + margin
+  return {'yscale': 'linear', 'ylim': (low - margin, high + margin)}
 
 
 def _colors(count: int) -> list[Any]:
@@ -120,17 +140,3 @@ def _draw_line(axes: 'Axes', curve: Curve, color: Any, style: str) -> None:
   """Draws a curve; a single point gets a marker."""
   marker = 'o' if len(curve[0]) == 1 else ''
   axes.plot(*curve, style + marker, color=color)
-
-
-def _draw_reference(axes: 'Axes', label: str, value: float) -> None:
-  """Draws a level line with its label on the right."""
-  axes.axhline(value, color='0.4', linestyle='--', linewidth=1)
-  axes.annotate(
-    label,
-    (1, value),
-    xycoords=('axes fraction', 'data'),
-    xytext=(-4, 3),
-    textcoords='offset points',
-    horizontalalignment='right',
-    size=8,
-  )

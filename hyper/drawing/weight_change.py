@@ -14,6 +14,7 @@ Shapes: t steps, k gates, n units.
 
 import html
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def to_html(
   when the pointer is on it.
   """
   key = ''.join(
-    f'<dt><i class="c{k}"></i></dt><dd>{html.escape(gate)}</dd>'
+    f'<dt><i class="c{k}"></i></dt><dd>gate {html.escape(gate)}</dd>'
     for k, gate in enumerate(gates)
   )
   return _PAGE.format(
@@ -140,13 +141,13 @@ def _spans(
 ) -> Iterator[str]:
   """Yields a column for each symbol, and <br> after a line end."""
   for symbol, row, shade in zip(symbols, rows, shades(rows), strict=True):
-    values = ' '.join(f'{y} {x:.2f}' for y, x in zip(gates, row, strict=True))
+    values = '  '.join(f'{y} {x:.2f}' for y, x in zip(gates, row, strict=True))
     bars = ''.join(
       f'<i class="c{k}"><u style="opacity:{x:.3f}"></u></i>'
       for k, x in enumerate(shade)
     )
     shown = html.escape(visible(symbol))
-    label = html.escape(values)
+    label = f'{shown}  {html.escape(values)}'
     yield f'<span aria-label="{label}"><b>{shown}</b>{bars}</span>'
     if symbol == '\n':
       yield '<br>\n'
@@ -168,7 +169,7 @@ def _plot(
     _plot_line(axes, symbols[part], colored[part], line * height)
   axes.set(xlim=(0, COLUMNS), ylim=(height * len(parts), 0))
   axes.set_axis_off()
-  figure.suptitle(title, size=9, parse_math=False)
+  figure.suptitle(f'Weight changes: {title}', size=9, parse_math=False)
   _plot_key(axes, gates)
   figure.savefig(path)
 
@@ -207,9 +208,12 @@ def _plot_key(axes: 'Axes', gates: Sequence[str]) -> None:
   from matplotlib.patches import Patch
 
   axes.legend(
-    handles=[Patch(color=color_of(k), label=y) for k, y in enumerate(gates)],
-    title=CAPTION,
+    handles=[
+      Patch(color=color_of(k), label=f'gate {y}') for k, y in enumerate(gates)
+    ],
+    title=textwrap.fill(CAPTION, 120),
     title_fontsize=7,
+    fontsize=8,
     ncols=len(gates),
     loc='upper center',
     bbox_to_anchor=(0.5, 0),
@@ -219,7 +223,7 @@ def _plot_key(axes: 'Axes', gates: Sequence[str]) -> None:
 
 _FONT: dict[str, Any] = {
   'family': 'monospace',
-  'size': 8,
+  'size': 10,
   'horizontalalignment': 'center',
   'parse_math': False,
 }
@@ -247,7 +251,7 @@ dd {{ margin: 0 1em 0 0; }}
 dt i {{ width: 2em; background: var(--c); }}
 main {{ margin-top: 2em; }}
 span {{
-  display: inline-block; position: relative; width: 1ch; margin-bottom: .8em;
+  display: inline-block; width: 1ch; margin-bottom: .8em;
 }}
 b {{ font-weight: normal; display: block; white-space: pre; }}
 i {{
@@ -256,13 +260,14 @@ i {{
 u {{ display: block; height: 100%; background: var(--c); }}
 span:hover {{ outline: 1px solid var(--ink); }}
 span:hover::after {{
-  content: attr(aria-label); position: absolute; top: 100%; left: 0; z-index: 1;
-  padding: .2em .5em; white-space: pre; font-size: .8em;
+  content: attr(aria-label); position: fixed; z-index: 1;
+  bottom: 0; left: 0; right: 0;
+  padding: .5em 1em; white-space: pre; text-align: center;
   color: var(--paper); background: var(--ink);
 }}
 {colors}</style>
-<h1>{title}</h1>
-<p>{caption}</p>
+<h1>Weight changes: {title}</h1>
+<p>{caption} Point at a symbol for its values, which appear below.</p>
 <dl>{key}</dl>
 <main>{text}</main>
 </html>

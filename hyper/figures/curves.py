@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from hyper import paper
+from hyper.compare.finished import row_in
 from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
@@ -35,15 +36,16 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
   configs = [folder.load_config(workdir) for workdir in workdirs]
   metric = metric or TASKS[configs[0].task].selection[0]
   read = [read_curves(workdir, metric) for workdir in workdirs]
-  groups = {}
+  groups, references = {}, {}
   for name, numbers in group(run_names(workdirs), configs).items():
     groups[name] = {
       split: [read[k][split] for k in numbers if split in read[k]]
       for split in SPLITS
       if any(split in read[k] for k in numbers)
     }
-  printed = [figures(config, metric) for config in configs]
-  references = {name: x for found in printed for name, x in found.items()}
+    first = workdirs[numbers[0]], configs[numbers[0]]
+    if printed := figures(row_in(*first), first[1], metric):
+      references[name] = printed
   curves.draw(groups, metric, path, references)
 
 
@@ -69,9 +71,16 @@ def group(
   }
 
 
-def figures(config: ConfigDict, metric: str) -> dict[str, float]:
-  """Returns the paper's figures for a config, if it is one of the paper's."""
-  found, recipe = paper.find(config.paper), recipes.load(config.paper)
+def figures(row: str, config: ConfigDict, metric: str) -> dict[str, float]:
+  """Returns the paper's figures for a config that is the one of `row`.
+
+  Args:
+    row: the config of a row of the paper, such as 'ptb_lstm'; '' if none.
+    config: of a run. If it differs in what may change the score, there are no
+      figures.
+    metric: such as 'bpc'.
+  """
+  found, recipe = paper.find(row), recipes.load(row) if row else None
   if found is None or recipe is None or recipes.changes(recipe, config):
     return {}
   table, row = found

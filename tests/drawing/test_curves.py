@@ -30,7 +30,9 @@ def test_a_run_alone_is_drawn_as_it_is(drawn, tmp_path):
     'validation': [curve([2], [3.0])],
     'train': [curve([1, 2], [5.0, 4.0])],
   }
-  curves.draw({'_$a': run}, 'bpc', str(tmp_path / 'x.png'), {'paper': 1.2})
+  curves.draw(
+    {'_$a': run}, 'bpc', str(tmp_path / 'x.png'), {'_$a': {'paper': 1.2}}
+  )
   # A point alone has no line, so it gets a marker.
   assert drawn == [([2], [3.0], '-o'), ([1, 2], [5.0, 4.0], ':')]
 
@@ -53,10 +55,24 @@ def test_the_frame_holds_validation_and_the_lowest_values():
     'validation': [curve([1, 2, 3], [5.0, np.nan, 3.0])],
     'train': [curve([1, 2], [90.0, 2.0])],
   }
-  np.testing.assert_allclose(curves.limits({'a': run}, {}), (1.85, 5.15))
-  np.testing.assert_allclose(curves.limits({'a': run}, {'x': 1.0}), (0.8, 5.2))
+  for levels, ends in (([], (1.85, 5.15)), ([1.0], (0.8, 5.2))):
+    found = curves.scale({'a': run}, levels)
+    assert found['yscale'] == 'linear'
+    np.testing.assert_allclose(found['ylim'], ends)
   del run['validation']
-  assert curves.limits({'a': run}, {}) is None
+  assert curves.scale({'a': run}, []) == {}
+
+
+def test_a_wide_range_is_logarithmic_where_all_is_positive(tmp_path):
+  run = {
+    'validation': [curve([1, 2, 3], [60.0, 6.0, 3.0])],
+    'train': [curve([1, 2], [90.0, 0.0])],
+  }
+  found = curves.scale({'a': run}, [1.2])
+  assert found['yscale'] == 'log'
+  np.testing.assert_allclose(found['ylim'], (1.0, 72.0))
+  assert curves.scale({'a': run}, [-1.2])['yscale'] == 'linear'
+  curves.draw({'a': run}, 'error', str(tmp_path / 'x.png'))
 
 
 @pytest.mark.parametrize('count', [2, 11])

@@ -31,18 +31,18 @@ def test_the_page_shows_each_symbol_with_its_rows():
   rows = np.array([[0, 0, 0, 0], [0.25, 0.5, 0.75, 1.0]])
   page = weight_change.to_html(['<', '\n'], rows, GATES, 'a & b at step 1,000')
   assert '<title>Weight changes: a &amp; b at step 1,000</title>' in page
-  assert '<h1>a &amp; b at step 1,000</h1>' in page
+  assert '<h1>Weight changes: a &amp; b at step 1,000</h1>' in page
   assert (
     '<b>&lt;</b>' in page and '<b>↵</b>' in page and page.count('<br>') == 1
   )
   assert page.count('<span') == 2 and page.count('<u ') == 8
-  assert 'aria-label="i 0.25 g 0.50 f 0.75 o 1.00"' in page
+  assert 'aria-label="↵  i 0.25  g 0.50  f 0.75  o 1.00"' in page
   for opacity in (0, 1):  # over the 95th percentile of the gate
     assert f'<i class="c2"><u style="opacity:{opacity}.000"></u></i>' in page
   assert 'prefers-color-scheme: dark' in page
   for k, gate in enumerate(GATES):
     assert f'.c{k} {{ --c: {weight_change.COLORS[k]}; }}' in page
-    assert f'<dd>{gate}</dd>' in page
+    assert f'<dd>gate {gate}</dd>' in page
 
 
 def test_lines_end_at_line_ends_and_when_they_are_full():
