@@ -83,10 +83,10 @@ def figures(row: str, config: ConfigDict, metric: str) -> dict[str, float]:
   found, recipe = paper.find(row), recipes.load(row) if row else None
   if found is None or recipe is None or recipes.changes(recipe, config):
     return {}
-  table, row = found
+  table, printed = found
   return {
-    f'paper, {row.name}, {measure.split}': figure
-    for measure, figure in zip(table.measures, row.figures, strict=True)
+    f'paper, {printed.name}, {measure.split}': figure
+    for measure, figure in zip(table.measures, printed.figures, strict=True)
     if measure.metric == metric and figure is not None
   }
 
