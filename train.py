@@ -13,6 +13,7 @@ With `--init_from=runs/other` a new run begins with the parameters of another
 one, or with those of a file that `hyper.export` wrote.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -33,13 +34,17 @@ def train(
   data_dir: str,
   profile: bool = False,
   begin_from: Origin | None = None,
+  trackers: Sequence[str] = (),
 ) -> int:
   """Trains what a config describes; see `hyper.runs.loop.train`."""
   from hyper.runs import loop  # takes a second, which --help need not wait for
+  from hyper.runs.trackers import find
   from hyper.tasks import make_task
 
   return loop.train(
-    make_task, config, workdir, data_dir, profile, begin_from=begin_from
+    *(make_task, config, workdir, data_dir, profile),
+    begin_from=begin_from,
+    trackers=find(trackers),
   )
 
 
@@ -105,7 +110,10 @@ def main() -> int:
   begin_from = find_origin()
   processes.connect(args.coordinator, args.num_processes, args.process_id)
   compilation.keep()
-  return train(config, args.workdir, args.data_dir, args.profile, begin_from)
+  return train(
+    *(config, args.workdir, args.data_dir, args.profile),
+    *(begin_from, args.tracker),
+  )
 
 
 def define_flags() -> None:
@@ -146,6 +154,12 @@ def define_flags() -> None:
     [],
     "Pattern of the parameters to take from --init_from, such as 'cells_*'; by "
     'default all.',
+  )
+  flags.DEFINE_multi_enum(
+    'tracker',
+    [],
+    ['wandb'],
+    'Tracker of experiments that observes the run, too.',
   )
   flags.DEFINE_bool(
     'profile',

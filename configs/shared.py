@@ -62,10 +62,11 @@ ADAM = {
 }
 
 
-DEVICES = {  # see docs/devices.md
+OF_ALL = {  # devices: see docs/devices.md
   'mesh': {'data': 0, 'model': 1, 'fsdp': False},
   'accumulate_steps': 1,
   'precision': 'default',
+  'sample_every_steps': 1000,
 }
 
 
@@ -82,7 +83,7 @@ def configure(
 
   Args:
     name: of the config file, without `.py`.
-    recipe: all fields but `paper` and those of DEVICES.
+    recipe: all fields but `paper` and those of OF_ALL.
     variants: what each variant changes; '' is the recipe itself.
     variant: one of them.
 
@@ -91,7 +92,7 @@ def configure(
   """
   fields = select(variants, variant, f'{name}.py')
   full_name = f'{name}:{variant}' if variant else name
-  config = ConfigDict({**recipe, **DEVICES})
+  config = ConfigDict({**recipe, **OF_ALL})
   config.paper = full_name if paper.find(full_name) else ''
   config.update_from_flattened_dict(fields)
   return config.lock()

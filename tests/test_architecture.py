@@ -80,6 +80,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.tasks.classify': (
     *(*STATIC, 'hyper.models.classify', *TASK, 'hyper.tasks.image_data'),
+    'hyper.drawing.kernels',
     'hyper.tiles',
   ),
   'hyper.tasks.handwriting': (

@@ -33,6 +33,7 @@ def given(monkeypatch, tmp_path):
     coordinator='',
     num_processes=1,
     process_id=-1,
+    tracker=[],
     init_from='',
     init_from_paths=[],
   )
@@ -58,7 +59,7 @@ def begin(workdir):
 def test_a_folder_alone_resumes_its_run(given, trained):
   config = begin(given.workdir)
   assert train.main() == 0
-  assert trained == [(config, given.workdir, 'data', False, None)]
+  assert trained == [(config, given.workdir, 'data', False, None, [])]
 
 
 def test_a_run_is_lengthened(given, trained):
@@ -143,7 +144,7 @@ def test_a_new_run_begins_with_parameters_of_another(given, trained):
   begin(given.workdir)
   given.init_from, given.init_from_paths = 'runs/a', ['cells_*']
   assert train.main() == 0
-  assert trained[0][-1] == Origin('runs/a', ('cells_*',))
+  assert trained[0][-2] == Origin('runs/a', ('cells_*',))
   given.init_from = ''
   with pytest.raises(ValueError, match='without --init_from'):
     train.main()

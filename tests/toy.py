@@ -35,6 +35,7 @@ CONFIG = {
   'eval_every_steps': 4,
   'save_every_steps': 2,
   'log_every_steps': 1,
+  'sample_every_steps': 0,
 }
 
 

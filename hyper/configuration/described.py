@@ -23,6 +23,7 @@ WHOLE = {  # the fields of every config
   'eval_every_steps': 'scores the validation split; 0 is at the end alone',
   'save_every_steps': 'saves a checkpoint, as each evaluation does',
   'log_every_steps': 'logs the means of the steps since the last time',
+  'sample_every_steps': 'shows samples in TensorBoard, at the next evaluation',
 }
 # The entry of a name, or of several with commas, in `Attributes:` or `Args:`.
 ENTRY = re.compile(r'^  ((?:\w+, )*\w+): (.*(?:\n {4,}\S.*)*)', re.M)

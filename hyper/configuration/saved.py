@@ -31,13 +31,14 @@ FIELDS: dict[str, type] = {  # that every config has; its task has more
   'eval_every_steps': int,
   'save_every_steps': int,
   'log_every_steps': int,
+  'sample_every_steps': int,
 }
 
 MESH = ('mesh.data', 'mesh.model', 'mesh.fsdp')  # where arrays lie
 # Fields that may change in a resumed run: they do not affect its next step.
 CHANGEABLE = (
   *('train_steps', 'eval_every_steps', 'save_every_steps'),
-  'log_every_steps',
+  *('log_every_steps', 'sample_every_steps'),
   'paper',  # a sentence in folders of older versions
   *MESH,
 )
@@ -167,6 +168,7 @@ _OF_ALL: dict[str, Any] = {
   'mesh': {'data': 1, 'model': 1, 'fsdp': False},
   'accumulate_steps': 1,
   'precision': 'default',
+  'sample_every_steps': 0,
 }
 _ADDED: dict[str, dict[str, Any]] = {  # to the configs of a task
   'char_lm': {

@@ -17,7 +17,8 @@ from hyper.configuration import flatten
 # Fields that leave a score what it is, but for chance.
 IRRELEVANT = (
   *('paper', 'seed', 'eval_every_steps', 'save_every_steps'),
-  *('log_every_steps', 'data.eval_batch_size', 'decoding.batch_size'),
+  *('log_every_steps', 'sample_every_steps'),
+  *('data.eval_batch_size', 'decoding.batch_size'),
   *('model.remat', 'model.remat_steps'),
   *('mesh.data', 'mesh.model', 'mesh.fsdp'),
 )

@@ -5,7 +5,8 @@
 - starts.jsonl: a line for each start: command, commit, versions, data.
 - evaluations.jsonl: a line for each evaluation by evaluate.py.
 - metrics.jsonl: the numbers, see `hyper.runs.metrics`.
-- tensorboard/: the same numbers, for TensorBoard.
+- tensorboard/: the same numbers, and samples, for TensorBoard.
+- wandb/: what `train.py --tracker=wandb` keeps.
 - checkpoints/: see `hyper.runs.checkpoint`.
 - vocabulary.json, normalisation.json, word_pieces.json, images.json: files in
   which a task keeps what it takes from its training data.

@@ -1,24 +1,29 @@
 """A run's log while it trains, its handling of signals, and its trace."""
 
 import contextlib
+import functools
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from hyper.configuration import flatten
 from hyper.runs import training
 from hyper.runs.checkpoint import Checkpoints
 from hyper.runs.closing import best_of
-from hyper.runs.folder import PROFILE
+from hyper.runs.folder import PROFILE, TENSORBOARD
 from hyper.runs.metrics import MetricsWriter
+from hyper.runs.observers import Observers
 from hyper.runs.progress import Progress, in_words
 from hyper.runs.task import Task
+from hyper.runs.tensorboard import TensorBoard
+from hyper.runs.trackers import Track
 from hyper.runs.training import TrainState
 
 UNPROFILED_STEPS, PROFILED_STEPS = 10, 5  # compilation is not shown
@@ -38,9 +43,18 @@ class Log:
     task: Task,
     start: int,
     checkpoints: Checkpoints,
+    trackers: Sequence[Track] = (),
   ):
     self._config, self._task, self._checkpoints = config, task, checkpoints
-    self._writer = MetricsWriter(workdir, start)
+    self._observers = Observers(
+      lambda: TensorBoard(
+        *(os.path.join(workdir, TENSORBOARD), start + 1),
+        *(flatten(config), task.selection[0]),
+      ),
+      *(functools.partial(x, workdir, flatten(config)) for x in trackers),
+    )
+    self._writer = MetricsWriter(workdir, start, self._observers)
+    self._sampled = self._samples_before(start)
     self._progress = Progress(
       *(config.train_steps, start, task.unit, task.selection),
       best_of(checkpoints),
@@ -91,8 +105,29 @@ class Log:
     """Writes and shows the scores of an evaluation that took `seconds`."""
     if not training.all_finite(scores.values()):
       self.stop(step, f'validation {in_words(scores)}', step)
-    self._progress.evaluated(step, scores, seconds)
+    best = self._progress.evaluated(step, scores, seconds)
     self._writer.write(step, 'validation', scores)
+    self._observers.write(step, 'best', {self._task.selection[0]: best})
+
+  def sample(self, step: int, state: TrainState) -> None:
+    """Shows observers what the task makes of a state, where that is due.
+
+    That is at the first evaluation after each `sample_every_steps`.
+    """
+    before, self._sampled = self._sampled, self._samples_before(step)
+    if self._sampled == before or jax.process_count() > 1:
+      return
+    make: Any = getattr(self._task, 'samples', lambda state: {})
+    try:
+      with self.aside():
+        for name, sample in make(state).items():
+          self._observers.show(step, name, sample)
+    except Exception as error:  # what is shown is not worth a run
+      logging.warning('No samples of step %d: %r', step, error)
+
+  def _samples_before(self, step: int) -> int:
+    every = self._config.sample_every_steps
+    return step // every if every else 0
 
   def check(self, step: int, metrics: Any) -> None:
     """Raises a FloatingPointError unless a step's loss and gradient are finite.

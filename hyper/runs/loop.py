@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from hyper.runs.log import Interruption, Log, Trace, is_due
 from hyper.runs.opening import Opened
 from hyper.runs.origin import Origin
 from hyper.runs.task import MakeTask
+from hyper.runs.trackers import Track
 from hyper.runs.training import TrainState
 
 Observe = Callable[[int, dict[str, float]], bool]  # step, scores
@@ -38,6 +39,7 @@ def train(
   profile: bool = False,
   kept: CompiledCache | None = None,
   begin_from: Origin | None = None,
+  trackers: Sequence[Track] = (),
 ) -> int:
   """Trains until the last step or a signal, and returns the exit status.
 
@@ -54,6 +56,7 @@ def train(
       if it has the same structure; otherwise it adds its own.
     begin_from: where a new run takes parameters from; None draws them all. A
       run that is resumed does not read it.
+    trackers: each makes an observer of the run, beside TensorBoard.
 
   Raises:
     ValueError: the config or `begin_from` does not fit, or workdir has a run
@@ -70,6 +73,7 @@ def train(
       *(make_task, config, workdir, data_dir, profile),
       kept or CompiledCache(),
       begin_from=begin_from,
+      trackers=trackers,
     )
 
 
@@ -85,7 +89,7 @@ def check_numbers(config: ConfigDict) -> None:
   """Raises a ValueError for a number of steps or a seed out of its range."""
   for name, least in (
     *(('train_steps', 1), ('eval_every_steps', 0), ('save_every_steps', 0)),
-    *(('log_every_steps', 0), ('seed', 0)),
+    *(('log_every_steps', 0), ('sample_every_steps', 0), ('seed', 0)),
   ):
     if not least <= config[name] < 2**32:
       raise ValueError(
@@ -103,6 +107,7 @@ def run(
   kept: CompiledCache,
   observe: Observe = lambda step, scores: False,
   begin_from: Origin | None = None,
+  trackers: Sequence[Track] = (),
 ) -> int:
   """Trains as `train` does; this process holds `workdir`, and `check` passed.
 
@@ -116,13 +121,14 @@ def run(
     observe: called with the step and the scores of each evaluation; True ends
       the run there, saved, with status 0.
     begin_from: as in `train`.
+    trackers: as in `train`.
   """
   given = make_task, config, workdir, data_dir, kept, begin_from
   with (
     opening.opened(*given) as opened,
     Interruption() as interruption,
   ):
-    return finish(opened, interruption, observe, profile)
+    return finish(opened, interruption, observe, profile, trackers)
 
 
 def finish(
@@ -130,13 +136,14 @@ def finish(
   interruption: Interruption,
   observe: Observe,
   profile: bool = False,
+  trackers: Sequence[Track] = (),
 ) -> int:
   """Trains an opened run as `run` does, and returns the exit status."""
   if opened.is_complete:
     closing.log_complete(opened.workdir, opened.data_dir, opened.start)
     return 0
   began = time.monotonic()
-  with begun(opened, interruption, observe, profile) as loop:
+  with begun(opened, interruption, observe, profile, trackers) as loop:
     step = loop.run(opened.state)
   return ended(opened, step, time.monotonic() - began, interruption)
 
@@ -147,6 +154,7 @@ def begun(
   interruption: Interruption,
   observe: Observe,
   profile: bool = False,
+  trackers: Sequence[Track] = (),
 ) -> Iterator['Loop']:
   """Claims the folder of an opened run, and yields its loop."""
   config, workdir, start = opened.config, opened.workdir, opened.start
@@ -154,7 +162,7 @@ def begun(
   with (
     processes.on_first(opened.claim),
     processes.own_folder(workdir) as own,
-    Log(config, own, opened.task, start, opened.checkpoints) as log,
+    Log(config, own, opened.task, start, opened.checkpoints, trackers) as log,
     Trace(workdir if profile else '', start, config.train_steps) as trace,
   ):
     yield Loop(opened, log, trace, interruption, observe)
@@ -285,6 +293,7 @@ class Loop:
       *(compiled.layout, self.log.watch),
     )
     self.log.evaluation(step, scores, time.monotonic() - began)
+    self.log.sample(step, state)
     return scores
 
   def copy(self, step: int, state: TrainState) -> dict[str, np.ndarray]:

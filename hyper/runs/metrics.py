@@ -11,8 +11,8 @@ from typing import Any, SupportsInt
 from absl import logging
 
 from hyper import files
-from hyper.runs.folder import METRICS, TENSORBOARD
-from hyper.runs.observers import Observers, TensorBoard
+from hyper.runs.folder import METRICS
+from hyper.runs.observers import Observers
 
 KINDS: dict[str, Any] = {'step': int, 'split': str, 'time': int | float}
 RESERVED = tuple(KINDS)  # names that no value may have
@@ -42,7 +42,12 @@ class MetricsWriter:
     ValueError: a line of an existing file, other than the last, is broken.
   """
 
-  def __init__(self, workdir: str | os.PathLike[str], start_step: int = 0):
+  def __init__(
+    self,
+    workdir: str | os.PathLike[str],
+    start_step: int = 0,
+    observers: Observers | None = None,
+  ):
     folder = pathlib.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     self._path = folder / METRICS
@@ -51,10 +56,7 @@ class MetricsWriter:
     self._file = self._path.open('ab', buffering=0)
     self._unwritten = b''
     self._has_warned = False
-    purged = start_step + 1 if is_resumed else None
-    self._observers = Observers(
-      lambda: TensorBoard(folder / TENSORBOARD, purged)
-    )
+    self._observers = observers or Observers()
 
   def __enter__(self) -> 'MetricsWriter':
     return self

@@ -107,17 +107,22 @@ class Progress:
 
   def evaluated(
     self, step: int, scores: Mapping[str, float], seconds: float
-  ) -> None:
-    """Logs the scores of an evaluation that took `seconds`, and the best."""
+  ) -> float:
+    """Logs the scores of an evaluation, and returns the best so far.
+
+    Its `seconds` are left out of speeds.
+    """
     self.leave_out(seconds)
     if self._bars.is_shown and self._shown:
       self._log_line()
-    note = self._compare(scores[self._metric], step)
+    value = scores[self._metric]
+    note = self._compare(value, step)
     logging.info(
       *('validation at step %s: %s, %s (%.1f s)', f'{step:,}'),
       *(in_words(scores), note, seconds),
     )
     self.step(step)
+    return self._best[0] if self._best else value
 
   def close(self) -> None:
     """Ends the bar, which stays on the screen."""

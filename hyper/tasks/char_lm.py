@@ -28,6 +28,7 @@ from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 from hyper.tasks.text_data import SPLITS, TextData
 
+SAMPLE_SYMBOLS = 400  # of a text that is shown while the model is trained
 NUMBERS = (  # arguments of the compiled training step
   'model.input_dropout_rate',
   'model.output_dropout_rate',
@@ -227,6 +228,12 @@ class CharLM:
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the text of a split."""
     return fingerprints.of_arrays([self._symbols(split)])
+
+  def samples(self, state: Any) -> dict[str, str]:
+    """Returns a text that the model draws, to be shown while it is trained."""
+    drawn = self.sample(state.params, '', SAMPLE_SYMBOLS, 1.0, seed=0)
+    text = self.vocabulary.to_bytes(list(drawn))
+    return {'text': text.decode(errors='replace')}
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns {}: there are no further scores."""

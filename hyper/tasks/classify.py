@@ -1,6 +1,9 @@
 """Image classification (4.1, 4.2 and A.1), in errors of 100 images."""
 
 import functools
+import os
+import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +22,7 @@ from hyper.data import (
   fingerprints,
 )
 from hyper.data.own_images import ImageKind
+from hyper.drawing.kernels import Panel, as_filters, draw
 from hyper.hypernetwork import HyperNetwork
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
@@ -190,6 +194,19 @@ class Classify:
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the images and labels of a split."""
     return fingerprints.of_arrays(self._arrays(split).values())
+
+  def samples(self, state: Any) -> dict[str, bytes]:
+    """Returns a picture of the largest kernel, to be shown in training."""
+    main_params = jax.device_get(self.main_params(state.params))
+    found = flatten_dict(main_params, sep='/')
+    name = max(found, key=lambda path: (found[path].ndim > 1, found[path].size))
+    reads_images = not any(x.ndim == 4 for x in found.values())
+    shape = self.kind.shape if reads_images else ()
+    panel = Panel(name, *as_filters(found[name], shape))
+    with tempfile.TemporaryDirectory() as folder:
+      path = os.path.join(folder, 'kernel.png')
+      draw([[panel]], path)
+      return {'kernel': pathlib.Path(path).read_bytes()}
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns nothing: all scores are cheap."""

@@ -4,6 +4,8 @@ Shapes: b lines, t moves of the pen.
 """
 
 import os
+import pathlib
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +37,7 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
+SAMPLE_STEPS = 500  # of the pen, on a page that is shown in training
 PAGE_LINES = 8  # in each column of the page that a report draws
 
 LARGE = {'w_h': 1, 'w_x': 1}
@@ -174,6 +177,14 @@ class Handwriting:
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the lines of a split."""
     return fingerprints.of_arrays(x.offsets for x in self.lines(split))
+
+  def samples(self, state: Any) -> dict[str, bytes]:
+    """Returns a page that the model writes, to be shown while it is trained."""
+    drawn = self.sample(state.params, PAGE_LINES, SAMPLE_STEPS, 0.0, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+      page = {f'samples at step {int(state.step):,}': drawn}
+      path = draw_page(page, os.path.join(folder, 'page'))[-1]
+      return {'handwriting': pathlib.Path(path).read_bytes()}
 
   def report(self, state: Any, split: str) -> dict[str, str]:
     """Draws samples beside real lines of a split, in the run folder.

@@ -26,6 +26,7 @@ from hyper.runs.task import Outcome
 from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
 from hyper.tasks.translation_search import make_look, make_search
 
+SAMPLE_PAIRS = 5  # whose translations are shown in training
 MOST_UNKNOWN = 0.01  # a larger share of unknown pieces is a warning
 NUMBERS = (  # arguments of the compiled training step
   'model.dropout_rate',
@@ -134,6 +135,16 @@ class Translate:
   def summarize(self, sums: dict[str, float]) -> dict[str, float]:
     """Returns the log perplexity, in nats per piece."""
     return {'log_perplexity': sums['nats'] / sums['count']}
+
+  def samples(self, state: Any) -> dict[str, str]:
+    """Returns translations of validation, to be shown during training."""
+    pairs = self.examples('validation', SAMPLE_PAIRS)
+    written = self.translate(state.params, [source for source, _ in pairs])
+    lines = [
+      f'{source}\n  {target}\n  -> {own}'
+      for (source, target), own in zip(pairs, written, strict=True)
+    ]
+    return {'translations': '\n\n'.join(lines)}
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns BLEU of a split's translations, and the percentage of exact ones.

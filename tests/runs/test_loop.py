@@ -15,7 +15,7 @@ import pytest
 from screen import terminal
 from toy import Toy, assert_same, config_of, last_state, saved, train
 
-from hyper.runs import compiled, folder, log, loop, metrics, observers
+from hyper.runs import compiled, folder, log, loop, metrics, tensorboard
 from hyper.runs.compiled import CompiledCache
 
 
@@ -229,17 +229,17 @@ def test_an_observer_that_fails_is_dropped_with_one_warning(
   def fails(self, **fields):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(observers.TensorBoard, 'add', fails)
+  monkeypatch.setattr(tensorboard.EventFile, 'add', fails)
   assert train(tmp_path / 'never') == 0
   monkeypatch.undo()
-  write = observers.TensorBoard.write
+  write = tensorboard.TensorBoard.write
 
   def fails_later(self, step, split, values):
     if step > 2:
       raise OSError(28, 'No space left on device')
     write(self, step, split, values)
 
-  monkeypatch.setattr(observers.TensorBoard, 'write', fails_later)
+  monkeypatch.setattr(tensorboard.TensorBoard, 'write', fails_later)
   assert train(tmp_path / 'later') == 0
   warnings = [x for x in caplog.messages if 'continues without' in x]
   assert len(warnings) == 2

@@ -91,7 +91,7 @@ def test_kept_lines_are_kept_to_the_byte(tmp_path):
   MetricsWriter(tmp_path, 10).close()
   assert before.startswith(path.read_bytes())
   assert metrics.read(tmp_path)[-1]['step'] == 10
-  assert sorted(os.listdir(tmp_path)) == ['metrics.jsonl', 'tensorboard']
+  assert os.listdir(tmp_path) == ['metrics.jsonl']
 
 
 def test_a_last_line_without_its_end_is_completed(tmp_path):
@@ -214,35 +214,3 @@ def test_lines_that_a_full_disk_refuses_are_kept_until_a_save(tmp_path, caplog):
     writer.write(5, 'train', {'bpc': 1.0})
   assert [line['step'] for line in metrics.read(tmp_path)] == [1, 2, 3, 4]
   assert sum('No space left' in text for text in caplog.messages) == 1
-
-
-def test_tensorboard_has_the_same_and_forgets_what_is_repeated(tmp_path):
-  run(tmp_path, 0, 14)
-  run(tmp_path, 10, 12)
-  shown = {}
-  for event in events(tmp_path / 'tensorboard'):
-    if event.HasField('session_log'):  # this is how TensorBoard itself purges
-      shown = {key: v for key, v in shown.items() if key[0] < event.step}
-    for value in event.summary.value:
-      shown[event.step, value.tag] = value.simple_value
-  expected = {
-    (line['step'], f'{line["split"]}/{name}'): line[name]
-    for line in metrics.read(tmp_path)
-    for name in ('bpc', 'loss')
-    if name in line
-  }
-  assert shown == expected
-
-
-def events(folder: pathlib.Path):
-  """TensorBoard's events, from files of length, checksum, message, checksum."""
-  from tensorboardX.proto.event_pb2 import Event
-
-  for path in sorted(
-    folder.iterdir(), key=lambda path: path.stat().st_mtime_ns
-  ):
-    data = path.read_bytes()
-    while data:
-      size = int.from_bytes(data[:8], 'little')
-      yield Event.FromString(data[12 : 12 + size])
-      data = data[12 + size + 4 :]
