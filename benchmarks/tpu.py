@@ -26,38 +26,36 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-os.environ |= {  # read when JAX is imported
-  'JAX_PLATFORMS': 'cpu',
-  'TPU_SKIP_MDS_QUERY': '1',
-  'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
-  'TPU_WORKER_HOSTNAMES': 'localhost',
-  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-}
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from absl import flags  # noqa: E402
-from jax.experimental import topologies  # noqa: E402
-from jax.sharding import (  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jax.experimental import topologies
+from jax.sharding import (
   AxisType,
   Mesh,
   NamedSharding,
   PartitionSpec,
 )
-from ml_collections import ConfigDict  # noqa: E402
+from ml_collections import ConfigDict
 
-from benchmarks import measure  # noqa: E402
-from hyper.cells import CELLS  # noqa: E402
-from hyper.data.strokes import Normalisation  # noqa: E402
-from hyper.data.vocabulary import Vocabulary  # noqa: E402
-from hyper.data.word_pieces import SPECIAL  # noqa: E402
-from hyper.recurrence import Recurrence  # noqa: E402
-from hyper.runs import commands, folder  # noqa: E402
-from hyper.runs.compiled import Compiled, step_numbers  # noqa: E402
-from hyper.runs.parallel import AXES, Layout  # noqa: E402
-from hyper.tasks import make_task  # noqa: E402
+from benchmarks import measure
+from hyper.cells import CELLS
+from hyper.data.strokes import Normalisation
+from hyper.data.vocabulary import Vocabulary
+from hyper.data.word_pieces import SPECIAL
+from hyper.recurrence import Recurrence
+from hyper.runs import commands, folder
+from hyper.runs.compiled import Compiled, step_numbers
+from hyper.runs.parallel import AXES, Layout
+from hyper.tasks import make_task
 
+ENVIRONMENT = {  # of libtpu, where there is no TPU
+  'TPU_SKIP_MDS_QUERY': '1',
+  'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+}
 CONFIGS = (
   *('mnist_cnn', 'mnist_hyper', 'mnist_mlp', 'mnist_coordinate'),
   *('cifar10_wrn', 'cifar10_hyper_wrn', 'ptb_lstm', 'ptb_hyperlstm'),
@@ -80,6 +78,8 @@ RESCUES: dict[str, tuple[dict[str, Any], ...]] = {  # tried until one fits
 def main() -> None:
   """Compiles what is asked for, prints a line for each, and writes JSON."""
   args = flags.FLAGS
+  os.environ |= ENVIRONMENT
+  jax.config.update('jax_platforms', 'cpu')
   commands.prepare_output(args.output, ('json',))
   jobs = recurrence_jobs(args) if args.recurrence else step_jobs(args)
   results = []
@@ -138,8 +138,7 @@ def compiled_step(
     task = make_task(config, '', workdir)
     layout = Layout(mesh, config.mesh.fsdp, task.has_streams, task.large)
     compiled = Compiled(config, task, layout)
-    state = jax.eval_shape(lambda: compiled.init(0))
-    state = placed(state, layout.shardings(state))
+    state = compiled.shapes()
     batch = shapes(config)
     batch = placed(batch, jax.tree.map(layout.along_rows, batch))
     began = time.monotonic()

@@ -1,8 +1,10 @@
 """Benchmarks: that they run, and that what they print is what they timed."""
 
+import importlib
 import json
 import types
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -10,11 +12,13 @@ from benchmarks import (
   measure,
   recurrence,
   static,
+  tpu,
   training,
   translation_memory,
 )
-from configs import nmt_lstm
+from configs import nmt_lstm, ptb_lstm
 from hyper.runs import metrics
+from hyper.tasks import make_task
 
 TINY = recurrence.Size(2, 3, 4, 3, 2, 5)
 
@@ -132,3 +136,75 @@ def test_what_is_written_names_command_and_hardware(tmp_path):
   assert content['results'] == {'a': 1.5}
   assert content['hardware']['device']
   assert content['command'].startswith('python -m benchmarks.static')
+
+
+HLO = """HloModule jit_step
+
+%body (p: (s32[])) -> (s32[]) {
+  %a = f32[] fusion(p), metadata={op_name="jit(f)/dot_general"}, \
+backend_config={"estimated_cycles":"30"}
+  %r = f32[8] all-reduce(a), replica_groups={}
+}
+
+ENTRY %main (x: f32[]) -> f32[] {
+  %w = (s32[]) while(x), condition=%c, body=%body, \
+backend_config={"known_trip_count":{"n":"100"}}
+  %s = (f32[8], f32[8]) all-reduce-start(w), replica_groups={}
+  %b = f32[] fusion(w), backend_config={"estimated_cycles":"7"}
+}
+"""
+
+
+def test_cycles_of_loops_count_as_often_as_they_run():
+  assert tpu.estimate(HLO) == {'dot_general': 3000, 'other': 7}
+
+
+def test_figures_are_those_of_the_program():
+  memory = types.SimpleNamespace(
+    argument_size_in_bytes=5e6,
+    output_size_in_bytes=4e6,
+    alias_size_in_bytes=3e6,
+    temp_size_in_bytes=2e6,
+  )
+  program = types.SimpleNamespace(
+    memory_analysis=lambda: memory, as_text=lambda: HLO
+  )
+  found = tpu.figures(program, 1.26)
+  assert found['megabytes_a_chip'] == 8
+  assert found['temporary_megabytes'] == 2
+  assert found['collectives'] == {'all-reduce': 2}
+  assert found['compile_seconds'] == 1.3
+
+
+def test_what_does_not_fit_is_compiled_again_as_it_may(monkeypatch):
+  tried = []
+
+  def compiled_step(config, topology, chips):
+    tried.append(config.model.remat_steps)
+    if config.model.remat_steps != 25:
+      raise jax.errors.JaxRuntimeError(
+        'RESOURCE_EXHAUSTED: Ran out of memory. Used 20.5G of 15.7G hbm.'
+      )
+    return {'megabytes_a_chip': 9}
+
+  monkeypatch.setattr(tpu, 'compiled_step', compiled_step)
+  found = tpu.fitted(ptb_lstm.get_config(), 'v5e:2x2', 1)
+  assert tried == [0, 50, 25]
+  assert found == {
+    'does not fit': '20.5G of 15.7G',
+    'megabytes_a_chip': 9,
+    'fits with': {'model.remat_steps': 25},
+  }
+
+
+@pytest.mark.parametrize('name', tpu.CONFIGS)
+def test_every_config_is_prepared_without_data(name, tmp_path):
+  config = importlib.import_module(f'configs.{name}').get_config()
+  tpu.prepare(config, str(tmp_path))
+  task = make_task(config, '', str(tmp_path))
+  if config.task == 'translate':
+    assert len(task.pieces) == 32_000
+  if config.task == 'char_lm':
+    assert len(task.vocabulary) == tpu.SYMBOLS[config.data.source]
+  rows = {x.shape[0] for x in tpu.shapes(config).values()}
+  assert rows == {config.data.batch_size}

@@ -14,14 +14,14 @@ from hyper.runs.checkpoint_files import sha256
 def copy_to_host(state: Any) -> dict[str, np.ndarray]:
   """Copies all leaves to the host, and returns them by their paths.
 
-  The copy is needed on a CPU too: there NumPy would share the memory of the
-  array, which the next step overwrites while it is still being written.
+  The host holds the state once. Of several processes all must call this: each
+  gets the whole state.
   """
-  whole = {name: _whole(leaf) for name, leaf in by_path(state).items()}
-  arrays = {
-    name: np.array(array, order='C', copy=True)
-    for name, array in jax.device_get(whole).items()
-  }
+  leaves = by_path(state)
+  for leaf in leaves.values():
+    if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
+      leaf.copy_to_host_async()
+  arrays = {name: _own(_whole(leaf)) for name, leaf in leaves.items()}
   for name, array in arrays.items():
     if array.size == 0:
       raise ValueError(f'{name} is {describe(array)}; it must have elements.')
@@ -53,6 +53,17 @@ def _whole(leaf: Any) -> Any:
   if leaf.is_fully_addressable or leaf.is_fully_replicated:
     return leaf
   return multihost_utils.process_allgather(leaf, tiled=True)
+
+
+def _own(leaf: Any) -> np.ndarray:
+  """Returns an array of the host, in memory that no step writes to.
+
+  On a CPU NumPy would share the memory of a JAX array, which the next step
+  overwrites. What comes from another device is a copy already.
+  """
+  array = np.asarray(leaf, order='C')
+  is_shared = array is leaf or not array.flags.owndata
+  return array.copy() if is_shared else array
 
 
 def describe(leaf: Any) -> str:

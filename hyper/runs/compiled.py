@@ -13,6 +13,7 @@ from hyper.runs.accumulation import make_gradient
 from hyper.runs.numbers import numbers_of, structure
 from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Task
+from hyper.runs.training import TrainState
 
 
 class Compiled:
@@ -61,6 +62,10 @@ class Compiled:
     self.evaluate_many = jax.jit(jax.vmap(self.evaluate, (0, 0, None)))
     self._called: set[Any] = set()
     self.use(task)
+
+  def shapes(self) -> TrainState:
+    """Returns what `init` does, as shapes that say where they lie."""
+    return self.layout.placed(jax.eval_shape(lambda: self.init(0)))
 
   def is_new(self, name: str, batch: Any = ()) -> bool:
     """Returns True where the next call compiles: the first of each shape.

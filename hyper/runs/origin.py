@@ -86,8 +86,8 @@ def first_state(
     ValueError: the checkpoint is damaged, not finite, of another config, or of
       a step after `config.train_steps`; or `begin_from` does not fit.
   """
-  state = compiled.init(config.seed)
   if not checkpoints.saved_steps:
+    state = compiled.init(config.seed)
     if begin_from is None:
       return state, {}
     params, line = processes.together(
@@ -97,7 +97,7 @@ def first_state(
     )
     processes.check_alike(lambda: {'--init_from': line[ENTRY]['sha256']})
     return state.replace(params=params), line
-  step, state = checkpoints.resume(state)
+  step, state = checkpoints.resume(compiled.shapes())
   processes.check_alike(lambda: {'the step of the newest checkpoint': step})
   if not training.is_finite(state):
     raise ValueError(

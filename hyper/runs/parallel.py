@@ -114,6 +114,16 @@ class Layout:
       return state
     return jax.lax.with_sharding_constraint(state, self.shardings(state))
 
+  def placed(self, shapes: Any) -> Any:
+    """Returns the shapes of a TrainState with where each array lies."""
+    if self.mesh is None:
+      return shapes
+    return jax.tree.map(
+      lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+      shapes,
+      self.shardings(shapes),
+    )
+
   def shardings(self, state: Any) -> Any:
     """Returns where each array of a TrainState lies."""
     return state.replace(
