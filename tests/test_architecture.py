@@ -90,6 +90,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.tasks.translate': (
     *('hyper.cells', 'hyper.models.translate', *TASK),
     *('hyper.tasks.translation_data', 'hyper.tasks.translation_search'),
+    'hyper.terminal',
   ),
   'hyper.generate': (
     *('hyper.trained', 'hyper.runs.commands', 'hyper.tasks.handwriting'),

@@ -47,7 +47,8 @@ class Log:
   ):
     self._config, self._task, self._checkpoints = config, task, checkpoints
     self._observers = Observers(
-      lambda: TensorBoard(
+      functools.partial(
+        TensorBoard,
         *(os.path.join(workdir, TENSORBOARD), start + 1),
         *(flatten(config), task.selection[0]),
       ),

@@ -70,5 +70,6 @@ class Observers:
 
 
 def _warn(observer: Any, error: Exception) -> None:
-  name = getattr(observer, '__name__', type(observer).__name__)
+  made_by = getattr(observer, 'func', observer)  # of a partial
+  name = getattr(made_by, '__name__', type(observer).__name__)
   logging.warning('%s failed; the run continues without it: %s', name, error)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -169,6 +170,7 @@ class CharLM:
     """
     read = [self.vocabulary.start, *self.encode(prompt, 'the prompt').tolist()]
     apply, carry = self.reader(params), self.model.zeros(1)
+    logging.log_first_n(logging.INFO, 'Compiling what draws symbols.', 1)
     return sample_symbols(apply, carry, read, length, temperature, seed)
 
   def read(self, params: Any, symbols: np.ndarray) -> tuple[Any, Array]:

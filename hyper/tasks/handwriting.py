@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
@@ -228,6 +229,7 @@ class Handwriting:
     first = np.zeros((1, 3), np.float32)
     if prime is not None:
       first = np.concatenate([first, self.normalisation.apply(prime)])
+    logging.log_first_n(logging.INFO, 'Compiling what draws moves.', 1)
     moves = sample_steps(
       lambda carry, x: self.model.apply({'params': params}, carry, x),
       self.model.zeros(count),

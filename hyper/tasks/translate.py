@@ -25,6 +25,7 @@ from hyper.runs.numbers import NONE, Numbers, numbers_of, with_numbers
 from hyper.runs.task import Outcome
 from hyper.tasks.translation_data import SPLITS, Decoding, TranslationData
 from hyper.tasks.translation_search import make_look, make_search
+from hyper.terminal import track
 
 SAMPLE_PAIRS = 5  # whose translations are shown in training
 MOST_UNKNOWN = 0.01  # a larger share of unknown pieces is a warning
@@ -188,7 +189,11 @@ class Translate:
       self.decoding.batch_size * self.data.bucket_lengths[-1],
     )
     found = [np.array([END], np.int32)] * len(encoded)
-    for length, rows, numbers in Order(lengths, shapes, keep_all=True).once():
+    logging.log_first_n(logging.INFO, 'Compiling the search.', 1)
+    order = Order(lengths, shapes, keep_all=True).once()
+    for length, rows, numbers in track(
+      order, 'Translating', len(encoded), lambda chosen: len(chosen[2])
+    ):
       sources = [encoded[k] for k in numbers]
       batch = pair_batches.fill(sources, sources, length, rows)
       pieces, _ = self._search(params, batch['source'])

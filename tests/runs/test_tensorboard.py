@@ -181,4 +181,5 @@ def test_a_tracker_that_fails_never_hurts_a_run(broken, tmp_path, caplog):
   assert status == 0 and len(metrics.read(tmp_path)) == 10
   warnings = [x for x in caplog.messages if 'continues without' in x]
   assert len(warnings) == 1 and 'No space left' in warnings[0]
+  assert warnings[0].startswith('make ' if broken == 'start' else 'Seen ')
   assert scalars(tmp_path / 'tensorboard')[8, 'best/distance']
