@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
@@ -53,12 +54,21 @@ def best(place: str, study: Study) -> Grid:
     (
       folder_of(trial),
       f'{trial.value:.4g}',
-      *(str(trial.params.get(name, '')) for name in names),
+      *(shown(trial.params.get(name, '')) for name in names),
     )
     for trial in done
   )
   title = f'{place}: the best of {len(study.get_trials(False))} trials'
   return Grid(f'{title} ({states})', ('trial', 'score', *names), rows)
+
+
+def shown(value: Any) -> str:
+  """Returns a value of a parameter, numbers with four digits.
+
+  >>> shown(0.0012345), shown('he')
+  ('0.001234', 'he')
+  """
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def importance(place: str, study: Study) -> list[Grid]:

@@ -94,8 +94,8 @@ def launcher(
   address = given.pop('address', None)
   os.makedirs(folder, exist_ok=True)
   try:
-    ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
     remote = ray.remote(**given)(Process)
+    ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
   except (ConnectionError, ValueError, AssertionError) as error:
     raise ValueError(f'--launcher=ray: {error}') from error
 

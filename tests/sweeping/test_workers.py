@@ -107,6 +107,13 @@ def test_options_of_slurm_are_checked(tmp_path, given, error):
     launchers.on_engine(name, ['true'], str(tmp_path), options)
 
 
+@pytest.mark.slow
+def test_options_of_ray_are_checked_before_it_starts(tmp_path):
+  pytest.importorskip('ray')
+  with pytest.raises(ValueError, match='--launcher=ray: Invalid option.* foo'):
+    launchers.on_engine('ray', ['true'], str(tmp_path), ['foo=1'])
+
+
 def test_an_engine_that_is_missing_is_named(tmp_path, monkeypatch):
   engines = {'slurm': ('hyper.sweeping.nothing', 'submitit>=1.5,<2')}
   monkeypatch.setattr(launchers, 'ENGINES', engines)
