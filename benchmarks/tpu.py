@@ -238,9 +238,17 @@ def figures(program: Any, seconds: float) -> dict[str, Any]:
     'megabytes_a_chip': round(size / 1e6),
     'temporary_megabytes': round(memory.temp_size_in_bytes / 1e6),
     'collectives': dict(collections.Counter(used)),
-    'estimated_megacycles': round(sum(estimate(text).values()) / 1e6, 2),
+    'estimated_megacycles': megacycles(text),
     'compile_seconds': round(seconds, 1),
   }
+
+
+def megacycles(text: str) -> float | None:
+  """Returns the estimate of a program; None where a loop has no known end."""
+  try:
+    return round(sum(estimate(text).values()) / 1e6, 2)
+  except ValueError:
+    return None
 
 
 def computations(text: str) -> dict[str, list[str]]:
@@ -257,31 +265,55 @@ def computations(text: str) -> dict[str, list[str]]:
   return found
 
 
-def estimate(text: str) -> Mapping[str, float]:
-  """Returns the estimated cycles of a program by the kind of operation."""
+def estimate(text: str, loops_alone: bool = False) -> Mapping[str, float]:
+  """Returns the estimated cycles of a program by the kind of operation.
+
+  Args:
+    text: the compiled program.
+    loops_alone: leaves out what is outside of loops.
+  """
   parts = computations(text)
 
   def total(name: str) -> collections.Counter[str]:
     cycles: collections.Counter[str] = collections.Counter()
     for line in parts[name]:
       own = re.search(r'"estimated_cycles":"(\d+)"', line)
-      if own:
+      if own and not (loops_alone and name == 'ENTRY'):
         cycles[kind(line)] += int(own.group(1))
-      loop = re.search(r' while\(.*body=%?([\w.\-]+)', line)
+      loop = re.search(
+        r' while\(.*condition=%?([\w.\-]+), body=%?([\w.\-]+)', line
+      )
       if loop:
-        trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
-        times = int(trips.group(1)) if trips else 1
-        for key, value in total(loop.group(1)).items():
+        times = trips(parts[loop.group(1)])
+        for key, value in total(loop.group(2)).items():
           cycles[key] += times * value
     return cycles
 
   return total('ENTRY')
 
 
+def trips(condition: list[str]) -> int:
+  """Returns how often a loop runs: what its counter is compared with.
+
+  Raises:
+    ValueError: the condition compares with no constant.
+  """
+  limits = re.findall(r' = s32\[\]\S* constant\((\d+)\)', '\n'.join(condition))
+  if len(limits) != 1:
+    raise ValueError(f'the loop has {len(limits)} limits: {condition}')
+  return int(limits[0])
+
+
 def kind(line: str) -> str:
-  """Returns the operation of JAX that an instruction comes from."""
-  source = re.search(r'op_name="([^"]*)"', line)
-  return source.group(1).split('/')[-1] if source else 'other'
+  """Returns the operation of JAX that an instruction comes from.
+
+  What the compiler has added, such as a copy to another layout, has its name.
+  """
+  source = re.search(r'op_name="[^"]*?([^"/]*)"', line)
+  if source and source.group(1) != 'while':
+    return source.group(1)
+  added = re.search(r' ([\w\-]+)\(', line)
+  return f'({added.group(1)})' if added else 'other'
 
 
 def recurrence_jobs(args: Any) -> Iterator[dict[str, Any]]:
@@ -291,15 +323,23 @@ def recurrence_jobs(args: Any) -> Iterator[dict[str, Any]]:
     for name in sorted(CELLS):
       began = time.monotonic()
       program = compiled_recurrence(name, here)
-      cycles = estimate(program.as_text())
-      ordered = sorted(cycles.items(), key=lambda entry: -entry[1])
+      text = program.as_text()
+      whole, loops = estimate(text), estimate(text, loops_alone=True)
       yield {
         'cell': name,
         'topology': topology,
-        'estimated_megacycles': round(sum(cycles.values()) / 1e6, 2),
-        'by_kind': {k: round(v / 1e6, 2) for k, v in ordered[:8]},
+        'estimated_megacycles': round(sum(whole.values()) / 1e6, 2),
+        'of_loops': round(sum(loops.values()) / 1e6, 2),
+        'by_kind_of_loops': largest(loops),
+        'by_kind': largest(whole),
         'compile_seconds': round(time.monotonic() - began, 1),
       }
+
+
+def largest(cycles: Mapping[str, float]) -> dict[str, float]:
+  """Returns the eight kinds with the most cycles, in millions."""
+  ordered = sorted(cycles.items(), key=lambda entry: -entry[1])
+  return {name: round(count / 1e6, 2) for name, count in ordered[:8]}
 
 
 def compiled_recurrence(name: str, here: NamedSharding) -> Any:

@@ -146,9 +146,13 @@ backend_config={"estimated_cycles":"30"}
   %r = f32[8] all-reduce(a), replica_groups={}
 }
 
+%c (p: (s32[])) -> pred[] {
+  %n = s32[]{:T(128)} constant(100)
+  ROOT %lt = pred[] compare(p, %n), direction=LT
+}
+
 ENTRY %main (x: f32[]) -> f32[] {
-  %w = (s32[]) while(x), condition=%c, body=%body, \
-backend_config={"known_trip_count":{"n":"100"}}
+  %w = (s32[]) while(x), condition=%c, body=%body
   %s = (f32[8], f32[8]) all-reduce-start(w), replica_groups={}
   %b = f32[] fusion(w), backend_config={"estimated_cycles":"7"}
 }
@@ -156,7 +160,8 @@ backend_config={"known_trip_count":{"n":"100"}}
 
 
 def test_cycles_of_loops_count_as_often_as_they_run():
-  assert tpu.estimate(HLO) == {'dot_general': 3000, 'other': 7}
+  assert tpu.estimate(HLO) == {'dot_general': 3000, '(fusion)': 7}
+  assert tpu.estimate(HLO, loops_alone=True) == {'dot_general': 3000}
 
 
 def test_figures_are_those_of_the_program():
