@@ -3,7 +3,7 @@
 Strictness: no implicit broadcasting of ranks. Compiling costs the tests more
 than running does: XLA is told not to optimise, and what one test has compiled
 serves the others of its process (and no other process: jax writes these files
-without a lock).
+without a lock). So the tests of a file run in one process.
 """
 
 import importlib.metadata
@@ -39,6 +39,14 @@ def unchecked():
   jaxtyping.config.update('jaxtyping_disable', True)
   yield
   jaxtyping.config.update('jaxtyping_disable', False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+  """Gives whole files to the processes of `-n`."""
+  from xdist.scheduler import LoadFileScheduling
+
+  return LoadFileScheduling(config, log)
 
 
 def pytest_unconfigure() -> None:

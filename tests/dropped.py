@@ -26,6 +26,6 @@ def zero_shares(model, variables, *arguments):
 
   rngs = {'dropout': jax.random.key(7)}
   with nn.intercept_methods(note):
-    model.apply(variables, *arguments, rngs=rngs)
+    jax.jit(lambda: model.apply(variables, *arguments, rngs=rngs))()
   jax.effects_barrier()
   return {name: np.mean(shares) for name, shares in found.items()}

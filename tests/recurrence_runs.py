@@ -30,6 +30,20 @@ NORM = {'layer_norm': True}
 OFF = {'layer_norm': False, 'hyper_layer_norm': False}
 DROPOUT = {'dropout_rate': 0.3, 'hyper_dropout_rate': 0.4}
 EACH = pytest.mark.parametrize('name', list(CELLS))
+
+
+def quick_of(names):
+  """Parametrises by `names`, slow where a cell takes long to compile."""
+  slow = {'hypergru', 'hyperlstm'}
+  return pytest.mark.parametrize(
+    'name',
+    [
+      pytest.param(name, marks=[pytest.mark.slow] * (name in slow))
+      for name in names
+    ],
+  )
+
+
 VARIANTS = {name: make(name, **NORM) for name in CELLS} | {
   'hyperrnn-full': make('hyperrnn', form='full', hyper_state='old'),
   'lstm-plain': make('lstm'),

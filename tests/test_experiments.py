@@ -76,10 +76,13 @@ def train_on(config, workdir, data_dir):
   return loop.train(make_task, config, str(workdir), data_dir, kept=KEPT)
 
 
-@pytest.fixture(scope='module')
-def learned(tmp_path_factory, data_dir):
+@pytest.fixture(
+  scope='module',
+  params=['ptb_lstm', pytest.param('ptb_hyperlstm', marks=pytest.mark.slow)],
+)
+def learned(request, tmp_path_factory, data_dir):
   """The config and the folder of a run that has learned something."""
-  config = shrunk('ptb_hyperlstm', **LEARNS)
+  config = shrunk(request.param, **LEARNS)
   workdir = str(tmp_path_factory.mktemp('learned'))
   assert train_on(config, workdir, data_dir) == 0
   return config, workdir
@@ -192,11 +195,14 @@ def test_every_symbol_counts_once_in_the_score(data_dir, tmp_path):
   'arguments, message',
   [
     (['--config=configs/ptb_lstm.py:nothing'], "no variant 'nothing'"),
-    (
+    pytest.param(
       ['--config=configs/ptb_lstm.py', '--config.model.cell.unit=3'],
       "there is no such field. Did you mean 'model.cell.units' or",
+      marks=pytest.mark.slow,
     ),
-    (['--config=configs/ptb_lstm.py'], 'ptb'),  # there are no data
+    pytest.param(  # there are no data
+      ['--config=configs/ptb_lstm.py'], 'ptb', marks=pytest.mark.slow
+    ),
   ],
 )
 def test_bad_command_lines_end_in_one_clear_error(arguments, message, tmp_path):
@@ -266,7 +272,9 @@ def test_generated_text_is_seeded_and_continues_from_the_carry(learned):
     draw('\x01', 0)
 
 
-@pytest.mark.parametrize('name', ['ptb_lstm', 'ptb_hyperlstm'])
+@pytest.mark.parametrize(
+  'name', ['ptb_lstm', pytest.param('ptb_hyperlstm', marks=pytest.mark.slow)]
+)
 def test_rates_of_dropout_are_arguments_of_the_step(name, data_dir, tmp_path):
   rates = {'model.input_dropout_rate': 0.3, 'model.cell.dropout_rate': 0.4}
   one, other = shrunk(name), shrunk(name, **rates)

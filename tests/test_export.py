@@ -34,22 +34,36 @@ def make_run(name, workdir, **fields):
   return workdir
 
 
+UNITS = {'model.cell.units': 4}
+RUNS = {
+  'hyper': (
+    'cifar10_hyper_wrn',
+    {'hypernetwork.embedding_size': 4, 'hypernetwork.hidden_size': 4},
+  ),
+  'plain': ('cifar10_wrn', {}),
+  'coordinate': ('mnist_coordinate', {}),
+  'convnet': ('mnist_cnn', {}),
+  'text': ('ptb_hyperlstm', UNITS | {'model.cell.hyper_units': 3}),
+  'pen': ('iam_lstm', UNITS),
+  'translation': ('nmt_lstm', UNITS),
+}
+
+
+class Runs(dict):
+  """The folders of RUNS, each made when it is first asked for."""
+
+  def __init__(self, root):
+    self.root = root
+
+  def __missing__(self, name):
+    config, fields = RUNS[name]
+    self[name] = make_run(config, str(self.root / name), **fields)
+    return self[name]
+
+
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-  root = tmp_path_factory.mktemp('runs')
-  small = {f'hypernetwork.{k}_size': 4 for k in ('embedding', 'hidden')}
-  cell = {'model.cell.units': 4, 'model.cell.hyper_units': 3}
-  return {
-    'hyper': make_run('cifar10_hyper_wrn', str(root / 'hyper'), **small),
-    'plain': make_run('cifar10_wrn', str(root / 'plain')),
-    'coordinate': make_run('mnist_coordinate', str(root / 'coordinate')),
-    'convnet': make_run('mnist_cnn', str(root / 'convnet')),
-    'text': make_run('ptb_hyperlstm', str(root / 'text'), **cell),
-    'pen': make_run('iam_lstm', str(root / 'pen'), **{'model.cell.units': 4}),
-    'translation': make_run(
-      'nmt_lstm', str(root / 'translation'), **{'model.cell.units': 4}
-    ),
-  }
+  return Runs(tmp_path_factory.mktemp('runs'))
 
 
 @pytest.fixture(scope='module')
@@ -80,8 +94,11 @@ def test_a_plain_run_is_the_same_baked_or_not(runs):
 @pytest.mark.parametrize(
   'name, baked',
   [
-    *(('hyper', False), ('hyper', True), ('convnet', False)),
-    *(('text', False), ('pen', False), ('translation', False)),
+    *(('hyper', True), ('text', False)),
+    *(
+      pytest.param(name, False, marks=pytest.mark.slow)
+      for name in ('hyper', 'convnet', 'pen', 'translation')
+    ),
   ],
 )
 def test_a_file_gives_module_and_variables_without_the_run(
@@ -110,7 +127,14 @@ def test_a_file_gives_module_and_variables_without_the_run(
 
 
 @pytest.mark.parametrize(
-  'name', ['hyper', 'coordinate', 'convnet', 'text', 'pen', 'translation']
+  'name',
+  [
+    *('hyper', 'text'),
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ('coordinate', 'convnet', 'pen', 'translation')
+    ),
+  ],
 )
 def test_a_run_of_every_task_begins_with_a_file(runs, tmp_path, name):
   path = str(tmp_path / 'x.safetensors')

@@ -28,7 +28,7 @@ def make_run(module, workdir):
     {
       'data.batch_size': 2,
       'data.window_steps': 8,
-      'data.eval_streams': 128,
+      'data.eval_streams': 256,
       'model.cell.units': 8,
       'train_steps': 2,
       'log_every_steps': 1,
@@ -104,8 +104,10 @@ def run_command(monkeypatch, *arguments):
   return commands.checked(command.main, values(['figures', *arguments])[1:])
 
 
-@pytest.mark.parametrize('extension', ['html', 'svg', 'png'])
-@pytest.mark.parametrize('text', ['--text=a <b>', '--length=9'])
+@pytest.mark.parametrize(
+  'extension, text',
+  [('html', '--text=a <b>'), ('svg', '--length=9'), ('png', '--text=a')],
+)
 def test_weight_change(monkeypatch, hyper_run, tmp_path, extension, text):
   path = tmp_path / f'picture.{extension}'
   arguments = 'weight_change', f'--workdir={hyper_run}', f'--output={path}'
@@ -114,8 +116,15 @@ def test_weight_change(monkeypatch, hyper_run, tmp_path, extension, text):
   assert path.read_bytes().startswith(start[extension])
 
 
-@pytest.mark.parametrize('name', ['curves', 'saturation'])
-@pytest.mark.parametrize('extension', ['png', 'pdf'])
+@pytest.mark.parametrize(
+  'name, extension',
+  [
+    ('curves', 'png'),
+    ('saturation', 'pdf'),
+    pytest.param('curves', 'pdf', marks=pytest.mark.slow),
+    pytest.param('saturation', 'png', marks=pytest.mark.slow),
+  ],
+)
 def test_pictures_of_several_runs(
   monkeypatch, hyper_run, plain_run, tmp_path, name, extension
 ):

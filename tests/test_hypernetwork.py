@@ -108,8 +108,10 @@ def test_the_condition_is_the_same_wherever_it_is_given():
   network = conditional()
   variables = shaken(init(network, X, condition=0))
   y = apply(network, variables, X, condition=3)
-  params = network.main_params(variables, X, condition=3)
-  assert_close(main().apply({'params': params}, X), y)
+  params = jax.jit(
+    lambda variables: network.main_params(variables, X, condition=3)
+  )(variables)
+  assert_close(jax.jit(main().apply)({'params': params}, X), y)
   baked = bake(network, variables, X, condition=3)
   assert_close(baked, {'params': params})
   made = flatten_dict(generated(network, variables, X, condition=3))

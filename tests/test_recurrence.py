@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from recurrence_runs import (
   BATCH,
-  EACH,
   INPUTS,
   NORM,
   TIME,
@@ -19,6 +18,7 @@ from recurrence_runs import (
   by_recurrence,
   fast_jit,
   make,
+  quick_of,
   random,
   random_carry,
   randomised,
@@ -28,7 +28,7 @@ from recurrence_runs import (
   with_gradients,
 )
 
-from hyper.cells import LSTMCell
+from hyper.cells import CELLS, LSTMCell
 from hyper.recurrence import Recurrence
 
 
@@ -50,7 +50,7 @@ def test_values_and_gradients_are_those_of_a_plain_scan(variant):
 
 
 def test_a_symbol_with_a_factor_is_a_scaled_one_hot_vector():
-  cell = VARIANTS['hyperlstm-old']
+  cell = VARIANTS['lstm-plain']
   # Symbol 0 comes often, so that its gradients have to be summed.
   symbols = np.array([[0, 0, 3, 0], [2, 0, 0, 5], [1, 1, 1, 4]])
   scale = np.where(random(3, BATCH, TIME) > -0.5, 1.3, 0).astype('f')
@@ -85,7 +85,7 @@ def test_symbols_without_factors_are_one_hot_vectors():
 
 
 def test_gradients_pass_through_a_stack_of_two():
-  lower, upper = VARIANTS['lstm'], VARIANTS['lstm-plain']
+  lower, upper = VARIANTS['rnn'], VARIANTS['lstm-plain']
 
   def stack(run, variables, carries, inputs):
     after, x = run(lower, variables[0], carries[0], inputs)
@@ -103,7 +103,7 @@ def test_gradients_pass_through_a_stack_of_two():
   assert_trees_close(ours, theirs)
 
 
-@EACH
+@quick_of(CELLS)
 def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
   cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)
@@ -120,7 +120,7 @@ def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
   np.testing.assert_array_equal(influence > 0, wanted > 0)
 
 
-@EACH
+@quick_of(CELLS)
 def test_two_windows_with_the_carry_are_one_long_window(name):
   cell = make(name, **NORM)
   variables, inputs = randomised(cell), random(1, BATCH, 2 * TIME, INPUTS)
@@ -138,7 +138,7 @@ def test_two_windows_with_the_carry_are_one_long_window(name):
   assert np.abs(forgetful - second).max() > 1e-3
 
 
-@EACH
+@quick_of(CELLS)
 def test_sequences_that_end_and_start_again(name):
   cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)
@@ -175,13 +175,16 @@ def test_sequences_that_end_and_start_again(name):
 
   arguments = variables, carry, inputs
   # Gradients pass through any cell alike.
-  run = value_and_gradients if name == 'lstm' else values
+  run = value_and_gradients if name == 'rnn' else values
   assert_trees_close(run(ours, *arguments), run(one_by_one, *arguments))
 
 
 @pytest.mark.parametrize('is_symbols', [False, True])
-def test_segments_change_nothing_but_memory(is_symbols):
-  cell = VARIANTS['hyperlstm']
+@pytest.mark.parametrize(
+  'name', ['gru', pytest.param('hyperlstm', marks=pytest.mark.slow)]
+)
+def test_segments_change_nothing_but_memory(name, is_symbols):
+  cell = VARIANTS[name]
   inputs = random(1, BATCH, TIME, INPUTS)
   if is_symbols:
     inputs = inputs.argmax(-1)
@@ -214,10 +217,11 @@ def test_segments_need_less_memory():
   assert temporary_bytes(16) < 0.2 * temporary_bytes(0)
 
 
+@pytest.mark.slow
 def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
   cell = LSTMCell(8, layer_norm=True)
   inputs = 1e-3 * random(1, 2, 900, 3)
-  variables = Recurrence(cell).init(jax.random.key(0), inputs)
+  variables = fast_jit(Recurrence(cell).init)(jax.random.key(0), inputs)
   variables['params']['cell']['gamma'] *= 4  # amplifies what it is given
 
   @functools.partial(fast_jit, static_argnums=0)
@@ -233,7 +237,7 @@ def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
   assert largest(1.0) < 1e6
 
 
-@EACH
+@quick_of(CELLS)
 def test_double_precision_elsewhere_does_no_harm(name):
   cell = make(name, **NORM)
   variables, inputs = randomised(cell), random(1, BATCH, TIME, INPUTS)
@@ -246,8 +250,11 @@ def test_double_precision_elsewhere_does_no_harm(name):
       assert {x.dtype.name for x in jax.tree.leaves(found)} == {'float32'}
 
 
-def test_bfloat16_is_close_and_keeps_float32_state():
-  cell = VARIANTS['hyperlstm']
+@pytest.mark.parametrize(
+  'name', ['lstm', pytest.param('hyperlstm', marks=pytest.mark.slow)]
+)
+def test_bfloat16_is_close_and_keeps_float32_state(name):
+  cell = VARIANTS[name]
   arguments = (
     randomised(cell),
     random_carry(cell),

@@ -5,6 +5,7 @@ filter being one f by f block; the package as [d, f, f, o] and [f, f, o]. Its
 W_in is [N_in, d, N_z], the package's w_in [i, e, d].
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -119,8 +120,9 @@ def test_what_a_grid_covers_too_much_is_cut_at_the_end():
   part = {'kernel': (F, F, 2 * I - 1, O + 1)}
   variables = randomised(around(whole))
   assert shapes_of(around(part))['params']['z'].shape == (4, E)
-  full = around(whole).apply(variables)['kernel']
-  cut = around(part).apply(variables)['kernel']
+  full, cut = (
+    jax.jit(around(x).apply)(variables)['kernel'] for x in (whole, part)
+  )
   np.testing.assert_array_equal(cut, full[..., : 2 * I - 1, : O + 1])
 
 
@@ -129,8 +131,8 @@ def test_several_kernels_share_a_generator_but_not_embeddings():
   variables = randomised(network)
   params = variables['params']
   assert params['z'].shape == (3, E)
-  made = network.apply(variables)
-  tiles = KernelGenerator(TILE, E, D).apply(
+  made = jax.jit(network.apply)(variables)
+  tiles = jax.jit(KernelGenerator(TILE, E, D).apply)(
     {'params': params['generator']}, params['z']
   )
   assert_close(made['a'], tiles[0])
@@ -148,7 +150,7 @@ def test_every_parameter_may_be_generated():
 def test_dense_kernels_have_an_empty_window():
   network = around({'kernel': (2 * I, O)}, tile=(I, O))
   variables = randomised(network)
-  made = network.apply(variables)['kernel']
+  made = jax.jit(network.apply)(variables)['kernel']
   params = variables['params']
   g = params['generator']
   rows = [
@@ -337,7 +339,7 @@ def test_the_notebook_initialisation_would_not_reach_he_variance():
     64,
     initialisation='notebook',
   )
-  kernel = network.init_with_output(jax.random.key(0))[0]['a']
+  kernel = jax.jit(network.init_with_output)(jax.random.key(0))[0]['a']
   assert kernel.std() < 0.1 * np.sqrt(2 / 144)
 
 
@@ -398,13 +400,20 @@ class VisionTransformer(nn.Module):
 
 
 NETWORKS = {
-  'convnet': (MnistConvnet(), ('conv2/kernel',), (7, 7, 16, 16), 28),
+  'convnet': (MnistConvnet(), ('conv2/kernel',), (7, 7, 16, 16), 8),
   'wide_resnet': (WideResNet(1, 2), ('conv[234]_*/kernel',), (3, 3, 16, 16), 8),
   'transformer': (VisionTransformer(), ('*/kernel',), (8, 8), 8),
 }
 
 
-@pytest.fixture(scope='module', params=NETWORKS)
+@pytest.fixture(
+  scope='module',
+  params=[
+    'convnet',
+    pytest.param('wide_resnet', marks=pytest.mark.slow),
+    pytest.param('transformer', marks=pytest.mark.slow),
+  ],
+)
 def example(request):
   """A main network, its hypernetwork, randomised variables and images."""
   main, generate, tile, size = NETWORKS[request.param]
@@ -419,15 +428,15 @@ def example(request):
   return main, network, variables, images
 
 
-def bake(network, variables, images):
-  return jax.jit(lambda variables: network.bake(variables, images, False))(
+def bake(network, variables, *args, **kwargs):
+  return jax.jit(lambda variables: network.bake(variables, *args, **kwargs))(
     variables
   )
 
 
 def test_a_baked_network_is_the_plain_one_with_the_same_outputs(example):
   main, network, variables, images = example
-  baked = bake(network, variables, images)
+  baked = bake(network, variables, images, False)
   plain = jax.eval_shape(lambda: main.init(jax.random.key(0), images, False))
   assert jax.tree.map(jnp.shape, baked) == jax.tree.map(jnp.shape, plain)
   wanted = jax.jit(network.apply, static_argnums=2)(variables, images, False)
@@ -445,8 +454,8 @@ def test_a_baked_tree_may_be_donated():
 
 
 def test_safetensors_keep_a_hypernetwork_and_its_baked_form(example, tmp_path):
-  main, network, variables, images = example
-  baked = bake(network, variables, images)
+  _, network, variables, images = example
+  baked = bake(network, variables, images, False)
   for name, tree in {'trained': variables, 'baked': baked}.items():
     path = str(tmp_path / 'new' / f'{name}.safetensors')
     weights.save(tree, path)
@@ -498,7 +507,7 @@ def test_modules_that_are_attributes_are_part_of_the_main_network(is_held):
   x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), 'f')
   network = StaticHyperNetwork(layers(), ('layers_*/kernel',), (2, 2), 3)
   called = Holder() if is_held else network
-  variables = called.init(jax.random.key(0), x)
+  variables = jax.jit(called.init)(jax.random.key(0), x)
   params = variables['params']
   if is_held:
     assert set(params) == {'StaticHyperNetwork_0'}
@@ -506,9 +515,10 @@ def test_modules_that_are_attributes_are_part_of_the_main_network(is_held):
   assert set(params) == {'network', 'generator', 'z'}
   for k in ('layers_0', 'layers_2'):
     assert set(params['network'][k]) == {'bias'}
-  baked = network.bake({'params': params}, x)
-  y = called.apply(variables, x)
-  np.testing.assert_allclose(layers().apply(baked, x), y, rtol=1e-5, atol=1e-6)
+  baked = bake(network, {'params': params}, x)
+  y = jax.jit(called.apply)(variables, x)
+  found = jax.jit(layers().apply)(baked, x)
+  np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-6)
   assert np.ptp(y) > 0.1
 
 
@@ -516,15 +526,19 @@ def test_a_recurrent_network_of_another_library_can_be_generated():
   main = nn.RNN(nn.LSTMCell(4))
   x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)), 'f')
   network = StaticHyperNetwork(main, ('cell/h*/kernel',), (2, 2), 3)
-  variables = network.init(jax.random.key(0), x)
+  variables = jax.jit(network.init)(jax.random.key(0), x)
   assert set(network.tile_counts(x)) == {f'cell/h{k}/kernel' for k in 'figo'}
-  y = network.apply(variables, x)
-  baked = network.bake(variables, x)
-  np.testing.assert_allclose(main.apply(baked, x), y, rtol=1e-5, atol=1e-6)
-  gradient = jax.grad(lambda v: jnp.sum(network.apply({'params': v}, x) ** 2))(
-    variables['params']
-  )
-  assert np.all(np.abs(gradient['z']).max(-1) > 0)
+
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def gradient(variables):
+    y = network.apply(variables, x)
+    return jnp.sum(y**2), y
+
+  gradients, y = gradient(variables)
+  found = jax.jit(main.apply)(bake(network, variables, x), x)
+  np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-6)
+  assert np.all(np.abs(gradients['params']['z']).max(-1) > 0)
 
 
 def test_tile_counts_are_in_the_order_of_the_embeddings():
@@ -533,8 +547,8 @@ def test_tile_counts_are_in_the_order_of_the_embeddings():
   assert list(network.tile_counts().items()) == [('a', 2), ('b', 2), ('c', 1)]
   z = np.zeros((5, E), 'f')
   z[2:4] = 1
-  params = network.init(jax.random.key(0), embeddings=z)
-  made = network.apply(params, embeddings=z)
+  params = jax.jit(network.init)(jax.random.key(0), embeddings=z)
+  made = jax.jit(network.apply)(params, embeddings=z)
   assert np.all(made['a'] == 0) and np.all(made['c'] == 0)
   assert np.all(made['b'] != 0)
 
@@ -554,13 +568,15 @@ def test_arrays_in_trees_and_keywords_are_those_of_the_examples():
   rng = np.random.default_rng(0)
   x, more = jnp.asarray(rng.normal(size=(2, 5, 3)), 'f')
   call = {'more': more, 'factor': 2.0}
-  variables = network.init(jax.random.key(0), {'x': x}, **call)
+  init = jax.jit(network.init, static_argnames='factor')
+  apply = jax.jit(network.apply, static_argnames='factor')
+  variables = init(jax.random.key(0), {'x': x}, **call)
   z = jnp.asarray(rng.normal(size=(5, 1, 2)), 'f')
-  together = network.apply(variables, {'x': x}, embeddings=z, **call)
+  together = apply(variables, {'x': x}, embeddings=z, **call)
   assert together['mean'].shape == (5,)
   for n in range(5):
     one = slice(n, n + 1)
-    alone = network.apply(
+    alone = apply(
       *(variables, {'x': x[one]}),
       **{'more': more[one], 'factor': 2.0, 'embeddings': z[n]},
     )
@@ -573,10 +589,11 @@ def test_arrays_in_trees_and_keywords_are_those_of_the_examples():
 def test_without_arguments_every_example_gets_its_own_parameters():
   network = around({'kernel': TILE})
   z = jnp.asarray(np.random.default_rng(0).normal(size=(3, 1, E)), 'f')
-  variables = network.init(jax.random.key(0), embeddings=z[0])
-  made = network.apply(variables, embeddings=z)['kernel']
+  variables = jax.jit(network.init)(jax.random.key(0), embeddings=z[0])
+  apply = jax.jit(network.apply)
+  made = apply(variables, embeddings=z)['kernel']
   assert made.shape == (3, *TILE)
-  alone = network.apply(variables, embeddings=z[1])['kernel']
+  alone = apply(variables, embeddings=z[1])['kernel']
   np.testing.assert_allclose(made[1], alone, rtol=1e-5)
 
 
@@ -599,11 +616,11 @@ def test_batch_norm_is_trained_over_networks_of_each_example():
   rng = np.random.default_rng(0)
   x = jnp.asarray(rng.normal(size=(6, 3)), 'f')
   z = jnp.asarray(rng.normal(size=(6, 1, 2)), 'f')
-  variables = network.init(jax.random.key(0), x, embeddings=z)
+  variables = jax.jit(network.init)(jax.random.key(0), x, embeddings=z)
   variables = {k: variables[k] for k in ('params', 'batch_stats')}
-  y, changed = network.apply(
-    variables, x, embeddings=z, mutable=['batch_stats', 'intermediates']
-  )
+  apply = jax.jit(network.apply, static_argnames='mutable')
+  mutable = ('batch_stats', 'intermediates')
+  y, changed = apply(variables, x, embeddings=z, mutable=mutable)
   (inner,) = jax.tree.leaves(changed['intermediates'])
   inner = np.asarray(inner).reshape(6, 4)
   np.testing.assert_allclose(
@@ -634,9 +651,10 @@ def test_generated_kernels_have_the_type_of_the_main_networks():
   main = nn.Dense(4, param_dtype=jnp.bfloat16)
   network = StaticHyperNetwork(main, ('kernel',), (2, 2), 3)
   x = jnp.ones((1, 3), jnp.bfloat16)
-  y, variables = network.init_with_output(jax.random.key(0), x)
-  assert y.dtype == main.init_with_output(jax.random.key(0), x)[0].dtype
-  baked = network.bake(variables, x)['params']
+  key = jax.random.key(0)
+  y, variables = jax.eval_shape(network.init_with_output, key, x)
+  assert y.dtype == jax.eval_shape(main.init_with_output, key, x)[0].dtype
+  baked = jax.eval_shape(network.bake, variables, x)['params']
   assert {k: w.dtype for k, w in baked.items()} == {
     'kernel': jnp.bfloat16,
     'bias': jnp.bfloat16,
@@ -648,12 +666,12 @@ def test_parameters_may_carry_names_of_a_mesh():
   main = nn.Sequential([nn.Dense(4, kernel_init=init), nn.Dense(4)])
   network = StaticHyperNetwork(main, ('layers_1/kernel',), (2, 2), 3)
   x = jnp.ones((1, 3))
-  variables = network.init(jax.random.key(0), x)
+  variables = jax.jit(network.init)(jax.random.key(0), x)
   free = variables['params']['network']['layers_0']['kernel']
   assert free.names == (None, 'model')
   generated = network.clone(generate=('*/kernel',))
-  variables = generated.init(jax.random.key(0), x)
-  assert generated.apply(variables, x).shape == (1, 4)
+  variables = jax.jit(generated.init)(jax.random.key(0), x)
+  assert jax.jit(generated.apply)(variables, x).shape == (1, 4)
 
 
 def test_eight_embeddings_are_eight_networks_in_one_call(example):
@@ -672,7 +690,7 @@ def test_eight_embeddings_are_eight_networks_in_one_call(example):
   one_by_one = [call(z[n], images[n : n + 1])[0] for n in range(8)]
   assert np.ptp(together, 0).max() > 0.01
   np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
-  baked = network.bake(variables, images, False, embeddings=z[5])
+  baked = bake(network, variables, images, False, embeddings=z[5])
   found = jax.jit(main.apply, static_argnums=2)(baked, images[5:6], False)[0]
   np.testing.assert_allclose(together[5], found, rtol=1e-4, atol=1e-5)
 
@@ -685,8 +703,8 @@ def test_embeddings_given_as_input_are_no_parameter_and_are_scaled():
   assert 'z' not in params
   generator = KernelGenerator(TILE, E, D)
   scale = np.sqrt(2 / (F * F * 2 * I))
-  tiles = generator.apply({'params': params['generator']}, scale * z)
-  made = network.apply({'params': params}, embeddings=z)['kernel']
+  tiles = jax.jit(generator.apply)({'params': params['generator']}, scale * z)
+  made = jax.jit(network.apply)({'params': params}, embeddings=z)['kernel']
   np.testing.assert_allclose(made[:, :, :I], tiles[0], rtol=1e-5)
   for shape in ((3, E), (2, E + 1), (1, 1, 2, E)):
     with pytest.raises(ValueError, match='this network takes'):
@@ -701,8 +719,8 @@ def test_hypernetworks_with_other_tiles_can_be_nested():
   outer = StaticHyperNetwork(inner, ('network/dense',), (2, 2), E)
   variables = randomised(outer)
   assert variables['params']['z'].shape == (6, E)
-  made = outer.apply(variables)
-  plain = inner.bake(outer.bake(variables))
+  made = jax.jit(outer.apply)(variables)
+  plain = bake(inner, bake(outer, variables))
   assert set(plain['params']) == {'conv', 'dense'}
   for name, x in made.items():
     np.testing.assert_allclose(plain['params'][name], x, rtol=1e-5)
@@ -711,6 +729,6 @@ def test_hypernetworks_with_other_tiles_can_be_nested():
 def test_baking_needs_all_variables():
   x = jnp.ones((1, 3))
   network = StaticHyperNetwork(nn.Dense(4), ('kernel',), (2, 2), 2)
-  variables = network.init(jax.random.key(0), x)
+  variables = jax.jit(network.init)(jax.random.key(0), x)
   with pytest.raises(ValueError, match="but no 'params'; give what `init`"):
     network.bake(variables['params'], x)

@@ -54,23 +54,24 @@ def test_a_step_takes_any_axes_before_the_last(name, batch):
     for y in jax.tree.leaves(carry)
   )
   variables = {'params': randomised(cell)}
-  after, y = fast_jit(cell.apply)(variables, carry, x)
+  apply = fast_jit(cell.apply)
+  after, y = apply(variables, carry, x)
   assert y.shape == (*batch, cell.units)
   assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, carry)
   rows = x.reshape(-1, INPUTS)
-  _, wanted = cell.apply(variables, cell.zeros((len(rows),)), rows)
+  _, wanted = apply(variables, cell.zeros((len(rows),)), rows)
   assert_close(y, np.asarray(wanted).reshape(y.shape))
   if batch == (2,):
-    step = jax.vmap(lambda carry, x: cell.apply(variables, carry, x))
-    assert_close(step(carry, x)[1], wanted)
+    step = fast_jit(jax.vmap(cell.apply, (None, 0, 0)))
+    assert_close(step(variables, carry, x)[1], wanted)
 
 
 def test_flax_runs_a_sequence_without_a_batch():
   cell = small('hyperlstm')
   x = np.random.default_rng(0).normal(size=(TIME, INPUTS)).astype('f')
-  rnn, variables = nn.RNN(cell), {'params': {'cell': randomised(cell)}}
-  wanted = rnn.apply(variables, x[None])[0]
-  assert_close(rnn.apply(variables, x), wanted)
+  run = fast_jit(nn.RNN(cell).apply)
+  variables = {'params': {'cell': randomised(cell)}}
+  assert_close(run(variables, x), run(variables, x[None])[0])
 
 
 @EACH
@@ -156,7 +157,8 @@ def test_the_error_of_a_carry_names_both():
 @EACH
 def test_a_batch_may_be_empty(name):
   cell, x = small(name), jnp.zeros((0, INPUTS))
-  carry, y = cell.apply({'params': randomised(cell)}, cell.zeros((0,)), x)
+  variables = {'params': randomised(cell)}
+  carry, y = fast_jit(cell.apply)(variables, cell.zeros((0,)), x)
   assert y.shape == (0, UNITS)
   assert jax.tree.map(jnp.shape, carry) == jax.tree.map(
     jnp.shape, cell.zeros((0,))

@@ -57,7 +57,7 @@ def test_initial_hyperrnn_parameters():
   np.testing.assert_allclose(h, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('e', [1, 4, 32])
+@pytest.mark.parametrize('e', [1, 4, pytest.param(32, marks=pytest.mark.slow)])
 def test_initial_generated_weights_have_the_scale_of_an_orthogonal_matrix(e):
   cell = HyperRNNCell(32, hyper_units=4, embedding_size=e, form='full')
   params = initial(cell, inputs=64)

@@ -10,7 +10,6 @@ from recurrence_runs import (
   BATCH,
   DROPOUT,
   DROPPING,
-  EACH,
   INPUTS,
   NORM,
   TIME,
@@ -20,6 +19,7 @@ from recurrence_runs import (
   by_recurrence,
   fast_jit,
   make,
+  quick_of,
   random,
   random_carry,
   randomised,
@@ -28,12 +28,12 @@ from recurrence_runs import (
   weighted,
 )
 
-from hyper.cells import LSTMCell, draw_masks, make_multiply
+from hyper.cells import CELLS, LSTMCell, draw_masks, make_multiply
 from hyper.cells.unroll import unroll
 from hyper.recurrence import Recurrence
 
 
-@pytest.mark.parametrize('name', DROPPING)
+@quick_of(DROPPING)
 def test_gradients_with_dropout_masks_are_those_of_a_plain_scan(name):
   cell = make(name, **NORM, **DROPOUT)
   params = randomised(cell)['params']['cell']
@@ -70,7 +70,7 @@ clipped.defvjp(
 LIMIT = 0.3
 
 
-@EACH
+@quick_of(CELLS)
 def test_limited_derivatives_are_those_of_clipped_products(name):
   cell = make(name, **NORM)
   params = randomised(cell)['params']['cell']
@@ -122,7 +122,14 @@ TRACED = {k: jnp.float32(x) for k, x in DROPOUT.items()}
 
 
 @pytest.mark.parametrize(
-  'name, remat_steps', [*((name, 0) for name in DROPPING), ('lstm', 2)]
+  'name, remat_steps',
+  [
+    ('gru', 0),
+    ('lstm', 2),
+    pytest.param('lstm', 0, marks=pytest.mark.slow),
+    pytest.param('hypergru', 0, marks=pytest.mark.slow),
+    pytest.param('hyperlstm', 0, marks=pytest.mark.slow),
+  ],
 )
 def test_a_traced_rate_drops_what_the_number_drops(name, remat_steps):
   step = dropping_step(name, remat_steps)
