@@ -47,7 +47,6 @@ LEARNS = {
   'eval_every_steps': 150,
   'model.cell.units': 32,
   'data.window_steps': 16,
-  'schedule.learning_rate': 0.01,
 }
 KEPT = CompiledCache(limit=4)
 
@@ -78,11 +77,16 @@ def train_on(config, workdir, data_dir):
 
 @pytest.fixture(
   scope='module',
-  params=['ptb_lstm', pytest.param('ptb_hyperlstm', marks=pytest.mark.slow)],
+  params=[
+    ('ptb_lstm', 0.05),
+    pytest.param(('ptb_hyperlstm', 0.01), marks=pytest.mark.slow),
+  ],
+  ids=lambda given: given[0],
 )
 def learned(request, tmp_path_factory, data_dir):
   """The config and the folder of a run that has learned something."""
-  config = shrunk(request.param, **LEARNS)
+  name, rate = request.param
+  config = shrunk(name, **LEARNS, **{'schedule.learning_rate': rate})
   workdir = str(tmp_path_factory.mktemp('learned'))
   assert train_on(config, workdir, data_dir) == 0
   return config, workdir
