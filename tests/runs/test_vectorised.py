@@ -1,6 +1,7 @@
 """Runs that are trained together, against the same runs one after another."""
 
 import contextlib
+import importlib
 import signal
 
 import jax
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from toy import KEPT, Toy, config_of, last_state, saved, train
 
+from hyper.data import embedded
 from hyper.runs import folder, lock, loop, metrics, opening, vectorised
 from hyper.runs.compiled import CompiledCache
 from hyper.runs.vectorised import Given
+from hyper.tasks import TASKS, make_task
 
 RATES = (
   {'seed': 0},
@@ -26,7 +29,7 @@ def at_batch(monkeypatch):
   return Toy.at_batch
 
 
-def together(place, configs, task=Toy, observe=None, kept=None):
+def together(place, configs, task=Toy, observe=None, kept=None, data_dir=''):
   """Trains runs in the folders 0, 1, ..., and returns how each ended."""
   workdirs = [str(place / str(k)) for k in range(len(configs))]
   with contextlib.ExitStack() as held:
@@ -36,7 +39,7 @@ def together(place, configs, task=Toy, observe=None, kept=None):
       held.enter_context(lock.hold(workdir))
       watch = (observe or {}).get(k, lambda step, scores: False)
       given.append(Given(config, workdir, watch, contextlib.nullcontext))
-    return vectorised.run(task, given, '', kept or KEPT)
+    return vectorised.run(task, given, data_dir, kept or KEPT)
 
 
 def lines(workdir):
@@ -181,3 +184,69 @@ def test_who_trains_together(tmp_path, monkeypatch, fields, has_buckets, count):
 def test_runs_at_different_steps_train_apart(tmp_path):
   train(tmp_path / '0', config_of(train_steps=2))
   assert len(kinds(tmp_path, [config_of(), config_of(seed=1)])) == 2
+
+
+# One experiment of each kind, shrunk.
+
+STEPS = {
+  **{'train_steps': 20, 'eval_every_steps': 10, 'save_every_steps': 0},
+  'log_every_steps': 1,
+}
+CELL = {'model.cell.units': 12, 'model.cell.hyper_units': 6}
+EXPERIMENTS = {  # fields of all runs, and of each
+  'ptb_hyperlstm': (
+    CELL | {'data.batch_size': 4, 'data.window_steps': 10},
+    {'seed': 3, 'model.cell.dropout_rate': 0.3},
+  ),
+  'mnist_hyper': (
+    {'data.batch_size': 20, 'l2_rate': 0.001},
+    {'seed': 3, 'l2_rate': 0.01},
+  ),
+  'iam_hyperlstm': (
+    CELL | {'data.batch_size': 4, 'data.buckets': 2},
+    {'model.output_dropout_rate': 0.4, 'data.scale_range': 0.3},
+  ),
+  'nmt_hyperlstm': (
+    CELL
+    | {'data.batch_size': 8, 'data.vocabulary_size': 34}
+    | {'data.bucket_lengths': (60,), 'data.batch_tokens': 480},
+    {'model.dropout_rate': 0.3},
+  ),
+}
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Few embedded data, which are made once."""
+  few = {'train': 60, 'validation': 9, 'test': 7}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(embedded, 'NUMBERS', few)
+    patch.setattr(embedded, 'LINES', {'train': 20, 'validation': 6})
+    patch.setattr(embedded, 'LINE_LETTERS', 1)
+    yield str(tmp_path_factory.mktemp('data'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_experiments_together_are_those_one_by_one(tmp_path, name, data_dir):
+  module = importlib.import_module(f'configs.{name}')
+  common, own = EXPERIMENTS[name]
+
+  def make(**fields):
+    config = module.get_config('embedded').unlock()
+    config.update_from_flattened_dict(STEPS | common | fields)
+    return config.lock()
+
+  rates = {'schedule.learning_rate': 0.003, 'optimizer.clip_norm': 0.5}
+  given = [make(), make(**own), make(**{k: rates[k] for k in rates})]
+  assert together(tmp_path, given, make_task, data_dir=data_dir) == [0, 0, 0]
+  kept = CompiledCache()
+  for k, config in enumerate(given):
+    alone = tmp_path / f'alone {k}'
+    assert loop.train(make_task, config, str(alone), data_dir, kept=kept) == 0
+    ours, theirs = metrics.read(tmp_path / str(k)), metrics.read(alone)
+    assert len(ours) == len(theirs) == 22
+    for one, other in zip(ours, theirs, strict=True):
+      is_step = one['split'] == 'train'
+      score = 'loss' if is_step else TASKS[config.task].selection[0]
+      assert one[score] == pytest.approx(other[score], rel=1e-4)
