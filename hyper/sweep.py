@@ -74,10 +74,9 @@ def work(selection: tuple[str, str]) -> int:
 
   compilation.keep()
   obey(FLAGS.time_limit)
-  finish = [evaluate] if FLAGS.table else []
-  study = open_study(selection)
-  worker = Worker(study, make_task, selection, FLAGS.data_dir, *finish)
-  return worker.work()
+  given = open_study(selection), make_task, selection, FLAGS.data_dir
+  finish = evaluate if FLAGS.table else lambda workdir: None
+  return Worker(*given, finish, FLAGS.vectorize).work()
 
 
 def evaluate(workdir: str) -> None:
@@ -130,6 +129,12 @@ def check_flags() -> None:
     raise ValueError("sweeps need Optuna: run pip install 'optuna>=4.7,<6'.")
   if bool(FLAGS.table) == bool(FLAGS.config):
     raise ValueError('give either --config or --table.')
+  if FLAGS.vectorize > 1 and FLAGS.launcher == 'print':
+    raise ValueError(
+      f'--vectorize={FLAGS.vectorize} trains trials in one process, and '
+      '--launcher=print prints a command for each; leave out one, or give '
+      f'--launcher={", ".join(["local", *launchers.ENGINES])}.'
+    )
   if FLAGS.scale != 1 and not FLAGS.table:
     raise ValueError('--scale shrinks the networks of a --table.')
   if FLAGS.table and (FLAGS.grid or FLAGS.search != 'grid' or FLAGS.prune):
@@ -265,7 +270,21 @@ def define_flags() -> None:
     'prune', False, 'Stop trials that are worse than the median of the others.'
   )
   flags.DEFINE_integer(
-    'workers', 1, 'Trials that are trained at once.', lower_bound=1
+    'workers',
+    1,
+    'Processes that train at once, each on its share of the machine.',
+    lower_bound=1,
+  )
+  flags.DEFINE_integer(
+    'vectorize',
+    1,
+    'Of each worker: trials that are trained at once by one compiled step, '
+    'each in its own run folder. Only trials train together that are at the '
+    'same step and differ in nothing but numbers of the step (learning rate, '
+    'dropout, clip norm, L2; never zero beside non-zero) and the seed (which '
+    'must agree where batches are sorted by length: handwriting, translation). '
+    'It pays for small networks.',
+    lower_bound=1,
   )
   flags.DEFINE_list(
     'devices', [], 'Names of accelerators, such as 0,2; by default all.'

@@ -27,8 +27,9 @@ def open_study(place, name='grid', config='', limit=0, prune=False):
   return Study(str(place), Search(name, config, {}, limit), 'min', prune)
 
 
-def work(study, data_dir, make_task=make_task):
-  return Worker(study, make_task, ('error', 'min'), data_dir).work()
+def work(study, data_dir, make_task=make_task, together=1):
+  given = study, make_task, ('error', 'min'), data_dir
+  return Worker(*given, together=together).work()
 
 
 def states(study):

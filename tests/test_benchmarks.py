@@ -15,6 +15,7 @@ from benchmarks import (
   tpu,
   training,
   translation_memory,
+  vectorised,
 )
 from configs import nmt_lstm, ptb_lstm
 from hyper.runs import metrics
@@ -120,6 +121,22 @@ def test_plain_and_generated_networks_are_timed(monkeypatch):
   assert found['plain']['time_over_plain'] == 1
   assert found['hyper']['images_per_second'] > 0
   assert all(network.state.step == 2 for network in networks.values())
+
+
+@slow
+def test_runs_are_timed_together_and_in_turn(tmp_path, capsys):
+  small = ['data.batch_size=2', 'data.window_steps=3']
+  given = types.SimpleNamespace(
+    **{'set': small, 'data_dir': str(tmp_path), 'steps': 2, 'rounds': 1},
+    runs=['2'],
+  )
+  table = vectorised.measured('hyperlstm_16', given)
+  assert table['2 in turn']['over_in_turn'] == 1
+  assert {*table} == {'2 in turn', '2 together', '2 by two workers'}
+  assert all(row['characters_per_second'] > 0 for row in table.values())
+  assert 'hyperlstm_16, characters a second' in capsys.readouterr().out
+  with vectorised.opened(*('hyperlstm_16', small, str(tmp_path), 2, 2)) as runs:
+    assert runs.examples == 6
 
 
 def test_memory_of_a_translation_step_is_analysed():

@@ -68,8 +68,11 @@ def run(
     for member in members:
       stack.push(member.stack)
       member.open(make_task, data_dir, kept)
+    found = groups(members)
+    if len(members) > 1:
+      logging.info('%s', describe([len(group) for group in found]))
     with Interruption() as interruption:
-      for group in groups(members):
+      for group in found:
         if interruption.number:
           break
         train(group, interruption)
@@ -149,10 +152,28 @@ class Member:
 def groups(members: Sequence[Member]) -> list[list[Member]]:
   """Returns the runs that are open, those together that can be."""
   found: dict[Any, list[Member]] = {}
-  for member in members:
-    if member.outcome is None:
-      found.setdefault(kind(member.opened), []).append(member)
+  for member in living(members):
+    found.setdefault(kind(member.opened), []).append(member)
   return list(found.values())
+
+
+def describe(sizes: Sequence[int]) -> str:
+  """Returns a line that says how many runs train together.
+
+  >>> describe([3])
+  '3 runs train together.'
+  >>> describe([3, 2])[:35]
+  '5 runs train in groups of 3 and 2: '
+  """
+  if len(sizes) == 1:
+    return f'{sizes[0]} runs train together.'
+  *before, last = map(str, sizes)
+  return (
+    f'{sum(sizes)} runs train in groups of {", ".join(before)} and {last}: '
+    'those of a group are at one step and differ only in seed, learning rate, '
+    'dropout, clip norm or L2, none of them zero in one and not in another; '
+    'with batches sorted by length, not in the seed.'
+  )
 
 
 def kind(opened: Opened) -> tuple[Any, ...]:
@@ -175,13 +196,17 @@ def train(members: Sequence[Member], interruption: Interruption) -> None:
     return
   for member in members:
     member.begin(interruption, len(members))
-  rows = Rows(members)
   try:
     with memory.explained():
-      rows.run(interruption)
+      Rows(members).run(interruption)
   except Exception as error:  # of the step of all
-    for member in rows.living():
+    for member in living(members):
       member.fail(error)
+
+
+def living(members: Sequence[Member]) -> list[Member]:
+  """Returns the runs that have not ended."""
+  return [member for member in members if member.outcome is None]
 
 
 class Rows:
@@ -206,16 +231,12 @@ class Rows:
       for seed in (seeds[:1] if self._is_shared else seeds)
     ]
 
-  def living(self) -> list[Member]:
-    """Returns the runs that have not ended."""
-    return [member for member in self._members if member.outcome is None]
-
   def run(self, interruption: Interruption) -> None:
     """Takes steps until each run has ended."""
     began = time.monotonic()
     for step in range(self._start, self._last + 1):
       self._keep()
-      if not self.living():
+      if not living(self._members):
         return
       due = self._due(step)
       if step == self._last:
@@ -226,7 +247,7 @@ class Rows:
           member.loop.taken(step + 1, entries(metrics, k), due[k])
         if due[k].stop and member.outcome is None:
           member.end(step, time.monotonic() - began, interruption)
-    for member in self.living():
+    for member in living(self._members):
       member.end(self._last, time.monotonic() - began, interruption)
 
   def _alive(self) -> list[tuple[int, Member]]:
@@ -236,7 +257,7 @@ class Rows:
   def _due(self, step: int) -> dict[int, Due]:
     """Returns what is due at a step in each row."""
     scores: dict[int, dict[str, float]] = {}
-    if self.living()[0].loop.is_scored(step):
+    if living(self._members)[0].loop.is_scored(step):
       scores = self._evaluate(step)
     due = {}
     for k, member in self._alive():
@@ -256,14 +277,14 @@ class Rows:
     step = compiled.train_alike if self._is_shared else compiled.train_many
     with contextlib.ExitStack() as compiling:
       if compiled.is_new(f'train {count}', batch):
-        for member in self.living():
+        for member in living(self._members):
           compiling.enter_context(member.loop.log.aside())
       self._state, metrics = step(self._state, batch, self._numbers)
     return metrics
 
   def _evaluate(self, step: int) -> dict[int, dict[str, float]]:
     """Returns the scores of each row, and logs them."""
-    for member in self.living():
+    for member in living(self._members):
       with member.alone():
         member.loop.log.flush()
     began, task = time.monotonic(), self._task
@@ -278,6 +299,7 @@ class Rows:
         own = [{name: x[k] for name, x in part.items()} for part in parts]
         scores[k] = task.summarize(training.add_sums(own))
         member.loop.log.evaluation(step, scores[k], seconds)
+        member.loop.log.sample(step, row(self._state, k))
     return scores
 
   def _keep(self) -> None:
@@ -289,7 +311,7 @@ class Rows:
     self._state, self._numbers = jax.tree.map(
       lambda x: x[chosen], (self._state, self._numbers)
     )
-    self._members = self.living()
+    self._members = living(self._members)
     if not self._is_shared:
       self._batches = [self._batches[k] for k in alive]
 

@@ -112,8 +112,13 @@ class Study:
     self._study.tell(trial, state=self._states.PRUNED)
 
   def leave(self, trial: Trial) -> None:
-    """Records that a trial was interrupted, which is no death of a worker."""
-    trial.set_user_attr('step', None)
+    """Records that a trial was interrupted, which is no death of a worker.
+
+    A trial whose end is recorded stays as it is.
+    """
+    trials = self._study.get_trials(deepcopy=False)
+    if not trials[trial.number].state.is_finished():
+      trial.set_user_attr('step', None)
 
   def fail(self, trial: Trial, error: str) -> None:
     """Records the error of a trial."""

@@ -1,17 +1,18 @@
-"""A worker: trains one trial after the other, and keeps compiled steps."""
+"""A worker: trains trials, one or several at a time; keeps compiled steps."""
 
 import contextlib
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import logging
 
-from hyper.runs import loop, memory, metrics
+from hyper.runs import loop, memory, metrics, vectorised
 from hyper.runs.compiled import CompiledCache
 from hyper.runs.task import MakeTask
+from hyper.runs.vectorised import Given, Outcome
 from hyper.sweeping.journal import LOG, Study, Trial
 from hyper.sweeping.progress import working_time
 
@@ -49,6 +50,7 @@ class Worker:
     selection: of the task, the score and 'min' or 'max'.
     data_dir: of the data sets.
     finish: called with the run folder of each trial that has all its steps.
+    together: the most trials that are trained by one compiled step.
   """
 
   def __init__(
@@ -58,68 +60,104 @@ class Worker:
     selection: tuple[str, str],
     data_dir: str,
     finish: Callable[[str], None] = lambda workdir: None,
+    together: int = 1,
   ):
     self._study, self._make_task, self._data_dir = study, make_task, data_dir
     self._metric, self._mode = selection
-    self._finish = finish
+    self._finish, self._together = finish, together
     self._kept = CompiledCache(STRUCTURES)
 
   def work(self) -> int:
     """Trains until no trial is left, or until a signal.
 
     Returns:
-      0, or 128 plus the signal's number; the trial can then be resumed.
+      0, or 128 plus the signal's number; the trials can then be resumed.
     """
     status = 0
     while not status:
-      with self._study.take() as trial:
-        if trial is None:
+      with contextlib.ExitStack() as held:
+        trials = self._take(held)
+        if not trials:
           return 0
-        status = self._train(trial)
-        if status:
-          self._study.leave(trial)
+        status = self._train(trials)
     return status
 
-  def _train(self, trial: Trial) -> int:
-    """Trains a trial and records how it ended; returns a signal's status."""
-    workdir = self._study.workdir(trial)
-    with written_to(os.path.join(workdir, LOG)):
+  def _take(self, held: contextlib.ExitStack) -> list[Trial]:
+    """Returns the next trials, whose folders `held` keeps locked."""
+    trials: list[Trial] = []
+    while len(trials) < self._together:
+      trial = held.enter_context(self._study.take())
+      if trial is None:
+        break
+      trials.append(trial)
+    return trials
+
+  def _train(self, trials: Sequence[Trial]) -> int:
+    """Trains trials and records how each ended; returns a signal's status."""
+    begun: list[tuple[Trial, Watch, Given]] = []
+    outcomes: list[Outcome] = []
+    try:
+      for trial in trials:
+        with self._guarded(trial):
+          begun.append((trial, *self._begin(trial)))
+      given = [one for *_, one in begun]
+      outcomes += vectorised.run(
+        self._make_task, given, self._data_dir, self._kept
+      )
+      for (trial, watch, _), outcome in zip(begun, outcomes, strict=True):
+        with self._guarded(trial):
+          self._end(trial, watch, outcome)
+    except KeyboardInterrupt:  # outside the loop, which saves
+      outcomes.append(128 + signal.SIGINT)
+    status = max((x for x in outcomes if isinstance(x, int)), default=0)
+    for trial in trials if status else ():
+      self._study.leave(trial)
+    return status
+
+  @contextlib.contextmanager
+  def _guarded(self, trial: Trial) -> Iterator[None]:
+    """Writes to the log of a trial; an error makes it a failed one."""
+    with self._logged(trial):
       try:
-        with memory.explained():
-          return self._run(trial, workdir)
-      except KeyboardInterrupt:  # outside the loop, which saves
-        return 128 + signal.SIGINT
-      except Exception as error:  # the next trial may be sound
+        yield
+      except Exception as error:  # other trials may be sound
         os.write(2, traceback.format_exc().encode())
         self._study.fail(trial, f'{type(error).__name__}: {error}')
-        return 0
 
-  def _run(self, trial: Trial, workdir: str) -> int:
-    point = self._study.point(trial)
+  def _logged(self, trial: Trial) -> contextlib.AbstractContextManager[None]:
+    return written_to(os.path.join(self._study.workdir(trial), LOG))
+
+  def _begin(self, trial: Trial) -> tuple[Watch, Given]:
+    """Returns what watches a trial, and what is to be trained."""
+    workdir, point = self._study.workdir(trial), self._study.point(trial)
     config = point.make()
     loop.check(config, workdir, self._data_dir)
     watch = Watch(trial, self._metric, config.train_steps)
     for step, score in self._scores(workdir):
       watch(step, {self._metric: score})
-    with called_by(point.command(workdir, self._data_dir)):
-      status = loop.run(
-        self._make_task,
-        config,
-        workdir,
-        self._data_dir,
-        profile=False,
-        kept=self._kept,
-        observe=watch,
-      )
-    if status:
-      return status
+    command = point.command(workdir, self._data_dir)
+
+    @contextlib.contextmanager
+    def around() -> Iterator[None]:
+      with self._logged(trial), called_by(command):
+        yield
+
+    return watch, Given(config, workdir, watch, around)
+
+  def _end(self, trial: Trial, watch: Watch, outcome: Outcome) -> None:
+    """Records how a trial ended that no signal has interrupted."""
+    if isinstance(outcome, Exception):
+      raise outcome
+    if outcome:
+      return
     if watch.pruned:
       self._study.prune(trial)
-    else:
+      return
+    workdir = self._study.workdir(trial)
+    with memory.explained():
       self._finish(workdir)
-      best = min if self._mode == 'min' else max
-      self._study.complete(trial, best(x for _, x in self._scores(workdir)))
-    return 0
+    best = min if self._mode == 'min' else max
+    self._study.complete(trial, best(x for _, x in self._scores(workdir)))
 
   def _scores(self, workdir: str) -> list[tuple[int, float]]:
     """Returns step and score of each evaluation in a run folder."""

@@ -81,6 +81,20 @@ def test_runs_together_are_the_runs_one_by_one(tmp_path, separate):
   assert lines(tmp_path / '0') == lines(separate / '0')
 
 
+def test_runs_of_one_seed_share_their_batches(tmp_path, separate, monkeypatch):
+  drawn = []
+  batch = Toy._batch
+
+  def count(self, step):
+    drawn.append(step)
+    return batch(self, step)
+
+  monkeypatch.setattr(Toy, '_batch', count)
+  assert together(tmp_path, [config_of(), config_of(l2_rate=0.5)]) == [0, 0]
+  assert drawn == [*range(8)]
+  assert_alike(tmp_path / '0', separate / '0')
+
+
 def test_a_signal_saves_all_and_each_is_resumed(tmp_path, separate, at_batch):
   at_batch[3] = lambda: signal.raise_signal(signal.SIGTERM)
   assert together(tmp_path, configs()) == [128 + signal.SIGTERM] * 3
@@ -206,10 +220,10 @@ EXPERIMENTS = {  # fields of all runs, and of each
     CELL | {'data.batch_size': 4, 'data.buckets': 2},
     {'model.output_dropout_rate': 0.4, 'data.scale_range': 0.3},
   ),
-  'nmt_hyperlstm': (
-    CELL
-    | {'data.batch_size': 8, 'data.vocabulary_size': 34}
-    | {'data.bucket_lengths': (60,), 'data.batch_tokens': 480},
+  'nmt_lstm': (
+    {'model.cell.units': 8, 'model.layers': 2, 'data.batch_size': 8}
+    | {'data.bucket_lengths': (60,), 'data.batch_tokens': 480}
+    | {'data.vocabulary_size': 34},
     {'model.dropout_rate': 0.3},
   ),
 }
