@@ -33,10 +33,15 @@ def of_files(paths: Iterable[str], folder: str) -> str:
 
 
 def of_stamps(paths: Iterable[str], folder: str) -> str:
-  """Returns the first 12 digits of a SHA-256 of names, sizes and times."""
+  """Returns the first 12 digits of a SHA-256 of names, sizes and times.
+
+  The time is when content or permissions last changed. Unlike the time of
+  modification, no program sets it, so a file of the same size and date that
+  took another's place is noticed.
+  """
   digest = hashlib.sha256()
   for path in paths:
     found = os.stat(path)
-    stamp = os.path.relpath(path, folder), found.st_size, found.st_mtime_ns
+    stamp = os.path.relpath(path, folder), found.st_size, found.st_ctime_ns
     digest.update(repr(stamp).encode(errors='surrogateescape'))
   return digest.hexdigest()[:12]

@@ -119,9 +119,11 @@ def _place(data_dir: str, path: str) -> str:
       'file.'
     )
   place = os.path.join(os.path.expanduser(data_dir), os.path.expanduser(path))
-  if not os.path.isdir(place) and not (
-    place.endswith('.npz') and os.path.isfile(place)
-  ):
+  if os.path.isfile(place) and not place.endswith('.npz'):
+    raise ValueError(
+      f'{place} is neither a folder of images by class nor an .npz file.'
+    )
+  if not os.path.exists(place):
     raise raw_files.missing(
       'Images of your own',
       [place],

@@ -30,6 +30,7 @@ def draw(values: Mapping[str, np.ndarray], path: str) -> None:
   for axes in grid.flat[len(values) :]:
     axes.set_axis_off()
   for axes, (name, x) in zip(grid.flat, values.items(), strict=False):
+    axes.tick_params(labelbottom=True)  # also where no panel is below
     axes.hist(np.ravel(x), BINS, range=(-1, 1), density=True, color='#377eb8')
     share = np.mean(np.abs(x) > SATURATED)
     title = f'{name}: {share:.0%} beyond {SATURATED}'

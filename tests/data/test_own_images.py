@@ -199,3 +199,20 @@ def test_a_damaged_file_of_arrays_is_named(tmp_path):
     (tmp_path / 'own.npz').write_bytes(content)
     with pytest.raises(ValueError, match=r'own\.npz cannot be read as \.npz'):
       load(tmp_path, 'own.npz')
+
+
+def test_a_changed_picture_of_the_same_size_and_date_is_read(tmp_path, parts):
+  paths = [tmp_path / f'own/train/{name}/000.bmp' for name in ('cat', 'dog')]
+  for path, shade in zip(paths, (10, 20), strict=True):  # of equal size
+    Image.new('RGB', (5, 6), (shade,) * 3).save(path)
+  before, times = load(tmp_path), paths[0].stat()
+  paths[0].write_bytes(paths[1].read_bytes())
+  os.utime(paths[0], ns=(times.st_atime_ns, times.st_mtime_ns))
+  assert paths[0].stat().st_size == times.st_size
+  assert rows(load(tmp_path)['train']) != rows(before['train'])
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path):
+  (tmp_path / 'own').write_bytes(b'text')
+  with pytest.raises(ValueError, match='own is neither a folder of images'):
+    load(tmp_path)
