@@ -424,3 +424,12 @@ def test_all_curves_are_one_picture(tmp_path, results):
   curves.draw(results[:4], str(tmp_path / 'x.svg'))
   text = (tmp_path / 'x.svg').read_text(encoding='utf-8')
   assert text.count('<!-- hours -->') == 2  # MNIST and its perceptrons
+
+
+def test_a_run_begun_with_other_parameters_is_not_the_papers(tmp_path):
+  start = {'init_from': {'path': 'runs/other', 'paths': []}}
+  for name, more in {'drawn': {}, 'taken': start}.items():
+    make_run(tmp_path / name, 'mnist_cnn', **more)
+  drawn, taken = (finished.read(str(tmp_path / x)) for x in ('drawn', 'taken'))
+  assert taken.row == drawn.row == 'mnist_cnn' and not drawn.changes
+  assert taken.changes == {'parameters at the start': ('drawn', 'other')}

@@ -16,7 +16,7 @@ from hyper import paper
 from hyper.paper import Measure, recipes
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
-from hyper.runs.record import STARTS, evaluations, read_lines
+from hyper.runs.record import INIT_FROM, STARTS, evaluations, read_lines
 
 MEASURES = {  # by task, what the paper reports
   'char_lm': Measure('test', 'bpc', 'bpc'),
@@ -110,7 +110,7 @@ def read(workdir: str) -> Run:
     workdir,
     config,
     row,
-    changes_from(row, config, steps),
+    changes_from(row, config, steps) | begun_elsewhere(row, workdir),
     scores_of(best) | recorded_scores(record) | evaluated(workdir, best),
     record.get('parameters') or start.get('parameters', 0),
     steps,
@@ -169,6 +169,19 @@ def changes_from(
   so_far = config.copy_and_resolve_references()
   so_far.train_steps = min(steps, config.train_steps)
   return recipes.changes(recipe, so_far)
+
+
+def begun_elsewhere(row: str, workdir: str) -> dict[str, tuple[Any, Any]]:
+  """Returns where a run's first parameters are from; {} if it drew them.
+
+  No row of the paper begins with the parameters of another run.
+  """
+  starts = read_lines(workdir, STARTS)
+  found = [x[INIT_FROM] for x in starts if INIT_FROM in x]
+  if not row or not found:
+    return {}
+  name = os.path.basename(found[-1]['path'])
+  return {'parameters at the start': ('drawn', name)}
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:

@@ -24,10 +24,10 @@ from hyper.runs.checkpoint_arrays import by_path, describe, fit
 from hyper.runs.checkpoint_files import SUMMARY, saved_steps
 from hyper.runs.checkpoint_reading import SavedCheckpoints
 from hyper.runs.compiled import Compiled
+from hyper.runs.record import INIT_FROM
 from hyper.runs.task import Task
 from hyper.runs.training import TrainState
 
-ENTRY = 'init_from'  # in a line of starts.jsonl
 ENDING = '.safetensors'
 
 
@@ -95,7 +95,7 @@ def first_state(
         state.params, begin_from, workdir, config.task, task.selection
       )
     )
-    processes.check_alike(lambda: {'--init_from': line[ENTRY]['sha256']})
+    processes.check_alike(lambda: {'--init_from': line[INIT_FROM]['sha256']})
     return state.replace(params=params), line
   step, state = checkpoints.resume(compiled.shapes())
   processes.check_alike(lambda: {'the step of the newest checkpoint': step})
@@ -126,7 +126,7 @@ def check(origin: Origin | None, workdir: str) -> None:
   steps = saved_steps(pathlib.Path(workdir, folder.CHECKPOINTS))
   is_run = folder.is_run(workdir)  # otherwise the lines are of another run
   lines = record.read_lines(workdir, record.STARTS) if is_run else []
-  known = [x[ENTRY] for x in lines if isinstance(x.get(ENTRY), dict)]
+  known = [x[INIT_FROM] for x in lines if isinstance(x.get(INIT_FROM), dict)]
   begun = {k: known[-1].get(k) for k in ('path', 'paths')} if known else None
   if origin is not None and steps and origin.entry() != begun:
     raise ValueError(
@@ -211,7 +211,7 @@ def begin(
   about = {'step': found.step, 'sha256': found.sha256}
   return (
     jax.tree.unflatten(jax.tree.structure(params), leaves),
-    {ENTRY: origin.entry() | about},
+    {INIT_FROM: origin.entry() | about},
   )
 
 

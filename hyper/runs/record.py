@@ -25,6 +25,7 @@ from hyper import files
 
 RECORD, STARTS = 'record.json', 'starts.jsonl'
 EVALUATIONS = 'evaluations.jsonl'
+INIT_FROM = 'init_from'  # in the line of a start with parameters of another run
 
 
 @dataclasses.dataclass(frozen=True)
