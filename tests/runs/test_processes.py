@@ -6,8 +6,9 @@ import time
 
 import many_devices
 import pytest
+import toy
 
-from hyper.runs import metrics, processes
+from hyper.runs import metrics, opening, processes
 
 pytestmark = pytest.mark.timeout(900)  # compilations on a busy machine
 
@@ -35,6 +36,13 @@ def test_an_error_of_one_process_is_that_of_all(two):
     processes.together(lambda: 5)
   with pytest.raises(FileNotFoundError, match='no data'):
     processes.together(fails)
+
+
+def test_each_field_of_a_config_is_a_fact_of_its_own():
+  config = toy.config_of()
+  facts = opening.facts(config, {'train': 'a'}, toy.Toy(config, '', ''))
+  assert facts['config.optimizer.clip_norm'] == 1.0
+  assert facts['the train data'] == 'a' and 'config.optimizer' not in facts
 
 
 def test_processes_that_differ_are_named_with_the_fact(two):
