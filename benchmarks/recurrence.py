@@ -3,17 +3,20 @@
   python -m benchmarks.recurrence --size=ptb --size=small --output=FILE.json
 
 Each of our cells by a plain scan (flax's nn.RNN, inputs one-hot) and by our
-recurrence (symbols looked up); flax's OptimizedLSTMCell; torch.nn.LSTM where
-torch is installed. The floor of each cell is its matrix products alone at the
-same shapes, in the order that the recurrence allows: one after another
+recurrence (symbols looked up); flax's OptimizedLSTMCell. Where torch is
+installed, torch.nn.LSTM, and each cell as in benchmarks.torch_cells, as it is
+and with its step compiled. The floor of each cell is its matrix products alone
+at the same shapes, in the order that the recurrence allows: one after another
 through time, forward and backward, and each weight's gradient at once.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from flax import linen as nn
 
@@ -124,7 +127,12 @@ def make_contenders(
     import torch  # noqa: F401
   except ImportError:
     return makers
-  makers['LSTM, torch'] = lambda: torch_lstm(size, dtype)
+  makers['LSTM, nn.LSTM'] = lambda: torch_lstm(size, dtype)
+  for name, cell in cells.items():
+    for kind in ('torch', 'torch compiled'):
+      makers[f'{name}, {kind}'] = lambda cell=cell, kind=kind: torch_cell(
+        cell, size, kind == 'torch compiled'
+      )
   return makers
 
 
@@ -236,22 +244,67 @@ def fold(
 
 
 def torch_lstm(size: Size, dtype: Any) -> measure.Contender:
-  """torch.nn.LSTM on the CPU, or on CUDA where torch has it."""
+  """Returns torch.nn.LSTM on the CPU, or on CUDA where torch has it."""
+  import torch
+
+  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True)
+  lstm = lstm.to(**torch_kind(dtype))
+  return torch_contender(
+    lambda x: lstm(x)[0], [*lstm.parameters()], size, dtype
+  )
+
+
+def torch_cell(cell: Any, size: Size, is_compiled: bool) -> measure.Contender:
+  """Returns one of our cells, written in torch."""
+  import torch
+
+  from benchmarks import torch_cells as torch_steps
+
+  inputs = inputs_of(size, is_one_hot=True)[:1, :1]
+  weights = Recurrence(cell).init(jax.random.key(1), inputs)['params']['cell']
+  leaves = {
+    name: torch.tensor(np.array(x), **torch_kind(cell.dtype)).requires_grad_()
+    for name, x in weights.items()
+  }
+  is_hyper = 'hyper_w_h' in leaves
+  step = torch_steps.hyperlstm_step if is_hyper else torch_steps.lstm_step
+  step = torch.compile(step) if is_compiled else step
+  return torch_contender(
+    lambda x: torch_steps.run(step, leaves, x),
+    [*leaves.values()],
+    size,
+    cell.dtype,
+  )
+
+
+def torch_kind(dtype: Any) -> dict[str, Any]:
+  """Returns torch's device and type of numbers."""
   import torch
 
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
-  kind = {'device': device, 'dtype': getattr(torch, dtype.name)}
-  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True, **kind)
-  inputs = torch.tensor(jax.device_get(inputs_of(size, True)), **kind)
+  return {'device': device, 'dtype': getattr(torch, jnp.dtype(dtype).name)}
+
+
+def torch_contender(
+  apply: Callable[..., Any], parameters: list[Any], size: Size, dtype: Any
+) -> measure.Contender:
+  """Returns the forward and backward pass of a torch function."""
+  import torch
+
+  torch.set_float32_matmul_precision('high')  # as XLA's default on a GPU
+  kind = torch_kind(dtype)
+  inputs = torch.tensor(np.array(inputs_of(size, True)), **kind)
   weights = torch.randn(size.batch, size.steps, size.units, **kind)
 
-  def call():
-    lstm.zero_grad()
-    (lstm(inputs)[0] * weights).sum().backward()
-    if device == 'cuda':
+  def call() -> None:
+    loss = (apply(inputs) * weights).sum()
+    torch.autograd.grad(loss, parameters)
+    if kind['device'] == 'cuda':
       torch.cuda.synchronize()
 
-  return measure.Contender(call)
+  began = time.perf_counter()
+  call()
+  return measure.Contender(call, time.perf_counter() - began)
 
 
 def define_flags() -> None:

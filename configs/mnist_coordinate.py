@@ -12,8 +12,7 @@ core).
 
 from ml_collections import ConfigDict
 
-from configs import mnist_mlp
-from configs.mnist_cnn import VARIANTS
+from configs import mnist_cnn, mnist_mlp
 from configs.shared import Fields, Trial, configure, grid, suggest_rate
 
 RECIPE = mnist_mlp.RECIPE | {
@@ -25,6 +24,7 @@ RECIPE = mnist_mlp.RECIPE | {
     'hidden_sizes': (25, 25),
   }
 }
+VARIANTS = mnist_cnn.SMALL
 
 
 def get_config(variant: str = '') -> ConfigDict:

@@ -2,18 +2,22 @@
 
   python train.py --config=configs/mnist_hyper.py --workdir=runs/mnist_hyper
 
-Variants: `:embedded` and `:images`, as in mnist_cnn.py. Differs from
-mnist_cnn.py in the section `hypernetwork` alone: 4,244 parameters generate the
-12,544 of the second kernel, initialised as in the author's notebook.
+Variants: `:paper`, `:notebook`, `:embedded` and `:images`, as in mnist_cnn.py.
+Differs from mnist_cnn.py in the section `hypernetwork` alone: 4,244 parameters
+generate the 12,544 of the second kernel.
 
-Paper: test error 0.76 %. Measured, unchanged: 1.06 +- 0.10 % (three seeds, 44
-minutes each on one CPU core; results/README.md says why).
+Paper: test error 0.76 %. Measured, unchanged: 0.81 +- 0.09 % (three seeds, 20
+seconds each on an H200); `:paper` 1.06 +- 0.10 % (three seeds, 44 minutes each
+on one CPU core; results/README.md says why).
+
+Deviation: the author's notebook starts the generator from values of deviation
+0.01, and so do `:paper` and `:notebook`. This recipe has He-scaled values, with
+which the kernel does not come to be of rank one.
 """
 
 from ml_collections import ConfigDict
 
 from configs import mnist_cnn
-from configs.mnist_cnn import VARIANTS
 from configs.shared import (
   Fields,
   Trial,
@@ -30,9 +34,15 @@ RECIPE = mnist_cnn.RECIPE | {
     'tile': (7, 7, 16, 16),
     'embedding_size': 4,
     'hidden_size': 4,
-    'initialisation': 'notebook',
+    'initialisation': 'he',
   }
 }
+NOTEBOOK = {
+  'paper': 'mnist_hyper',
+  'hypernetwork.initialisation': 'notebook',
+}
+PAPER = NOTEBOOK | {'schedule': mnist_cnn.CONSTANT}
+VARIANTS = mnist_cnn.SMALL | {'paper': PAPER, 'notebook': NOTEBOOK}
 
 
 def get_config(variant: str = '') -> ConfigDict:

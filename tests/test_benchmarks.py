@@ -2,13 +2,16 @@
 
 import importlib
 import json
+import time
 import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from benchmarks import (
+  accelerator,
   measure,
   recurrence,
   static,
@@ -18,6 +21,8 @@ from benchmarks import (
   vectorised,
 )
 from configs import nmt_lstm, ptb_lstm
+from hyper.cells import HyperLSTMCell, LSTMCell
+from hyper.recurrence import Recurrence
 from hyper.runs import metrics
 from hyper.tasks import make_task
 
@@ -230,3 +235,50 @@ def test_every_config_is_prepared_without_data(name, tmp_path):
     assert len(task.vocabulary) == tpu.SYMBOLS[config.data.source]
   rows = {x.shape[0] for x in tpu.shapes(config).values()}
   assert rows == {config.data.batch_size}
+
+
+def test_entries_of_an_accelerator_are_found_by_name():
+  first, second = accelerator.chosen(['ptb_lstm', 'mnist_hyper_seed1'])
+  assert (first.config, second.fields) == ('ptb_lstm', ('--config.seed=1',))
+  assert len(accelerator.chosen([])) == len(accelerator.ENTRIES)
+  with pytest.raises(ValueError, match='--entry is ptb; there are mnist_hyper'):
+    accelerator.chosen(['ptb'])
+
+
+def test_every_entry_of_an_accelerator_is_a_config():
+  for entry in accelerator.ENTRIES:
+    file, _, variant = entry.config.partition(':')
+    importlib.import_module(f'configs.{file}').get_config(variant)
+
+
+@slow
+def test_an_entry_is_cut_scored_and_kept(tmp_path):
+  small = ('--config.train_steps=2000', '--config.log_every_steps=1')
+  entry = accelerator.Entry('small', 'mnist_mlp:embedded', 0.5, small)
+  end = time.monotonic() + 600
+  accelerator.train([entry], tmp_path, str(tmp_path), (), 1, end)
+  kept = {path.name for path in (tmp_path / 'small').iterdir()}
+  assert kept >= {'config.json', 'metrics.jsonl', 'trained.safetensors'}
+  assert json.loads((tmp_path / 'small/evaluations.jsonl').read_text())
+  steps = [x['step'] for x in metrics.read(tmp_path / 'small')]
+  assert 0 < max(steps) <= 2000
+
+
+@pytest.mark.parametrize('layer_norm', [False, True])
+def test_cells_in_torch_have_the_same_outputs(layer_norm):
+  torch = pytest.importorskip('torch')
+  from benchmarks import torch_cells
+
+  for cell, step in (
+    (LSTMCell(6, 5, layer_norm=layer_norm), torch_cells.lstm_step),
+    (HyperLSTMCell(6, 5, hyper_units=4), torch_cells.hyperlstm_step),
+  ):
+    x = jax.random.normal(jax.random.key(0), (3, 7, 5))
+    model = Recurrence(cell)
+    variables = model.init(jax.random.key(1), x)
+    weights = {
+      name: torch.tensor(np.array(w))
+      for name, w in variables['params']['cell'].items()
+    }
+    found = torch_cells.run(step, weights, torch.tensor(np.array(x)))
+    np.testing.assert_allclose(found, model.apply(variables, x), atol=1e-6)

@@ -5,6 +5,7 @@ import csv
 import importlib
 import io
 import json
+import math
 import pathlib
 import re
 import types
@@ -272,13 +273,13 @@ def test_every_row_of_the_paper_is_listed_with_what_is_missing(results):
       assert bool(cells[-1]) == bool(row.config)  # the command
   mnist, *_ = grids
   assert column(mnist, 'measured') == [
-    *('0.79 ± 0.10 % error', '1.06 ± 0.10 % error')
+    *('0.64 ± 0.05 % error', '0.81 ± 0.09 % error')
   ]
   assert column(mnist, 'missing') == ['', '']
   ptb = dict(zip(column(grids[3], 'network'), grids[3].rows, strict=True))
-  assert ptb['LN HyperLSTM 1000'][2:5] == (
-    *('', '1.681 ± 0.001 bpc [4]', 'a run of this config'),
-  )
+  measured, missing = ptb['LN HyperLSTM 1000'][3:5]
+  assert measured == '1.287 bpc [6], 1.681 ± 0.001 bpc [7]'
+  assert missing == 'a run of this config'
 
 
 def test_the_least_missing_is_said(tmp_path):
@@ -420,8 +421,19 @@ def test_plots_need_a_study(tmp_path):
     command.plot(studies.read([str(tmp_path)]), str(tmp_path))
 
 
+def test_the_published_curve_is_drawn_beside_runs_of_its_row():
+  run = group('results/ptb_hyperlstm')
+  (drawn,) = curves.collect(run).values()
+  own, author = drawn
+  assert own.values[0] < author.values[0] == 1.81 and author.steps[0] == 500
+  assert own.steps[0] == 500 and all(math.isnan(x) for x in author.hours)
+  (others,) = curves.collect(group('results/ptb_lstm')).values()
+  assert len(others) == 1
+
+
 def test_all_curves_are_one_picture(tmp_path, results):
-  curves.draw(results[:4], str(tmp_path / 'x.svg'))
+  mnist = [x for x in results if x.first.config.data.source == 'mnist']
+  curves.draw(mnist, str(tmp_path / 'x.svg'))
   text = (tmp_path / 'x.svg').read_text(encoding='utf-8')
   assert text.count('<!-- hours -->') == 2  # MNIST and its perceptrons
 

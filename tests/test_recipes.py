@@ -54,6 +54,14 @@ MNIST = ADAM | {
   'data.crop_padding': 1,
   'train_steps': 50 * 55,
 }
+NOTEBOOK = MNIST | {
+  'schedule.learning_rate': 0.005,
+  'schedule.decay': 0.999,
+  'schedule.minimum': 0.0001,
+}
+HE, NORMAL = (
+  {'hypernetwork.initialisation': name} for name in ('he', 'notebook')
+)
 PERCEPTRON = MNIST | {'data.crop_padding': 0}
 CIFAR10 = {
   'data.batch_size': 128,
@@ -120,8 +128,12 @@ RECIPES = {
   'iam_lstm:layers_3_unregularised': UNREGULARISED,
   'iam_hyperlstm': PEN,
   'iam_hyperlstm:layer_norm': PEN,
-  'mnist_cnn': MNIST,
-  'mnist_hyper': MNIST,
+  'mnist_cnn': NOTEBOOK,
+  'mnist_cnn:notebook': NOTEBOOK,
+  'mnist_cnn:paper': MNIST,
+  'mnist_hyper': NOTEBOOK | HE,
+  'mnist_hyper:notebook': NOTEBOOK | NORMAL,
+  'mnist_hyper:paper': MNIST | NORMAL,
   'mnist_mlp': PERCEPTRON,
   'mnist_coordinate': PERCEPTRON,
   'cifar10_wrn': PLAIN,
@@ -151,6 +163,10 @@ def test_the_numbers_of_a_recipe(recipe):
 def test_the_schedule_changes_where_it_says(recipe):
   config = config_of(recipe)
   schedule = optimization.make_schedule(config.schedule)
+  if config.schedule.name == 'exponential':
+    rates = [float(schedule(step)) for step in (0, 1, 1_000_000)]
+    assert rates == pytest.approx([0.005, 0.005 * 0.999, 0.0001])
+    return
   if config.schedule.name == 'constant':
     pieces = [(config.schedule.learning_rate, config.train_steps)]
   else:

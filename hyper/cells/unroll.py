@@ -3,19 +3,20 @@
 Under a plain `lax.scan`, autodiff sums the gradient of every weight inside the
 loop, with one small product at each step. Here the backward scan emits only the
 cotangents of the products. After it, the gradient of each weight is one product
-over all steps; for symbol inputs it is a scatter-add. Values are those of the
-plain scan, and so are gradients if `derivative_limit` is 0. Forward-mode
+over all steps; for symbol inputs on a CPU it is a scatter-add. Values are those
+of the plain scan, and so are gradients if `derivative_limit` is 0. Forward-mode
 derivatives are not defined.
 
 Shapes: b batch, t time, n units, k and l the sizes of a matrix.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from hyper.cells.cell import Product, Weights, make_multiply
 
@@ -118,7 +119,7 @@ def unroll(
     if is_symbols:
       x, scale, _ = inputs
       d_x = d_x if scale is None else d_x * scale[..., None]
-      d_matrices['x'] = d_matrices['x'].at[x].add(d_x)
+      d_matrices['x'] = _add_rows(d_matrices['x'], x, d_x, dtype)
       return d_matrices, d_small, d_carry, None
     return d_matrices, d_small, d_carry, (d_x, None, None)
 
@@ -200,3 +201,34 @@ def _over_all_steps(
     (((0, 1), (0, 1)), ((), ())),
     preferred_element_type=jnp.float32,
   )
+
+
+def _add_rows(
+  rows: Float[Array, 'k l'],
+  symbols: Int[Array, 't b'],
+  d_values: Float[Array, 't b l'],
+  dtype: Any,
+) -> Float[Array, 'k l']:
+  """Adds each of `d_values` to the row that its symbol names.
+
+  A CPU scatters. Elsewhere the many additions to few rows wait for each other,
+  and a product is faster.
+  """
+  return jax.lax.platform_dependent(
+    *(rows, symbols, d_values),
+    cpu=_scatter_rows,
+    default=functools.partial(_multiply_rows, dtype=dtype),
+  )
+
+
+def _scatter_rows(rows: Array, symbols: Array, d_values: Array) -> Array:
+  """Returns the sum, added up one value after another."""
+  return rows.at[symbols].add(d_values)
+
+
+def _multiply_rows(
+  rows: Array, symbols: Array, d_values: Array, dtype: Any
+) -> Array:
+  """Returns the sum by a product of one-hot symbols and `d_values`."""
+  lefts = jax.nn.one_hot(symbols, len(rows), dtype=dtype)
+  return rows + _over_all_steps(lefts, d_values, dtype).astype(rows.dtype)

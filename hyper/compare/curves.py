@@ -1,6 +1,7 @@
 """Validation scores over steps and over time, as arrays."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 from hyper.compare.entries import Entry
@@ -8,6 +9,7 @@ from hyper.compare.finished import MEASURES, PAUSE, SELECTION, Run
 from hyper.compare.tables import title_of
 from hyper.drawing import progress
 from hyper.drawing.progress import Curve
+from hyper.paper.published import CURVES
 
 
 def draw(entries: Sequence[Entry], path: str) -> None:
@@ -26,10 +28,20 @@ def collect(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
   """Returns the curves of each data set, by its title."""
   panels = {}
   for title, group in itertools.groupby(entries, title_of):
-    curves = [curve_of(run) for entry in group for run in entry.runs]
-    if found := [curve for curve in curves if curve.steps]:
-      panels[title] = found
+    runs = [run for entry in group for run in entry.runs]
+    if found := [x for x in map(curve_of, runs) if x.steps]:
+      rows = dict.fromkeys(run.row for run in runs)
+      panels[title] = found + [published(x) for x in rows if x in CURVES]
   return panels
+
+
+def published(row: str) -> Curve:
+  """Returns the author's curve of a row, whose time is unknown."""
+  points = CURVES[row]
+  name = 'author, read off a plot'
+  return Curve(
+    name, '', [*points], [math.nan] * len(points), [*points.values()]
+  )
 
 
 def curve_of(run: Run) -> Curve:

@@ -92,6 +92,7 @@ def data(entries: Sequence[Entry]) -> str:
           'points': [*zip(curve.steps, curve.hours, curve.values, strict=True)],
         }
         for curve in found
+        if curve.metric  # published points have no time
       ],
     }
     for title, found in curves.collect(entries).items()

@@ -12,7 +12,7 @@ class Curve:
 
   Attributes:
     name: of the run.
-    metric: of the score.
+    metric: of the score; '' for points that were published.
     steps: at which it was taken, ascending.
     hours: of training before that.
     values: of the score.
@@ -37,8 +37,13 @@ def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
   for (left, right), (title, curves) in zip(rows, panels.items(), strict=True):
     for axes, name in ((left, 'steps'), (right, 'hours')):
       for curve in curves:
-        style = 'o' if len(curve.steps) == 1 else '-'
-        axes.plot(getattr(curve, name), curve.values, style, label=curve.name)
+        is_line = curve.metric and len(curve.steps) > 1
+        axes.plot(
+          getattr(curve, name),
+          curve.values,
+          '-' if is_line else 'o',
+          label=curve.name,
+        )
       axes.set(xlabel=name, ylabel=f'{curves[0].metric}, validation')
       axes.grid(alpha=0.3)
     left.set_title(title, loc='left')

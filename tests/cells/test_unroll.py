@@ -29,7 +29,7 @@ from recurrence_runs import (
 )
 
 from hyper.cells import CELLS, LSTMCell, draw_masks, make_multiply
-from hyper.cells.unroll import unroll
+from hyper.cells.unroll import _multiply_rows, _scatter_rows, unroll
 from hyper.recurrence import Recurrence
 
 
@@ -185,3 +185,16 @@ def test_a_cell_may_ask_twice_and_may_leave_a_matrix(kind):
     for run in (by_recurrence, by_flax)
   )
   assert_trees_close(ours, theirs)
+
+
+def test_a_product_adds_to_the_same_rows_as_a_scatter():
+  key = jax.random.key(0)
+  rows, symbols = jnp.ones((5, 3)), jax.random.randint(key, (4, 2), 0, 5)
+  d_values = jax.random.normal(key, (4, 2, 3))
+  added = _scatter_rows(rows, symbols, d_values)
+  multiplied = _multiply_rows(rows, symbols, d_values, jnp.float32)
+  np.testing.assert_allclose(multiplied, added, rtol=1e-6)
+  expected = np.ones((5, 3))
+  for k, t in np.ndindex(4, 2):
+    expected[symbols[k, t]] += d_values[k, t]
+  np.testing.assert_allclose(added, expected, rtol=1e-6)
