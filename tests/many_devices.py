@@ -83,7 +83,7 @@ def train(data_dir, jobs):
 
 def printed_by(process):
   """Waits for a process that succeeds, and returns what it printed."""
-  printed = process.communicate(timeout=900)[0]
+  printed = process.communicate(timeout=1700)[0]
   assert process.returncode == 0, printed
   return printed
 
