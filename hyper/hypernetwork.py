@@ -28,6 +28,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.errors import ScopeParamShapeError
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
@@ -35,6 +36,7 @@ from hyper.generators.checks import (
   check_conditions,
   check_generate,
   check_main,
+  check_numbers,
 )
 from hyper.generators.examples import EXAMPLES as EXAMPLES
 from hyper.generators.examples import call_each, count_examples
@@ -210,8 +212,21 @@ class HyperNetwork(nn.Module):
     Args:
       shapes: what the method `shapes` returned.
       condition: see `__call__`.
+
+    Raises:
+      ValueError: the variables were made for other shapes, or `condition` does
+        not fit.
     """
-    kernels = self.kernels(nn.meta.unbox(shapes), condition)
+    check_numbers(condition)
+    try:
+      kernels = self.kernels(nn.meta.unbox(shapes), condition)
+    except ScopeParamShapeError as error:
+      names = ', '.join('/'.join(path) for path in shapes)
+      raise ValueError(
+        f'the variables generate other parameters than {names}. If main_method '
+        'uses a part of them, give shapes=network.shapes(...), with the '
+        'arguments that the network was initialised with.'
+      ) from error
     return self.gate(kernels) if self.residual else kernels
 
   @nn.nowrap

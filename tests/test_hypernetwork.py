@@ -277,6 +277,23 @@ def test_another_method_of_the_main_network_can_be_called():
   assert_close(code, again)
 
 
+def test_a_method_that_uses_a_part_says_what_it_needs():
+  network = StaticHyperNetwork(Pair(), ('*/kernel',), TILE, E)
+  variables = init(network, X)
+  with pytest.raises(
+    ValueError, match='other parameters than down/kernel.*shap'
+  ):
+    network.apply(variables, X, main_method='encode')
+
+
+def test_a_condition_of_text_is_refused():
+  network = static(tables=2)
+  with pytest.raises(
+    ValueError, match="condition has 'first'; it is a tree of"
+  ):
+    network.init(jax.random.key(0), X, condition='first')
+
+
 def test_a_list_of_patterns_is_made_a_tuple():
   assert static(['layers_0/kernel']).generate == ('layers_0/kernel',)
   assert static(frozen=['layers_2/*']).frozen == ('layers_2/*',)

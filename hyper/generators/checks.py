@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 
@@ -73,3 +74,20 @@ def check_conditions(condition: Any, patterns: Sequence[str]) -> None:
       f'condition is {given}; with several generators it is a mapping from '
       f'their patterns, {", ".join(patterns)}, to the condition of each.'
     )
+
+
+def check_numbers(condition: Any) -> None:
+  """Raises a ValueError unless `condition` is a tree of arrays and numbers.
+
+  >>> check_numbers({'conv2/kernel': 3})
+  >>> check_numbers('first task')
+  Traceback (most recent call last):
+  ValueError: condition has 'first task'; it is a tree of arrays and numbers.
+  """
+  for x in jax.tree.leaves(condition):
+    if not isinstance(x, bool | int | float | complex) and not hasattr(
+      x, 'dtype'
+    ):
+      raise ValueError(
+        f'condition has {x!r}; it is a tree of arrays and numbers.'
+      )

@@ -61,7 +61,7 @@ class WandB:
     from PIL import Image
 
     if isinstance(sample, str):
-      shown = self._wandb.Html(f'<pre>{html.escape(sample)}</pre>')
+      shown: Any = self._wandb.Html(f'<pre>{html.escape(sample)}</pre>')
     else:
       shown = self._wandb.Image(Image.open(io.BytesIO(sample)))
     self._run.log({'step': step, name: shown})
