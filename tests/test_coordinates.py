@@ -19,7 +19,7 @@ def make(**options):
 
 def test_weights_equal_the_equations():
   network = make(hidden_sizes=(6, 7))
-  images = np.random.default_rng(0).normal(size=(2, *INPUT, 1)).astype('f')
+  images = jax.random.normal(jax.random.key(1), (2, *INPUT, 1))
   variables = network.init(jax.random.key(0), images)
   rng = np.random.default_rng(1)
   variables = jax.tree.map(

@@ -19,7 +19,7 @@ def loss(params, model_state, batch, key, train, numbers):
   del key, train, numbers
   mask, state = batch['mask'], model_state
   error = jnp.where(mask, (batch['x'] @ params['w'] - state['h']) ** 2, 0)
-  sums = {'squares': error.sum(), 'count': mask.sum()}
+  sums = {'squares': error.sum(), 'count': jnp.asarray(mask.sum())}
   value = error.sum() / jnp.maximum(sums['count'], 1) + params['w'].sum()
   return value, ({'h': state['h'] + batch['x'].sum(1)}, sums)
 

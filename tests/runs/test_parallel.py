@@ -23,7 +23,7 @@ FSDP = {'mesh.fsdp': True, 'mesh.data': 4, 'mesh.model': 2}
 
 
 @pytest.fixture
-def eight(monkeypatch):
+def eight(monkeypatch, unchecked):
   """As if there were eight devices, on which nothing is computed."""
   monkeypatch.setattr(jax, 'device_count', lambda: 8)
   monkeypatch.setattr(
@@ -33,7 +33,8 @@ def eight(monkeypatch):
 
 def layout(rows, parts=1, **mesh):
   fields = {'mesh': {'data': 0, **mesh}, 'accumulate_steps': parts}
-  return make_layout(config_of(**{'data.batch_size': rows}, **fields), Toy)
+  config = config_of(**{'data.batch_size': rows}, **fields)
+  return make_layout(config, Toy(config, '', ''))
 
 
 @pytest.mark.parametrize(
