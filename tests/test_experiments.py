@@ -160,6 +160,7 @@ def score(run, data_dir, *assignments):
   return found['bpc']
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_below_the_unigram_entropy(learned, data_dir):
   config, workdir = learned
   task = CharLM(config, data_dir, workdir)

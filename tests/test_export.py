@@ -72,6 +72,7 @@ def images():
   return jnp.asarray(rng.normal(size=(2, 28, 28, 1)), 'f')
 
 
+@pytest.mark.slow
 def test_a_baked_run_loads_into_the_plain_network(runs, images, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs['hyper'], path, baked=True)
@@ -227,6 +228,7 @@ def test_only_image_classifiers_have_kernels(runs, tmp_path):
     kernels.draw([runs['text']], str(tmp_path / 'x.png'))
 
 
+@pytest.mark.slow
 def test_kernels_free_and_generated_are_drawn_side_by_side(runs, tmp_path):
   both = [runs['plain'], runs['hyper']]
   path = tmp_path / 'x.png'

@@ -86,6 +86,7 @@ def laid_out(tiles, rows, columns):
   return np.concatenate([np.concatenate(list(row), 1) for row in blocks], 0)
 
 
+@pytest.mark.slow
 def test_a_task_and_a_tile_make_the_weights_together():
   network = static(generator=mlp(7), embed=nn.Embed(8, C))
   variables = shaken(init(network, X, condition=0))
@@ -497,6 +498,7 @@ def test_parameters_are_float32_whatever_the_default_is(network, condition):
   assert {x.dtype for x in found} == {jnp.dtype('float32')}
 
 
+@pytest.mark.slow
 def test_a_batch_of_any_size_is_exported():
   network = conditional()
   variables = shaken(init(network, X, condition=0))

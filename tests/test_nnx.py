@@ -48,6 +48,7 @@ def test_a_cell_is_the_same_under_nnx_and_linen(name):
   assert_close(nnx.to_pure_dict(found)['cell']['cell'], wanted)
 
 
+@pytest.mark.slow
 def test_recurrent_dropout_draws_a_mask_at_each_step():
   cell = CELLS['gru'].clone(dropout_rate=0.5, train=True)
   still = np.zeros((2, 5, 3), 'f')
@@ -59,6 +60,7 @@ def test_recurrent_dropout_draws_a_mask_at_each_step():
   assert abs(first - second).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_recurrence_works_within_an_nnx_model():
   fast = nnx.bridge.ToNNX(Recurrence(CELLS['gru']), rngs=nnx.Rngs(1)).lazy_init(
     X

@@ -84,6 +84,7 @@ def test_symbols_without_factors_are_one_hot_vectors():
   assert_trees_close(run(variables, symbols), run(variables, one_hot))
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_a_stack_of_two():
   lower, upper = VARIANTS['rnn'], VARIANTS['lstm-plain']
 
@@ -104,6 +105,7 @@ def test_gradients_pass_through_a_stack_of_two():
 
 
 @quick_of(CELLS)
+@pytest.mark.slow
 def test_an_output_depends_on_its_own_example_up_to_its_time_only(name):
   cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)
@@ -139,6 +141,7 @@ def test_two_windows_with_the_carry_are_one_long_window(name):
 
 
 @quick_of(CELLS)
+@pytest.mark.slow
 def test_sequences_that_end_and_start_again(name):
   cell = make(name, **NORM)
   variables, carry = randomised(cell), random_carry(cell)

@@ -74,6 +74,7 @@ def test_without_a_carry_it_starts_from_zeros_and_returns_outputs_alone():
   np.testing.assert_array_equal(outputs, wanted)
 
 
+@pytest.mark.slow
 def test_it_runs_both_ways_and_in_stacks_with_flax():
   cells = VARIANTS['rnn'], VARIANTS['lstm-plain']
   inputs = random(1, BATCH, TIME, INPUTS)

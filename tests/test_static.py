@@ -331,6 +331,7 @@ def test_he_initialisation_gives_every_kernel_he_variance():
     assert abs(kernels[name].mean()) < 0.05 * np.sqrt(2 / fan_in), name
 
 
+@pytest.mark.slow
 def test_the_notebook_initialisation_would_not_reach_he_variance():
   network = StaticHyperNetwork(
     Parameters({'a': (3, 3, 16, 16)}),
@@ -434,6 +435,7 @@ def bake(network, variables, *args, **kwargs):
   )
 
 
+@pytest.mark.slow
 def test_a_baked_network_is_the_plain_one_with_the_same_outputs(example):
   main, network, variables, images = example
   baked = bake(network, variables, images, False)
@@ -503,6 +505,7 @@ class Holder(nn.Module):
 
 
 @pytest.mark.parametrize('is_held', [False, True])
+@pytest.mark.slow
 def test_modules_that_are_attributes_are_part_of_the_main_network(is_held):
   x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), 'f')
   network = StaticHyperNetwork(layers(), ('layers_*/kernel',), (2, 2), 3)
@@ -522,6 +525,7 @@ def test_modules_that_are_attributes_are_part_of_the_main_network(is_held):
   assert np.ptp(y) > 0.1
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_of_another_library_can_be_generated():
   main = nn.RNN(nn.LSTMCell(4))
   x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)), 'f')
@@ -563,6 +567,7 @@ class Halves(nn.Module):
     return {'y': y, 'mean': y.mean()}
 
 
+@pytest.mark.slow
 def test_arrays_in_trees_and_keywords_are_those_of_the_examples():
   network = StaticHyperNetwork(Halves(), ('dense/kernel',), (3, 4), 2)
   rng = np.random.default_rng(0)
@@ -609,6 +614,7 @@ class BatchNormed(nn.Module):
     return nn.BatchNorm(False, momentum=0.5, axis_name=self.axis_name)(x)
 
 
+@pytest.mark.slow
 def test_batch_norm_is_trained_over_networks_of_each_example():
   network = StaticHyperNetwork(
     BatchNormed(EXAMPLES), ('dense/kernel',), (3, 4), 2
@@ -633,6 +639,7 @@ def test_batch_norm_is_trained_over_networks_of_each_example():
     alone.apply(variables, x, embeddings=z, mutable=['batch_stats'])
 
 
+@pytest.mark.slow
 def test_deviations_replace_hes_and_vectors_start_near_zero():
   shapes = {'query': (64, 8, 8), 'out': (64, 64), 'scale': (640,)}
   network = StaticHyperNetwork(
@@ -647,6 +654,7 @@ def test_deviations_replace_hes_and_vectors_start_near_zero():
     wrong.init(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_generated_kernels_have_the_type_of_the_main_networks():
   main = nn.Dense(4, param_dtype=jnp.bfloat16)
   network = StaticHyperNetwork(main, ('kernel',), (2, 2), 3)
@@ -713,6 +721,7 @@ def test_embeddings_given_as_input_are_no_parameter_and_are_scaled():
     network.bake({'params': params}, embeddings=jnp.ones((1, 2, E)))
 
 
+@pytest.mark.slow
 def test_hypernetworks_with_other_tiles_can_be_nested():
   main = Parameters({'conv': TILE, 'dense': (4, 6)})
   inner = StaticHyperNetwork(main, ('conv',), TILE, E)

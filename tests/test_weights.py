@@ -95,6 +95,7 @@ def residual(frozen=('*',)):
 
 @pytest.mark.parametrize('kind', ['linen', 'file', 'nnx'])
 @pytest.mark.parametrize('frozen', [(), ('*',), ('*/kernel',)])
+@pytest.mark.slow
 def test_a_residual_network_starts_from_a_pretrained_one(
   kind, frozen, tmp_path
 ):

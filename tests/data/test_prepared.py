@@ -295,6 +295,7 @@ assert 'tensorflow' not in sys.modules
   subprocess.run(command, cwd=root, check=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_order_of_arrays_is_no_accident(tmp_path):
   script = (
     'import sys\n'

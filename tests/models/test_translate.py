@@ -203,6 +203,7 @@ def test_what_is_dropped(train, bottom_context):
 @pytest.mark.parametrize(
   'name, uniform_cells', [('lstm', True), ('hyperlstm', False)]
 )
+@pytest.mark.slow
 def test_what_starts_uniformly(name, uniform_cells):
   cells = [make_cell(name) for _ in range(5)]
   model = Translator(cells[:3], cells[3:], PIECES, 0.0, 0.07, uniform_cells)

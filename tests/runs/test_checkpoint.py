@@ -626,6 +626,7 @@ with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes(tmp_path):
   saved = []
   for delay in (0.0, 0.05, 0.2):

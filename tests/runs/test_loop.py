@@ -247,6 +247,7 @@ def test_an_observer_that_fails_is_dropped_with_one_warning(
   assert len(lines(tmp_path / 'later')) == 10
 
 
+@pytest.mark.slow
 def test_a_trace_is_left_in_the_run_folder(tmp_path):
   for steps in (3, 16):
     workdir = str(tmp_path / str(steps))

@@ -4,6 +4,7 @@ import json
 import pathlib
 import signal
 
+import pytest
 from sweep_cases import CONFIG, SMALL, SUGGEST, open_study, seeds, states, work
 
 from hyper.runs import folder, lock, loop, metrics
@@ -12,6 +13,7 @@ from hyper.sweeping.worker import LOG, Watch, Worker
 from hyper.tasks import make_task
 
 
+@pytest.mark.slow
 def test_a_grid_is_trained_in_run_folders_and_grows(tmp_path, data_dir):
   study = open_study(tmp_path)
   rates = ['schedule.learning_rate=0.01,0.02']
