@@ -30,7 +30,9 @@ SMALL = {  # of each kind of task
     **{'model.cell.units': 8, 'model.cell.hyper_units': 4},
   },
   'mnist_hyper': IMAGES,
-  'cifar10_wrn': IMAGES,
+  # With the recipe's learning rate of 0.1, rounding errors grow tenfold in a
+  # few steps.
+  'cifar10_wrn': IMAGES | {'schedule.learning_rates': (0.001,) * 5},
   'iam_hyperlstm': {
     **{'data.batch_size': 16, 'data.eval_batch_size': 12, 'data.buckets': 2},
     **{'model.cell.units': 8, 'model.cell.hyper_units': 4},
