@@ -24,24 +24,33 @@ def draw(entries: Sequence[Entry], path: str) -> None:
   progress.draw(panels, path)
 
 
-def collect(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
-  """Returns the curves of each data set, by its title."""
-  panels = {}
+def collect(entries: Sequence[Entry]) -> dict[str, list[Curve]]:
+  """Returns the curves of each data set, by its title, with published ones."""
+  panels = of_runs(entries)
   for title, group in itertools.groupby(entries, title_of):
-    runs = [run for entry in group for run in entry.runs]
-    if found := [x for x in map(curve_of, runs) if x.steps]:
-      rows = dict.fromkeys(run.row for run in runs)
-      panels[title] = found + [published(x) for x in rows if x in CURVES]
+    rows = dict.fromkeys(run.row for entry in group for run in entry.runs)
+    if found := panels.get(title):
+      metric = found[0].metric
+      found += [published(row, metric) for row in rows if row in CURVES]
   return panels
 
 
-def published(row: str) -> Curve:
+def of_runs(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
+  """Returns the curves of the runs of each data set, by its title."""
+  panels = {}
+  for title, group in itertools.groupby(entries, title_of):
+    curves = [curve_of(run) for entry in group for run in entry.runs]
+    if found := [curve for curve in curves if curve.steps]:
+      panels[title] = found
+  return panels
+
+
+def published(row: str, metric: str) -> Curve:
   """Returns the author's curve of a row, whose time is unknown."""
   points = CURVES[row]
+  steps, hours, scores = [*points], [math.nan] * len(points), points.values()
   name = 'author, read off a plot'
-  return Curve(
-    name, '', [*points], [math.nan] * len(points), [*points.values()]
-  )
+  return Curve(name, metric, steps, hours, [*scores], is_line=False)
 
 
 def curve_of(run: Run) -> Curve:
@@ -55,7 +64,8 @@ def curve_of(run: Run) -> Curve:
     if line['split'] == 'validation' and metric in line
   ]
   columns = zip(*points, strict=True) if points else ((), (), ())
-  return Curve(run.name, metric, *(list(column) for column in columns))
+  steps, times, scores = map(list, columns)
+  return Curve(run.name, metric, steps, times, scores)
 
 
 def hours_of(run: Run) -> list[float]:

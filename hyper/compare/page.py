@@ -92,10 +92,9 @@ def data(entries: Sequence[Entry]) -> str:
           'points': [*zip(curve.steps, curve.hours, curve.values, strict=True)],
         }
         for curve in found
-        if curve.metric  # published points have no time
       ],
     }
-    for title, found in curves.collect(entries).items()
+    for title, found in curves.of_runs(entries).items()
   ]
   return json.dumps(panels).replace('<', '\\u003c')
 

@@ -12,10 +12,11 @@ class Curve:
 
   Attributes:
     name: of the run.
-    metric: of the score; '' for points that were published.
+    metric: of the score.
     steps: at which it was taken, ascending.
     hours: of training before that.
     values: of the score.
+    is_line: whether the points are joined, if there are several.
   """
 
   name: str
@@ -23,6 +24,7 @@ class Curve:
   steps: list[int]
   hours: list[float]
   values: list[float]
+  is_line: bool = True
 
 
 def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
@@ -37,7 +39,7 @@ def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
   for (left, right), (title, curves) in zip(rows, panels.items(), strict=True):
     for axes, name in ((left, 'steps'), (right, 'hours')):
       for curve in curves:
-        is_line = curve.metric and len(curve.steps) > 1
+        is_line = curve.is_line and len(curve.steps) > 1
         axes.plot(
           getattr(curve, name),
           curve.values,
