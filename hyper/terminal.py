@@ -4,12 +4,13 @@ Elsewhere than on a terminal there are log lines alone, without colour. A
 terminal that fails ends the bars, never the work.
 """
 
+import contextlib
 import logging as standard
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO, TypeVar
+from typing import IO, Any, TextIO, TypeVar
 
 from absl import logging
 
@@ -52,6 +53,23 @@ def log_briefly() -> None:
   has_colour = sys.stderr.isatty() and not os.environ.get('NO_COLOR')
   logging.get_absl_handler().setFormatter(Brief(has_colour))
   standard.getLogger('jax').setLevel(standard.WARNING)
+
+
+@contextlib.contextmanager
+def errors_to(file: IO[bytes]) -> Iterator[None]:
+  """Writes standard error to `file`, and no longer to a terminal.
+
+  That of libraries which are not written in Python, such as XLA, goes there.
+  """
+  sys.stderr.flush()
+  before = os.dup(2)
+  os.dup2(file.fileno(), 2)
+  try:
+    yield
+  finally:
+    sys.stderr.flush()
+    os.dup2(before, 2)
+    os.close(before)
 
 
 class Bars:

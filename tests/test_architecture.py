@@ -110,7 +110,8 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.runs.folder', 'hyper.trained', 'hyper.runs.compilation'),
   ),
   'hyper.sweeping': (
-    *('hyper.sweeping', 'hyper.runs', 'hyper.paper', *CONFIGURATION),
+    *('hyper.sweeping', 'hyper.runs', 'hyper.paper', 'hyper.terminal'),
+    *CONFIGURATION,
   ),
   'hyper.figures': (),
   'hyper.figures.__main__': (

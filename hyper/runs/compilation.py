@@ -19,7 +19,6 @@ import hashlib
 import os
 import pathlib
 import platform
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -29,6 +28,7 @@ from absl import logging
 from jax.experimental.compilation_cache import compilation_cache
 
 from hyper import files
+from hyper.terminal import errors_to
 
 MOST_BYTES = 2 * 2**30
 LEAST_SECONDS = 0.1  # of compiling that are worth an entry
@@ -121,17 +121,12 @@ def probe(x: jax.Array) -> jax.Array:
 @contextlib.contextmanager
 def printed() -> Iterator[Callable[[], str]]:
   """Keeps standard error, that of libraries too; yields what reads it."""
-  sys.stderr.flush()
-  before = os.dup(2)
+  text = ''
   with tempfile.TemporaryFile() as file:
-    os.dup2(file.fileno(), 2)
-    text = ''
     try:
-      yield lambda: text
+      with errors_to(file):
+        yield lambda: text
     finally:
-      sys.stderr.flush()
-      os.dup2(before, 2)
-      os.close(before)
       file.seek(0)
       text = file.read().decode(errors='replace')
 

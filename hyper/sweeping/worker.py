@@ -15,6 +15,7 @@ from hyper.runs.task import MakeTask
 from hyper.runs.vectorised import Given, Outcome
 from hyper.sweeping.journal import LOG, Study, Trial
 from hyper.sweeping.progress import working_time
+from hyper.terminal import errors_to
 
 STRUCTURES = 4  # whose compiled steps are kept
 
@@ -184,22 +185,14 @@ def obey(time_limit: float) -> None:
 
 @contextlib.contextmanager
 def written_to(path: str) -> Iterator[None]:
-  """Appends standard error and the log to a file, and no longer to a terminal.
-
-  That of libraries which are not written in Python, such as XLA, goes there.
-  """
-  verbosity, before = logging.get_verbosity(), os.dup(2)
-  sys.stderr.flush()
-  with open(path, 'ab', buffering=0) as file:
-    os.dup2(file.fileno(), 2)
-  logging.set_verbosity(logging.INFO)
-  try:
-    yield
-  finally:
-    sys.stderr.flush()
-    logging.set_verbosity(verbosity)
-    os.dup2(before, 2)
-    os.close(before)
+  """Appends the log, and what `errors_to` redirects, to a file."""
+  verbosity = logging.get_verbosity()
+  with open(path, 'ab', buffering=0) as file, errors_to(file):
+    logging.set_verbosity(logging.INFO)
+    try:
+      yield
+    finally:
+      logging.set_verbosity(verbosity)
 
 
 @contextlib.contextmanager
