@@ -99,6 +99,9 @@ class Toy:
   def fingerprint(self, split):
     return f'{split}{len(self.data)}'
 
+  def samples(self, state):
+    return {}
+
   def report(self, state, split):
     return {}
 

@@ -118,10 +118,9 @@ class Log:
     before, self._sampled = self._sampled, self._samples_before(step)
     if self._sampled == before or jax.process_count() > 1:
       return
-    make: Any = getattr(self._task, 'samples', lambda state: {})
     try:
       with self.aside():
-        for name, sample in make(state).items():
+        for name, sample in self._task.samples(state).items():
           self._observers.show(step, name, sample)
     except Exception as error:  # what is shown is not worth a run
       logging.warning('No samples of step %d: %r', step, error)

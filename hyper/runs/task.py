@@ -98,6 +98,9 @@ class Task(Protocol):
   def fingerprint(self, split: str) -> str:
     """Returns a hash of the data of a split."""
 
+  def samples(self, state: Any) -> Mapping[str, str | bytes]:
+    """Returns what a state makes, texts or PNG pictures by name; may be {}."""
+
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns further scores, too slow for validation, or makes samples."""
 
