@@ -30,6 +30,7 @@ from typing import NamedTuple
 from absl import flags
 
 from benchmarks import measure
+from hyper.paper import recipes
 from hyper.runs import commands, metrics
 from hyper.runs.folder import CONFIG, KEPT, METRICS
 from hyper.runs.record import EVALUATIONS, STARTS
@@ -221,8 +222,7 @@ def start(
 ) -> 'subprocess.Popen[bytes]':
   """Starts train.py, with its output in a file beside the run folder."""
   workdir.parent.mkdir(parents=True, exist_ok=True)
-  file, _, variant = entry.config.partition(':')
-  config = f'configs/{file}.py' + (f':{variant}' if variant else '')
+  config = recipes.argument(entry.config)
   command = [sys.executable, 'train.py', f'--config={config}']
   command += [f'--workdir={workdir}', f'--data_dir={data_dir}']
   with open(f'{workdir}.log', 'ab') as log:

@@ -136,3 +136,18 @@ def with_gradients(function):
 
 def value_and_gradients(function, *arguments):
   return fast_jit(with_gradients(function))(*arguments)
+
+
+def assert_as_by_flax(cell):
+  """Compares values and gradients with flax's nn.RNN, and returns ours."""
+  arguments = (
+    randomised(cell),
+    random_carry(cell),
+    random(1, BATCH, TIME, INPUTS),
+  )
+  ours, theirs = (
+    value_and_gradients(functools.partial(run, cell), *arguments)
+    for run in (by_recurrence, by_flax)
+  )
+  assert_trees_close(ours, theirs)
+  return ours

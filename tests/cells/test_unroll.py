@@ -1,7 +1,5 @@
 """A step over time: masks, limits, rates and products."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +12,8 @@ from recurrence_runs import (
   NORM,
   TIME,
   UNITS,
+  assert_as_by_flax,
   assert_trees_close,
-  by_flax,
-  by_recurrence,
   fast_jit,
   make,
   quick_of,
@@ -174,17 +171,7 @@ class SmallCell(LSTMCell):
 
 @pytest.mark.parametrize('kind', [TwiceCell, SmallCell])
 def test_a_cell_may_ask_twice_and_may_leave_a_matrix(kind):
-  cell = kind(UNITS)
-  arguments = (
-    randomised(cell),
-    random_carry(cell),
-    random(1, BATCH, TIME, INPUTS),
-  )
-  ours, theirs = (
-    value_and_gradients(functools.partial(run, cell), *arguments)
-    for run in (by_recurrence, by_flax)
-  )
-  assert_trees_close(ours, theirs)
+  assert_as_by_flax(kind(UNITS))
 
 
 def test_a_product_adds_to_the_same_rows_as_a_scatter():
