@@ -144,6 +144,7 @@ def test_runs_are_timed_together_and_in_turn(tmp_path, capsys):
     assert runs.examples == 6
 
 
+@pytest.mark.slow
 def test_memory_of_a_translation_step_is_analysed():
   config = nmt_lstm.get_config('embedded')
   found = translation_memory.analyse(config, 8)

@@ -168,6 +168,7 @@ def test_training_lowers_the_loss_below_the_unigram_entropy(learned, data_dir):
   assert last['bpc'] < task.unigram_bpc('validation') - 0.3
 
 
+@pytest.mark.slow
 def test_the_window_length_changes_no_score(learned, data_dir):
   scores = [
     score(learned, data_dir, f'data.window_steps={window}')
@@ -176,6 +177,7 @@ def test_the_window_length_changes_no_score(learned, data_dir):
   np.testing.assert_allclose(*scores, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_many_warmed_streams_score_as_one_pass_does(learned, data_dir):
   one = score(learned, data_dir, 'data.eval_streams=1', 'data.window_steps=500')
   many = score(
@@ -262,6 +264,7 @@ def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
   assert ''.join(generate.text(str(tmp_path), 'the ', 5, 1.0, 0))
 
 
+@pytest.mark.slow
 def test_generated_text_is_seeded_and_continues_from_the_carry(learned):
   _, workdir = learned
 

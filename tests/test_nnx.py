@@ -83,6 +83,7 @@ class Net(nnx.Module):
     return self.out(nnx.relu(x))
 
 
+@pytest.mark.slow
 def test_an_nnx_network_is_the_main_one_of_a_hypernetwork():
   main = nnx.bridge.to_linen(Net, 8)
   network = StaticHyperNetwork(main, ('hidden/kernel',), (3, 4), 2)

@@ -682,6 +682,7 @@ def test_parameters_may_carry_names_of_a_mesh():
   assert jax.jit(generated.apply)(variables, x).shape == (1, 4)
 
 
+@pytest.mark.slow
 def test_eight_embeddings_are_eight_networks_in_one_call(example):
   main, network, variables, images = example
   k = sum(network.tile_counts(images, False).values())

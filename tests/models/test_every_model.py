@@ -104,7 +104,13 @@ def variables_of(case):
 
 
 @pytest.mark.usefixtures('unchecked')
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(
+  'case',
+  [
+    pytest.param(name, marks=[pytest.mark.slow] * ('translator' in name))
+    for name in CASES
+  ],
+)
 def test_it_is_exported_with_a_symbolic_batch(case):
   model, arguments, has_time = CASES[case]
   b, t = jax.export.symbolic_shape('b, t')

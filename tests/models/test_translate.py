@@ -249,7 +249,10 @@ def test_too_few_layers():
   'module, count, estimate, context',
   [
     ('nmt_lstm', 276_665_600, 280.9e6, 4 * 1024 * 1024),
-    ('nmt_hyperlstm', 307_520_256, 312.2e6, 4 * (1024 + 128) * 1024),
+    pytest.param(
+      *('nmt_hyperlstm', 307_520_256, 312.2e6, 4 * (1024 + 128) * 1024),
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_parameters_at_full_size(module, count, estimate, context):
