@@ -175,7 +175,7 @@ def work(
   pipe: Connection,
 ) -> None:
   """Takes the steps of every second run whenever the pipe says True."""
-  local.pin_to(cores)
+  local.pin(0, cores)
   with opened(*given) as runs:
     contender = runs.in_turn(range(number, given[-1], 2))
     while pipe.recv():

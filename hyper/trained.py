@@ -22,7 +22,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from hyper import configuration, terminal, weights
-from hyper.runs import folder, training
+from hyper.runs import folder, parallel, training
 from hyper.runs.checkpoint_reading import SavedCheckpoints
 from hyper.runs.task import Task
 from hyper.tasks import make_task
@@ -145,6 +145,9 @@ def load(
 def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   """Returns the scores of `run` over a whole split of its data.
 
+  Each of this process's devices works on its share of a batch, where they
+  divide its rows.
+
   Args:
     run: what `load` returned.
     split: 'train', 'validation', or 'test'.
@@ -160,12 +163,18 @@ def score(run: Run[T], split: str = 'test') -> dict[str, float]:
   >>> f"{score(load('runs/enwik8'), 'validation')['bpc']:.2f}"
   '6.30'
   """
+  layout = parallel.local_layout(run.task)
   eval_step = training.make_eval_step(
-    run.task.loss, precision=run.config.precision
+    run.task.loss, layout, run.config.precision
+  )
+  placed = dataclasses.replace(
+    run,
+    params=layout.copy(run.params),
+    model_state=layout.copy(run.model_state),
   )
   logging.info('Compiling the evaluation step.')
   watch = functools.partial(terminal.track, action='Scoring, batches')
-  return training.evaluate(run.task, eval_step, run, split, watch=watch)
+  return training.evaluate(run.task, eval_step, placed, split, layout, watch)
 
 
 def evaluate(

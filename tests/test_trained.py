@@ -1,10 +1,14 @@
 """A trained run is loaded from its folder, whatever trained it."""
 
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
+import many_devices
 import numpy as np
 import pytest
 
@@ -49,6 +53,36 @@ def test_the_score_is_that_of_training(place):
   scores = json.loads((FORMAT_1 / 'char_lm' / 'scores.json').read_text())
   found = trained.score(load(place), 'validation')
   assert found == pytest.approx(scores['validation'], rel=1e-5)
+
+
+ON_DEVICES = """
+import json, sys
+from hyper import trained
+from hyper.runs import parallel
+place, names = sys.argv[1], sys.argv[2:]
+for name in names:
+  run = trained.load(f'{place}/{name}', 'latest', f'{place}/data')
+  devices = parallel.local_layout(run.task).sizes['data']
+  print(json.dumps([devices, trained.score(run, 'validation')]))
+"""
+
+
+@pytest.mark.slow
+def test_several_devices_share_the_scoring(place):
+  names = ('char_lm', 'handwriting')
+  done = subprocess.run(
+    [sys.executable, '-c', ON_DEVICES, str(place), *names],
+    cwd=many_devices.ROOT,
+    env=os.environ | {'XLA_FLAGS': f'{many_devices.FLAGS}4'},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  for name, line in zip(names, done.stdout.splitlines(), strict=True):
+    devices, found = json.loads(line)
+    scores = json.loads((FORMAT_1 / name / 'scores.json').read_text())
+    assert devices == 4
+    assert found == pytest.approx(scores['validation'], rel=1e-5)
 
 
 def test_parameters_of_another_model_are_named(place):

@@ -253,6 +253,16 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
   return Layout(mesh, size.fsdp, task.has_streams, task.large)
 
 
+def local_layout(task: Task) -> Layout:
+  """Returns the layout of scoring on all devices of this process.
+
+  It does not depend on the mesh that the run was trained on.
+  """
+  count = jax.local_device_count()
+  mesh = make_mesh(count, 1) if count > 1 else None
+  return Layout(mesh, has_streams=task.has_streams)
+
+
 def make_mesh(data: int, model: int) -> Mesh:
   """Returns a mesh of data x model devices, as many of each host."""
   each = data * model // jax.process_count()

@@ -1,6 +1,6 @@
 """Workers as processes of this machine, each on its share of it."""
 
-import functools
+import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,12 +10,19 @@ from hyper.sweeping.machine import Share
 
 def start(command: Sequence[str], share: Share) -> 'subprocess.Popen[bytes]':
   """Starts a command on a share of this machine."""
-  pin = functools.partial(pin_to, share.cores)
-  environment = {**os.environ, **share.environment}
-  return subprocess.Popen(command, env=environment, preexec_fn=pin)
+  started = subprocess.Popen(command, env={**os.environ, **share.environment})
+  with contextlib.suppress(ProcessLookupError):  # it has ended already
+    pin(started.pid, share.cores)
+  return started
 
 
-def pin_to(cores: frozenset[int]) -> None:
-  """Limits this process to some cores, where the system can do that."""
+def pin(process: int, cores: frozenset[int]) -> None:
+  """Limits a process to some cores, where the system can do that.
+
+  Args:
+    process: its number; 0 is this process. Threads that it has are not limited,
+      those that it starts later are.
+    cores: the numbers of the cores.
+  """
   if hasattr(os, 'sched_setaffinity'):
-    os.sched_setaffinity(0, cores)
+    os.sched_setaffinity(process, cores)

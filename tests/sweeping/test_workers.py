@@ -1,11 +1,13 @@
 """What each worker gets, and when workers are started again or stopped."""
 
+import os
 import signal
+import sys
 
 import pytest
 from sweep_cases import open_study
 
-from hyper.sweeping import launchers, machine, progress
+from hyper.sweeping import launchers, local, machine, progress
 from hyper.sweeping.workers import LOST, QUICK_LOSSES, Workers
 
 
@@ -38,6 +40,24 @@ def test_workers_share_the_cores(monkeypatch):
   assert (first.cores, second.cores) == ({0, 2}, {1, 3})
   with pytest.raises(ValueError, match='5, and there are 4 cores'):
     machine.shares(5, kind, names)
+
+
+CORES = """
+import os, sys, time
+time.sleep(0.5)  # a worker is limited while it starts
+print(os.environ['NAME'], *os.sched_getaffinity(0), file=open(sys.argv[1], 'w'))
+"""
+
+
+@pytest.mark.skipif(
+  not hasattr(os, 'sched_setaffinity'), reason='Linux alone limits processes'
+)
+def test_a_worker_is_limited_to_its_cores(tmp_path):
+  core = max(os.sched_getaffinity(0))
+  share = machine.Share({'NAME': 'worker'}, frozenset({core}))
+  command = [sys.executable, '-c', CORES, str(tmp_path / 'cores')]
+  assert local.start(command, share).wait(60) == 0
+  assert (tmp_path / 'cores').read_text() == f'worker {core}\n'
 
 
 class Fake:
