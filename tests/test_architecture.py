@@ -201,7 +201,7 @@ def modules(*packages: str) -> list[str]:
   return [name for name in TREES if is_in(name, packages)]
 
 
-def test_the_reading_of_imports():
+def test_imports_are_found():
   source = (
     'import a.b as c\nfrom d import e\nfrom hyper import data\n'
     'from hyper.data import f\ndef g():\n  from . import h\n  import i\n'
@@ -273,12 +273,12 @@ def test_the_mathematics_needs_jax_and_flax_only(name):
 
 @pytest.mark.parametrize('package', ['jax', 'flax', 'optax', 'orbax'])
 @pytest.mark.parametrize('part', ['hyper.data', 'hyper.drawing'])
-def test_arrays_suffice(part, package):
+def test_data_and_drawing_do_without_jax(part, package):
   assert modules(part)
   assert not importers(package) & set(modules(part))
 
 
-def test_who_sees_a_config():
+def test_only_these_modules_see_a_config():
   allowed = (
     *('train', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
@@ -296,7 +296,7 @@ def test_who_sees_a_config():
     assert any(is_in(user, [name]) for user in users), f'{name} sees none'
 
 
-def test_who_reads_flags():
+def test_only_these_modules_read_flags():
   users = importers('absl.flags') | importers('absl.app')
   assert {'train', 'evaluate'} <= users
   for name in users:
@@ -305,13 +305,13 @@ def test_who_reads_flags():
     ), name
 
 
-def test_orbax_is_used_where_checkpoints_are_read_and_written():
+def test_only_checkpoints_use_orbax():
   assert importers('orbax') == {
     *('hyper.runs.checkpoint', 'hyper.runs.checkpoint_reading')
   }
 
 
-def test_optuna_is_used_in_one_place():
+def test_only_these_modules_use_optuna():
   assert importers('optuna') == {
     *('hyper.sweeping.journal', 'hyper.sweeping.parameters'),
     'hyper.sweeping.analysis',

@@ -87,7 +87,7 @@ def test_the_recurrence_of_a_hyperlstm_is_timed(name, size, dtype, capsys):
   assert f'LN HyperLSTM, {name}' in capsys.readouterr().out
 
 
-def test_steps_go_on_from_state_to_state():
+def test_each_call_continues_from_the_last_state():
   seen = []
 
   def step(state, batch, numbers):
@@ -152,7 +152,7 @@ def test_memory_of_a_translation_step_is_analysed():
   assert found['total_gib'] >= found['state_gib'] >= 0
 
 
-def test_what_is_written_names_command_and_hardware(tmp_path):
+def test_a_written_file_names_command_and_hardware(tmp_path):
   path = tmp_path / 'figures.json'
   measure.write(str(path), 'static', {'results': {'a': 1.5}})
   content = json.loads(path.read_text(encoding='utf-8'))
@@ -204,7 +204,7 @@ def test_figures_are_those_of_the_program():
   assert found['compile_seconds'] == 1.3
 
 
-def test_what_does_not_fit_is_compiled_again_as_it_may(monkeypatch):
+def test_a_step_that_does_not_fit_is_compiled_with_a_rescue(monkeypatch):
   tried = []
 
   def compiled_step(config, topology, chips):
@@ -253,7 +253,7 @@ def test_every_entry_of_an_accelerator_is_a_config():
 
 
 @slow
-def test_an_entry_is_cut_scored_and_kept(tmp_path):
+def test_an_entry_is_cut_short_scored_and_kept(tmp_path):
   small = ('--config.train_steps=2000', '--config.log_every_steps=1')
   entry = accelerator.Entry('small', 'mnist_mlp:embedded', 0.5, small)
   end = time.monotonic() + 600

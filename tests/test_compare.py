@@ -85,7 +85,7 @@ def column(grid, name):
   return [row[grid.header.index(name)] for row in grid.rows]
 
 
-def test_a_run_of_the_papers_config_is_held_against_its_figure(tmp_path):
+def test_a_run_of_the_papers_config_is_compared_with_its_figure(tmp_path):
   make_run(tmp_path, 'mnist_cnn', test=[5.0, 0.9], parameters=21_210)
   (grid,) = tables.compare(group(str(tmp_path)))
   assert grid.title == 'MNIST (Table 7 of the paper)'
@@ -114,7 +114,7 @@ def test_runs_of_other_seeds_are_one_row(tmp_path):
   assert column(grid, 'runs') == ['s0, s1, s2']
 
 
-def test_a_changed_run_is_no_match_for_the_figure(tmp_path):
+def test_a_changed_run_has_the_figure_in_parentheses(tmp_path):
   make_run(tmp_path, 'ptb_hyperlstm', {'model.cell.units': 256}, [1.6])
   (grid,) = tables.compare(group(str(tmp_path)))
   assert column(grid, 'network') == ['ptb_hyperlstm [1]']
@@ -141,7 +141,7 @@ def test_a_scaled_table_is_never_set_beside_the_papers_figures(tmp_path, name):
     assert len(grid.notes) == len(grid.rows)
 
 
-def test_a_run_on_other_data_has_no_figure_at_all(tmp_path):
+def test_a_run_on_other_data_has_no_figure(tmp_path):
   make_run(tmp_path, 'ptb_hyperlstm', {'data.source': 'embedded'}, [1.6])
   (grid,) = tables.compare(group(str(tmp_path)))
   assert grid.title == 'char_lm, embedded'
@@ -255,7 +255,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
     finished.find([str(tmp_path)])
 
 
-def test_without_the_configs_nothing_is_held_against_the_paper(
+def test_without_the_configs_nothing_is_compared_with_the_paper(
   tmp_path, monkeypatch
 ):
   make_run(tmp_path, 'mnist_cnn')
@@ -282,7 +282,7 @@ def test_every_row_of_the_paper_is_listed_with_what_is_missing(results):
   assert missing == 'a run of this config'
 
 
-def test_the_least_missing_is_said(tmp_path):
+def test_the_run_that_lacks_least_decides_what_is_missing(tmp_path):
   make_run(tmp_path / 'a', 'mnist_cnn')
   make_run(tmp_path / 'b', 'mnist_hyper', test=[1.0])
   mnist, *_ = tables.rows_of_the_paper(group(str(tmp_path)))
@@ -321,7 +321,7 @@ GRID = Grid(
 )
 
 
-def test_markdown():
+def test_a_grid_is_written_as_markdown():
   assert formats.markdown(GRID) == (
     '## A & B\n\n| network | here |\n| --- | --- |\n'
     '| x_1 [1] | 0.5 ± 0.1 % |\n| *y\\|z* |  |\n\n- [1] differs from <x>\n'

@@ -44,7 +44,7 @@ def small(**fields: Any) -> ConfigDict:
   return ConfigDict({'seed': 0, 'model': {'units': 4}} | fields).lock()
 
 
-def test_the_four_configs_are_found():
+def test_shipped_configs_are_found():
   assert {'ptb_lstm', 'ptb_hyperlstm', 'mnist_cnn', 'mnist_hyper'} <= set(NAMES)
 
 
@@ -297,7 +297,7 @@ def fields_of(config):
 
 
 @pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.parent.name)
-def test_a_saved_config_is_read_with_the_fields_of_today(path):
+def test_a_saved_config_is_read_with_todays_fields(path):
   saved = configuration.from_json(path.read_text())
   run = json.loads((path.parent / 'run.json').read_text())
   name, variant = re.search(

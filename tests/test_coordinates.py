@@ -60,7 +60,7 @@ def test_weights_start_with_the_variance_of_he():
 @pytest.mark.parametrize(
   'generate, shape', [(('hidden/*',), INPUT), (('hidden/kernel',), (3, 3))]
 )
-def test_what_the_coordinates_do_not_make_is_an_error(generate, shape):
+def test_parameters_that_coordinates_cannot_make_are_errors(generate, shape):
   network = CoordinateHyperNetwork(Perceptron(10), generate, shape, OUTPUT)
   with pytest.raises(ValueError, match=r'make one parameter of shape'):
     network.init(jax.random.key(0), jnp.zeros((1, *INPUT, 1)))

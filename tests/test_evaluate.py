@@ -29,7 +29,7 @@ def test_numbers_that_are_not_finite_are_null():
   assert found == {'a': None, 'b': None, 'c': 1.5, 'd': 'x', 'e': 3}
 
 
-def test_other_data_than_in_training_are_named(place, caplog):
+def test_data_other_than_those_of_training_are_named(place, caplog):
   place_of = str(place / 'char_lm'), 'best', str(place / 'data')
   before = evaluate.evaluate(*place_of, 'validation')
   record = Record({'validation': before['data']}, {}, 4)
@@ -53,7 +53,7 @@ def test_the_training_split_is_read_once(name, place):
   assert math.isfinite(found['bpc' if name == 'char_lm' else 'nats'])
 
 
-def test_digits_that_mean_something_are_printed_and_all_are_kept(
+def test_significant_digits_are_printed_and_all_are_kept(
   place, capsys, monkeypatch
 ):
   workdir, score = str(place / 'char_lm'), 2 / 3 * 1e-3

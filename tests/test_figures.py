@@ -74,7 +74,7 @@ def changes(weights, states):
   )
 
 
-def test_reading_is_stepping(hyper_run):
+def test_reading_a_text_equals_single_steps(hyper_run):
   found = trained.load(hyper_run)
   task, params = found.task, found.params
   apply, carry = jax.jit(task.reader(params)), task.model.zeros(1)
@@ -226,7 +226,7 @@ def test_the_papers_score_belongs_to_its_config_alone():
   assert not curve_figures('ptb_hyperlstm', config, 'bpc')
 
 
-def test_runs_are_named_by_what_parts_them():
+def test_runs_are_named_by_what_tells_them_apart():
   assert figures.run_names(['runs/a', 'runs/b/']) == ['a', 'b']
   assert figures.run_names(['one/a/', 'two/a']) == ['one/a', 'two/a']
 

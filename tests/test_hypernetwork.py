@@ -213,7 +213,7 @@ def test_a_condition_may_pick_one_of_several_tables():
    'in_axes has 1; an entry is 0'),
   (static(frozen=('layers_9/*',)), {}, "frozen has 'layers_9/\\*', which"),
 ])  # fmt: skip
-def test_what_does_not_fit_is_an_error_that_says_so(network, given, message):
+def test_what_does_not_fit_is_an_error_that_names_it(network, given, message):
   with pytest.raises(ValueError, match=message):
     network.init(jax.random.key(0), X, **given)
 

@@ -68,7 +68,7 @@ def test_the_authors_trained_31_networks_and_two_of_the_appendix():
   assert len(set(TRAINED)) == 31 + 2 + 1
 
 
-def test_counts_copied_from_the_equations_once_more():
+def test_computed_counts_are_those_written_out_here():
   for config, count in COUNTED.items():
     assert paper.find(config)[1].computed_count == count
 
@@ -171,7 +171,7 @@ def test_a_config_without_a_row_has_no_figure(monkeypatch):
   assert 'configs/ is not there' in recipes.describe(get('mnist_cnn'))
 
 
-def test_a_shipped_config_that_is_not_there_is_none():
+def test_a_missing_shipped_config_is_none():
   assert recipes.load('nothing') is None
   assert recipes.load('mnist_cnn') == get('mnist_cnn')
 
@@ -184,7 +184,7 @@ def test_a_run_of_an_older_version_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize('file', FILES)
-def test_a_sweep_changes_fields_that_there_are(file):
+def test_a_sweep_changes_fields_that_exist(file):
   module = importlib.import_module(f'configs.{file}')
   for variant in module.VARIANTS:
     trials = list(module.get_sweep(variant))

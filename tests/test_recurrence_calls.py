@@ -142,7 +142,7 @@ def test_a_cell_that_trains_does_so_here_too():
 
 
 @EACH
-def test_the_order_of_old_is_refused_with_the_new_call(name):
+def test_the_old_order_of_arguments_is_refused_with_the_new_one(name):
   cell = make(name)
   inputs = jnp.ones((BATCH, TIME, INPUTS))
   with pytest.raises(ValueError, match=r'recurrence\(inputs, initial_carry='):

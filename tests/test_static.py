@@ -115,7 +115,7 @@ def test_tiles_lie_row_by_row_input_blocks_down_output_blocks_across():
   np.testing.assert_array_equal(kernel[1::I, 3::O], [[0, 1, 2], [3, 4, 5]])
 
 
-def test_what_a_grid_covers_too_much_is_cut_at_the_end():
+def test_tiles_past_the_end_of_a_parameter_are_cropped():
   whole = {'kernel': (F, F, 2 * I, 2 * O)}
   part = {'kernel': (F, F, 2 * I - 1, O + 1)}
   variables = randomised(around(whole))

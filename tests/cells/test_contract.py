@@ -98,7 +98,7 @@ def test_a_carry_can_be_donated(name):
     ('hyperlstm', {'hyper_dropout_rate': -0.1}, 'hyper_dropout_rate is -0.1'),
   ],
 )
-def test_what_a_cell_cannot_be_is_said_at_once(name, options, message):
+def test_impossible_fields_are_refused_at_construction(name, options, message):
   with pytest.raises(ValueError, match=message):
     CELLS[name](**({'units': 4} | options))
 
@@ -144,7 +144,7 @@ def test_a_carry_of_another_kind_is_refused(name, runner):
   jax.eval_shape(run, own)
 
 
-def test_the_error_of_a_carry_names_both():
+def test_the_error_names_the_carry_given_and_the_carry_wanted():
   cell, carry = HyperLSTMCell(8, hyper_units=8), LSTMCell(8).zeros((2,))
   message = re.escape(
     'HyperLSTMCell was given the carry (float32[2,8], float32[2,8]); its own '
@@ -175,7 +175,9 @@ def test_a_batch_may_be_empty(name):
     ('kernel_init', "the paper's"),
   ],
 )
-def test_the_names_of_flax_are_refused_by_ours(name, field, ours):
+def test_fields_of_flaxs_cells_are_refused_and_ours_are_named(
+  name, field, ours
+):
   with pytest.raises(ValueError, match=f"no field '{field}'.*{ours}"):
     CELLS[name](**{field: 4})
 

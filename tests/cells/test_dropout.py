@@ -55,9 +55,7 @@ def dropout_run(name, runner):
 
 @pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 @pytest.mark.parametrize('runner', ['recurrence', 'flax'])
-def test_dropout_is_new_at_each_step_and_call_and_only_in_training(
-  name, runner
-):
+def test_masks_are_new_at_each_step_and_call_and_only_in_training(name, runner):
   run = dropout_run(name, runner)
   key = jax.random.key(0)
   carry, outputs = run(key, True)
@@ -91,7 +89,7 @@ def test_main_and_hyper_masks_are_drawn_apart():
 
 
 @pytest.mark.parametrize('rate', [0.1, 0.5, 0.9])
-def test_a_mask_keeps_as_much_as_it_should(rate):
+def test_a_mask_keeps_a_share_of_one_minus_the_rate(rate):
   mask, _ = draw_mask(jax.random.key(0), rate, (64, 1001))
   assert mask.shape == (64, 1001) and mask.dtype == bool
   assert abs(mask.mean() - (1 - rate)) < 5 * (rate * (1 - rate) / 64064) ** 0.5
@@ -115,7 +113,7 @@ def test_a_rate_of_zero_draws_no_mask():
 
 
 @pytest.mark.parametrize('rate', [0.05, 0.1, 0.15, 0.25, 0.3, 0.999])
-def test_an_array_as_rate_drops_the_same(rate):
+def test_a_rate_given_as_an_array_drops_the_same(rate):
   x, key = jnp.ones((64, 1001)), jax.random.key(0)
 
   @jax.jit
@@ -137,7 +135,7 @@ def test_an_array_of_zero_keeps_all():
 
 @pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('rate', [-0.1, 1.0, 1, float('nan'), np.float32(2)])
-def test_a_rate_is_checked_where_it_is_a_number(rate):
+def test_a_rate_is_checked_if_it_is_a_number(rate):
   with pytest.raises(ValueError, match='input_rate is .* at least 0 and below'):
     check_rate('input_rate', rate)
   check_rate('input_rate', jnp.float32(rate))

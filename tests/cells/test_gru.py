@@ -53,7 +53,7 @@ def test_a_hypergru_with_dropout_equals_the_equations():
   )
 
 
-def test_a_gru_is_that_of_flax():
+def test_a_gru_equals_that_of_flax():
   cell, flax = small('gru'), nn.GRUCell(UNITS)
   params, carry = randomised(cell), random_carry(cell)
   x = random_inputs()[:, 0]
@@ -71,7 +71,7 @@ def test_a_gru_is_that_of_flax():
   assert_close(one_step(cell, params, carry)[1], wanted)
 
 
-def test_a_hypergru_starts_as_a_gru_of_a_tenth_of_the_weights():
+def test_a_hypergru_starts_as_a_gru_with_a_tenth_of_the_weights():
   cell = small('hypergru', layer_norm=False)
   params, carry = initial(cell), random_carry(cell)
   scaled = {

@@ -170,7 +170,7 @@ class SmallCell(LSTMCell):
 
 
 @pytest.mark.parametrize('kind', [TwiceCell, SmallCell])
-def test_a_cell_may_ask_twice_and_may_leave_a_matrix(kind):
+def test_a_cell_may_use_a_product_twice_or_leave_a_matrix_small(kind):
   assert_as_by_flax(kind(UNITS))
 
 

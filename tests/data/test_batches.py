@@ -37,7 +37,7 @@ def per_epoch(count, streams, window):
 
 
 @pytest.mark.parametrize('count, streams, window', TRAINING)
-def test_training_streams_go_on_where_the_last_window_ended(
+def test_training_streams_continue_where_the_last_window_ended(
   count, streams, window
 ):
   steps = per_epoch(count, streams, window)
@@ -190,7 +190,7 @@ def test_a_shuffled_epoch_is_a_permutation():
   assert (other != epochs[0][:6]).any()
 
 
-def test_what_fills_no_batch_is_left_out_of_an_epoch():
+def test_an_incomplete_last_batch_is_left_out_of_an_epoch():
   epoch = take(batches.shuffled(images(23), 6, 2, 0), 3)
   labels = np.concatenate([batch['label'] for batch in epoch])
   assert len(np.unique(labels)) == 18

@@ -43,7 +43,7 @@ def test_more_buckets_than_lengths_leave_no_padding():
 
 
 @pytest.mark.parametrize('shuffle', [False, True])
-def test_a_plan_has_every_example_once_where_it_fits(shuffle):
+def test_a_plan_has_every_example_once_in_a_batch_that_it_fits(shuffle):
   lengths = lengths_of(make_examples())
   ends = buckets.choose_ends(lengths, 4)
   rng = np.random.default_rng(0) if shuffle else None
@@ -61,7 +61,7 @@ def test_an_example_too_long_for_all_buckets_is_an_error():
     buckets.plan(np.array([3, 7]), np.array([3, 5]), 2)
 
 
-def test_padding_stands_behind_each_example():
+def test_padding_follows_each_example():
   examples = [np.ones((2, 3)), 2 * np.ones((4, 3))]
   batch = buckets.padded(examples, 5, 3)
   assert batch['offsets'].shape == (3, 5, 3)
@@ -71,7 +71,7 @@ def test_padding_stands_behind_each_example():
   )
 
 
-def test_in_order_gives_each_example_once_and_the_padding_it_says():
+def test_in_order_gives_each_example_once_and_padding_share_is_true():
   examples = make_examples()
   lengths = lengths_of(examples)
   ends = buckets.choose_ends(lengths, 4)

@@ -121,7 +121,7 @@ def assert_is(splits, batches):
 @pytest.mark.parametrize(
   'folder', ['cifar10/cifar-10-batches-{}', 'cifar10', '']
 )
-def test_unpacked_batches(tmp_path, tiny, kind, folder):
+def test_unpacked_batches_are_read(tmp_path, tiny, kind, folder):
   write(tmp_path / folder.format(kind), as_files(tiny, kind))
   assert_is(load_all(tmp_path), tiny)
 
@@ -129,7 +129,7 @@ def test_unpacked_batches(tmp_path, tiny, kind, folder):
 @pytest.mark.parametrize(
   'kind, name', [('bin', cifar10.ARCHIVES[0]), ('py', cifar10.ARCHIVES[1])]
 )
-def test_archives(tmp_path, tiny, kind, name):
+def test_archives_are_read(tmp_path, tiny, kind, name):
   write(tmp_path / 'cifar10', {name: as_archive(tiny, kind)})
   assert_is(load_all(tmp_path), tiny)
 
@@ -183,7 +183,7 @@ def test_what_is_missing_is_downloaded(tmp_path, tiny, monkeypatch):
 
 
 @pytest.mark.parametrize('content', [b'<html>sign in</html>', None])
-def test_a_false_download_is_not_kept(tmp_path, tiny, monkeypatch, content):
+def test_a_wrong_download_is_not_kept(tmp_path, tiny, monkeypatch, content):
   other = {name: x ^ 1 for name, x in tiny.items()}
   content = content or as_archive(other, 'bin')
   monkeypatch.setattr(raw_files, 'fetch', lambda url: content)

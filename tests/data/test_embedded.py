@@ -31,9 +31,7 @@ def test_text_is_the_manual_cut_in_three(tmp_path):
   np.testing.assert_allclose(shares, [0.9, 0.05, 0.05], atol=1e-5)
 
 
-def test_another_manual_is_never_answered_from_the_old_copy(
-  tmp_path, monkeypatch
-):
+def test_another_manual_gets_a_copy_of_its_own(tmp_path, monkeypatch):
   embedded.load_text(str(tmp_path), 'train')
   monkeypatch.setattr(
     pydoc_data.topics, 'topics', {'b': 'x' * 50, 'a': 'y' * 49}
@@ -99,7 +97,7 @@ def test_digits_can_be_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize('load', [embedded.load_text, embedded.load_digits])
-def test_unknown_split(load, tmp_path):
+def test_an_unknown_split_is_refused(load, tmp_path):
   with pytest.raises(ValueError, match="'dev'.*'validation'"):
     load(str(tmp_path), 'dev')
   assert not os.listdir(tmp_path)
@@ -112,7 +110,7 @@ def load_lines(data_dir):
   }
 
 
-def test_handwriting_is_always_the_same_and_no_line_is_twice(
+def test_handwriting_is_always_the_same_and_no_line_occurs_twice(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(embedded, 'LINES', {'train': 30, 'validation': 9})

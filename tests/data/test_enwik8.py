@@ -52,7 +52,7 @@ def write_gzip(path):
   ],
 )
 @pytest.mark.parametrize('folder', ['', 'enwik8'])
-def test_the_file_in_any_form(tmp_path, folder, name, write):
+def test_the_file_is_read_in_any_form(tmp_path, folder, name, write):
   (tmp_path / folder).mkdir(exist_ok=True)
   write(tmp_path / folder / name)
   parts = load(tmp_path)
@@ -69,7 +69,7 @@ def test_a_prefix_has_a_split_and_a_copy_of_its_own(tmp_path):
   assert load(tmp_path) == whole and load(tmp_path, PREFIX) == prefix
 
 
-def test_a_prefix_may_be_all_there_is(tmp_path):
+def test_a_file_with_only_the_prefix_suffices(tmp_path):
   (tmp_path / f'enwik8.first{PREFIX}').write_bytes(CONTENT[:PREFIX])
   assert b''.join(load(tmp_path, PREFIX)) == CONTENT[:PREFIX]
   with pytest.raises(FileNotFoundError, match=r'enwik8 or enwik8\.zip'):
@@ -114,7 +114,7 @@ def test_a_file_that_is_too_short_is_refused(tmp_path):
     load(tmp_path, 1600)
 
 
-def test_a_prefix_is_of_the_whole_file_that_is_verified(tmp_path):
+def test_a_prefix_is_cut_from_a_verified_file(tmp_path):
   (tmp_path / 'enwik8').write_bytes(CONTENT[:-1] + b'x')
   with pytest.raises(ValueError, match='enwik8 is not the expected data'):
     load(tmp_path, 1600)
@@ -122,7 +122,7 @@ def test_a_prefix_is_of_the_whole_file_that_is_verified(tmp_path):
   assert b''.join(load(tmp_path, 1600)) == CONTENT[:1600]
 
 
-def test_a_prefix_without_a_checksum_is_said_to_be_unverified(tmp_path, caplog):
+def test_a_prefix_without_a_checksum_is_logged_as_unverified(tmp_path, caplog):
   path = tmp_path / 'enwik8.first1600'
   path.write_bytes(CONTENT[:1601])
   with pytest.raises(ValueError, match='has 1,601 bytes; expected 1,600'):

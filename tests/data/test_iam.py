@@ -99,7 +99,7 @@ def expected(steps):
 
 @pytest.mark.parametrize('packed', [False, True])
 @pytest.mark.parametrize('folder', ['iam_ondb', ''])
-def test_splits(tmp_path, folder, packed):
+def test_each_split_has_its_lines(tmp_path, folder, packed):
   write(tmp_path / folder)
   if packed:
     pack(tmp_path / folder)
@@ -120,7 +120,7 @@ def test_splits(tmp_path, folder, packed):
   ]
 
 
-def test_recording_errors_are_mended(tmp_path):
+def test_recording_errors_are_repaired(tmp_path):
   root = write(tmp_path)
   readings = make_readings(12)
   # All that follows is 2000 units to the right.

@@ -61,7 +61,7 @@ def write(folder, content, zipped=True):
 
 @pytest.mark.parametrize('zipped', [True, False])
 @pytest.mark.parametrize('folder', ['mnist', 'MNIST/raw', ''])
-def test_splits(tmp_path, tiny, folder, zipped):
+def test_each_split_has_its_images(tmp_path, tiny, folder, zipped):
   content, (image, label, test_image, test_label) = tiny
   write(tmp_path / folder, content, zipped)
   expected = {
@@ -120,7 +120,7 @@ def test_missing_files_are_downloaded(tmp_path, tiny, monkeypatch):
     assert gzip.decompress(packed) == content[name]
 
 
-def test_a_false_download_is_not_kept(tmp_path, tiny, monkeypatch):
+def test_a_wrong_download_is_not_kept(tmp_path, tiny, monkeypatch):
   monkeypatch.setattr(raw_files, 'fetch', lambda url: b'<html>sign in</html>')
   with pytest.raises(FileNotFoundError, match='not an idx file') as error:
     mnist.load(str(tmp_path), 'train')
@@ -161,14 +161,14 @@ def test_damaged_files_are_named_and_kept(tmp_path, tiny, damage, message):
 
 
 @pytest.mark.parametrize('shape', [(), (5,), (2, 3, 4)])
-def test_parse_idx(shape):
+def test_an_idx_file_is_parsed(shape):
   array = np.arange(np.prod(shape, dtype=int)).astype(np.uint8).reshape(shape)
   parsed = mnist._parse_idx(make_idx(array), 'name')
   assert parsed.dtype == np.uint8
   np.testing.assert_array_equal(parsed, array)
 
 
-def test_unknown_split(tmp_path):
+def test_an_unknown_split_is_refused(tmp_path):
   with pytest.raises(ValueError, match="'val'.*'validation'"):
     mnist.load(str(tmp_path), 'val')
 

@@ -44,7 +44,7 @@ def parts(tmp_path):
   return found
 
 
-def test_a_folder_by_part_and_class(tmp_path, parts):
+def test_a_folder_by_part_and_class_is_read(tmp_path, parts):
   (tmp_path / 'own/train/cat/.000.png').write_bytes(b'no picture')
   (tmp_path / 'own/train/cat/notes.txt').write_bytes(b'no picture')
   (tmp_path / 'own/train/.hidden').mkdir()
@@ -93,7 +93,7 @@ def test_a_change_is_noticed(tmp_path, parts, change):
 
 
 @pytest.mark.parametrize('channels', [0, 1, 3, 4])
-def test_arrays_in_a_file(tmp_path, channels):
+def test_arrays_in_a_file_are_read(tmp_path, channels):
   shape = (7, 8, *([channels] if channels else []))
   x, y = pixels(40, *shape), np.arange(40) % 4
   np.savez(

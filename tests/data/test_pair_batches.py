@@ -45,7 +45,7 @@ def take(order, seed, start, count):
   ]
 
 
-def test_any_start_gives_the_very_batch():
+def test_any_start_gives_the_same_batches():
   order = Order(make_lengths(), SHAPES)
   per_epoch = order.per_epoch
   whole = take(order, 5, 0, 2 * per_epoch + 3)
@@ -54,7 +54,7 @@ def test_any_start_gives_the_very_batch():
     assert take(again, 5, start, len(whole) - start) == whole[start:]
 
 
-def test_the_order_is_of_the_seed_and_the_epoch():
+def test_the_order_depends_on_the_seed_and_the_epoch():
   order = Order(make_lengths(), SHAPES)
   count = order.per_epoch
   one, other = take(order, 1, 0, 2 * count), take(order, 2, 0, count)
@@ -172,7 +172,7 @@ def test_lengths_that_cannot_be_kept_are_returned(tmp_path):
   assert pair_batches.measure(pairs, pieces, 'train').shape == (3, 2)
 
 
-def test_the_share_of_unknown_pieces():
+def test_the_share_of_unknown_pieces_by_hand():
   pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)
   pairs = Folder([('a', 'x'), ('', 'axx')] * 3)
   share = pair_batches.unknown_share(pairs, pieces)
@@ -193,13 +193,13 @@ def test_the_share_of_unknown_pieces():
     ({'batch_tokens': 11}, 'batch_tokens is 11'),
   ],
 )
-def test_impossible_shapes(fields, message):
+def test_impossible_shapes_are_refused(fields, message):
   good = {'lengths': (4, 12), 'batch_size': 2, 'batch_tokens': 12}
   Buckets(**good)
   with pytest.raises(ValueError, match=message):
     Buckets(**good | fields)
 
 
-def test_nothing_to_train_on():
+def test_training_pairs_that_fit_no_bucket_are_an_error():
   with pytest.raises(ValueError, match='None of the 2 training pairs'):
     next(Order(np.array([[1, 3], [20, 2]]), SHAPES).epochs(0, 0))

@@ -33,7 +33,7 @@ def everything(pairs):
 WANTED = list(zip(ENGLISH, FRENCH, strict=True))
 
 
-def test_lines_belong_together_and_only_line_ends_end_them(tmp_path):
+def test_pairs_match_by_number_and_only_newlines_end_a_line(tmp_path):
   write(tmp_path, lines(ENGLISH), lines(FRENCH))
   pairs = load(tmp_path)
   assert len(pairs) == 4
@@ -43,7 +43,7 @@ def test_lines_belong_together_and_only_line_ends_end_them(tmp_path):
 
 
 @pytest.mark.parametrize('form', ['crlf', 'bom', 'no last end', 'gz'])
-def test_forms_of_the_same_text(form, tmp_path):
+def test_forms_of_the_same_text_give_the_same_pairs(form, tmp_path):
   source, target = lines(ENGLISH), lines(FRENCH)
   names = ('x.en', 'x.fr')
   if form == 'crlf':
@@ -84,7 +84,7 @@ def test_another_content_is_another_copy(tmp_path):
     (1, 4, r'x\.en ends after line 1, but .*x\.fr has 4 lines'),
   ],
 )
-def test_sides_of_unequal_length(source, target, message, tmp_path):
+def test_sides_of_unequal_length_are_named(source, target, message, tmp_path):
   write(tmp_path, lines(['a'] * source), lines(['b'] * target))
   with pytest.raises(ValueError, match=message):
     load(tmp_path)
@@ -117,7 +117,7 @@ def test_files_without_lines_are_named(tmp_path):
   assert not list((tmp_path / 'prepared').glob('*'))
 
 
-def test_a_line_that_is_not_utf8(tmp_path):
+def test_a_line_that_is_not_utf8_is_named(tmp_path):
   write(tmp_path, lines(['a', 'b']), b'a\n' + 'été\n'.encode('latin-1'))
   with pytest.raises(
     ValueError, match=r'x\.fr, line 2 is not UTF-8: .* byte 1'
@@ -135,7 +135,7 @@ def test_missing_files_are_listed(tmp_path):
   assert 'x.fr' not in str(error.value)
 
 
-def test_unknown_split_and_wrong_names(tmp_path):
+def test_an_unknown_split_and_wrong_names_are_refused(tmp_path):
   with pytest.raises(ValueError, match="'dev'.*'validation'"):
     load(tmp_path, 'dev')
   with pytest.raises(ValueError, match='give two names'):

@@ -80,7 +80,7 @@ def test_every_tenth_line_is_for_validation(tmp_path):
   ]
 
 
-def test_other_files_are_never_answered_from_the_old_copy(tmp_path):
+def test_other_files_get_a_copy_of_their_own(tmp_path):
   path = write_json(tmp_path / 'pen' / 'a.json', make_lines(10))
   pen.load(str(tmp_path), 'train')
   write_json(path, make_lines(20))
@@ -88,7 +88,7 @@ def test_other_files_are_never_answered_from_the_old_copy(tmp_path):
   assert len(os.listdir(tmp_path / 'prepared')) == 2
 
 
-def test_stray_files_are_passed_over(tmp_path):
+def test_stray_files_are_ignored(tmp_path):
   write_json(tmp_path / 'pen' / 'A.JSON', make_lines(10))
   for name in ('._A.json', '.DS_Store', '.hidden.csv', 'notes.txt'):
     (tmp_path / 'pen' / name).write_bytes(b'\0\1')
@@ -108,7 +108,7 @@ def test_a_name_that_no_line_can_have_is_named(tmp_path, name):
   assert not (tmp_path / 'prepared').exists()
 
 
-def test_errors_of_the_folder(tmp_path):
+def test_a_folder_without_enough_lines_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'pen has no .json or .csv'):
     pen.load(str(tmp_path), 'train')
   with pytest.raises(ValueError, match='no test part'):
@@ -152,7 +152,7 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
   'rows, column', [('1,1 2,1 1,2', 'line'), ('1,1 1,2 1,1', 'stroke')]
 )
-def test_rows_that_do_not_stand_together_are_named(tmp_path, rows, column):
+def test_rows_that_are_not_consecutive_are_named(tmp_path, rows, column):
   path = tmp_path / 'a.csv'
   rows = '\n'.join(f'{row},0,0' for row in rows.split())
   path.write_text(f'line,stroke,x,y\n{rows}\n')

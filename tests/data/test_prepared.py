@@ -94,7 +94,7 @@ def test_a_failed_reading_leaves_no_copy(tmp_path):
       prepared.load(source, str(tmp_path), 'train')
 
 
-def test_another_process_may_be_faster(tmp_path):
+def test_another_process_may_prepare_the_copy_first(tmp_path):
   splits = make_splits()
   fast, _ = make_source(splits)
 
@@ -107,7 +107,7 @@ def test_another_process_may_be_faster(tmp_path):
   np.testing.assert_array_equal(loaded['text'], splits['test']['text'])
 
 
-def test_losing_the_rename_to_another_process(tmp_path, monkeypatch):
+def test_a_rename_lost_to_another_process_does_no_harm(tmp_path, monkeypatch):
   source, _ = make_source(make_splits())
   prepare = array_records.write_arrays
 
@@ -131,7 +131,7 @@ def test_loading_again_takes_no_more_memory(tmp_path):
   assert held[-1] - held[1] < 2**23
 
 
-def test_unknown_split():
+def test_an_unknown_split_is_refused():
   source, calls = make_source(make_splits())
   with pytest.raises(
     ValueError, match="'valid'.*'train', 'validation', 'test'"
@@ -143,7 +143,9 @@ def test_unknown_split():
 @pytest.mark.parametrize(
   'error', [MemoryError('too large'), OSError(errno.EMFILE, 'too many files')]
 )
-def test_what_the_machine_lacks_is_no_damage(error, tmp_path, monkeypatch):
+def test_an_error_of_the_machine_is_not_called_damage(
+  error, tmp_path, monkeypatch
+):
   source, _ = make_source(make_splits())
   prepared.load(source, str(tmp_path), 'train')
 
@@ -227,7 +229,7 @@ def test_the_same_content_is_hashed_once_where_its_time_differs(
   assert calls == [str(path)]
 
 
-def test_a_copy_needs_its_raw_files_no_more(raw, tmp_path):
+def test_a_copy_is_read_without_its_raw_files(raw, tmp_path):
   source, _, path = raw
   path.unlink()
   assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 900
@@ -243,7 +245,7 @@ def test_a_copy_of_earlier_versions_notes_its_raw_files(raw, tmp_path):
 
 
 @pytest.mark.parametrize('key', ['pythonClassName', 'type'])
-def test_a_copy_imports_nothing(key, tmp_path, monkeypatch):
+def test_a_copy_cannot_name_a_class_to_import(key, tmp_path, monkeypatch):
   source, _ = make_source(make_splits())
   prepared.load(source, str(tmp_path), 'train')
   path = tmp_path / 'prepared/hyper_test/1.0.0/features.json'
@@ -296,7 +298,7 @@ assert 'tensorflow' not in sys.modules
 
 
 @pytest.mark.slow
-def test_the_order_of_arrays_is_no_accident(tmp_path):
+def test_the_order_of_arrays_does_not_depend_on_hashes(tmp_path):
   script = (
     'import sys\n'
     'from hyper.data import embedded\n'

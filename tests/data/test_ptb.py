@@ -161,7 +161,7 @@ def test_an_archive_without_the_files(tmp_path):
     ptb.load(str(tmp_path), 'test')
 
 
-def test_unknown_split(tmp_path):
+def test_an_unknown_split_is_refused(tmp_path):
   with pytest.raises(ValueError, match="'valid'.*'validation'"):
     ptb.load(str(tmp_path), 'valid')
 

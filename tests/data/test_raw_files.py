@@ -60,7 +60,7 @@ def test_find_prefers_the_first_folder_then_the_first_name(tmp_path):
   assert raw_files.find([str(tmp_path)], ['one']) is None  # a folder
 
 
-def test_missing_names_all_there_is_to_know():
+def test_missing_names_files_folders_and_remedy():
   error = raw_files.missing('Set', ['f1', 'f2'], ['d1', 'd2'], 'Get it there.')
   assert isinstance(error, FileNotFoundError)
   for part in ('Set', 'f1, f2', 'd1, d2', 'Get it there.', ':embedded'):
@@ -84,7 +84,7 @@ def test_fetch_returns_the_body():
 
 
 @pytest.mark.parametrize('answer', [{'status': 404}, {'length': 10}])
-def test_fetch_of_a_bad_answer(answer):
+def test_fetch_raises_for_a_bad_answer(answer):
   with serve(**answer) as url, pytest.raises(ConnectionError, match=url):
     raw_files.fetch(url)
 
@@ -167,7 +167,7 @@ def read_archive(path, file=None, most=10**6):
     return {name: len(file.read()) for name, file in files}
 
 
-def test_the_files_of_an_archive(tmp_path):
+def test_the_files_of_an_archive_are_read(tmp_path):
   path = tmp_path / 'x.tgz'
   make_archive(path, link='one')
   wanted = dict.fromkeys(('a/one', 'a/two', 'a/link'), 20_000)
@@ -209,7 +209,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, kind):
   assert read_archive(path, most=300_000)
 
 
-def test_lines_end_at_line_ends_and_some_time():
+def test_lines_end_at_newlines_and_endless_ones_are_refused():
   file = io.BytesIO(b'a\nb\r\n\x85c\n\nd')
   found = list(raw_files.lines(file, 'it'))
   assert found == [b'a\n', b'b\r\n', b'\x85c\n', b'\n', b'd']

@@ -40,7 +40,7 @@ def test_gaps_are_filled_with_evenly_spaced_readings():
 
 
 @pytest.mark.parametrize('seconds', [-3.0, 0.0, 0.019, 1.5, np.nan])
-def test_other_intervals_are_left_alone(seconds):
+def test_gaps_of_other_lengths_are_not_filled(seconds):
   line = stroke((0, 0, 0.0), (9, 9, seconds), (10, 9, seconds + 0.01))
   np.testing.assert_array_equal(strokes.fill_gaps(line, 0.01, 0.02, 1.0), line)
 

@@ -148,6 +148,6 @@ def test_an_archive_without_the_file(tmp_path, monkeypatch):
     wmt.load(str(tmp_path), 'train')
 
 
-def test_unknown_split(tmp_path):
+def test_an_unknown_split_is_refused(tmp_path):
   with pytest.raises(ValueError, match="'dev'.*'validation'"):
     wmt.load(str(tmp_path), 'dev')

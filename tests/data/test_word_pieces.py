@@ -45,13 +45,13 @@ def test_blanks_of_every_kind_are_one_blank(pieces):
     np.testing.assert_array_equal(plain, other)
 
 
-def test_nothing_is_an_end_alone(pieces):
+def test_an_empty_sentence_is_only_an_end(pieces):
   for numbers in pieces.encode(['', '  ']):
     assert numbers.tolist() == [END]
   assert pieces.decode([END]) == pieces.decode([]) == ''
 
 
-def test_accents_in_two_characters_are_one(pieces):
+def test_a_letter_with_a_combining_accent_is_one_character(pieces):
   one, two = pieces.encode(['été', 'e\u0301te\u0301'])
   np.testing.assert_array_equal(one, two)
 
@@ -64,7 +64,7 @@ def test_accents_in_two_characters_are_one(pieces):
     ('漢漢the', '<unk><unk>the'),
   ],
 )
-def test_an_unknown_character_is_alone_unknown(pieces, sentence, wanted):
+def test_only_the_unknown_character_is_unknown(pieces, sentence, wanted):
   (numbers,) = pieces.encode([sentence])
   assert pieces.decode(numbers) == wanted
 
@@ -94,13 +94,13 @@ def test_a_large_alphabet_without_blanks_is_covered():
     assert UNKNOWN not in found.encode([letters[0] * 2000])[0]
 
 
-def test_a_normalised_sentence_is_what_comes_back(pieces):
+def test_sentences_are_normalised(pieces):
   sentence = ' e\u0301te\u0301\u202f: \u00e9\n'
   assert pieces.normalise(sentence) == 'été : é'
   assert pieces.normalise('') == ''
 
 
-def test_the_signs_that_are_no_text_cannot_be_written_as_text(pieces):
+def test_special_pieces_cannot_be_written_as_text(pieces):
   (numbers,) = pieces.encode(['the <pad></s> sea'])
   assert not set(numbers[:-1].tolist()) & {PAD, START, END}
 
@@ -119,7 +119,7 @@ def test_the_same_text_gives_the_same_pieces(pieces):
   )
 
 
-def test_equally_rare_characters_are_chosen_alike(monkeypatch):
+def test_ties_of_rare_characters_are_broken_alike(monkeypatch):
   monkeypatch.setattr(word_pieces, 'KEPT_CHARACTERS', 300)
   letters = [chr(0x4E00 + k) for k in range(400)]
   rng = np.random.default_rng(0)
@@ -138,6 +138,6 @@ def test_pieces_survive_as_text(pieces):
   assert again.fingerprint == pieces.fingerprint
 
 
-def test_a_vocabulary_without_room_for_the_characters():
+def test_a_vocabulary_without_room_for_the_characters_is_refused():
   with pytest.raises(ValueError, match='vocabulary_size'):
     word_pieces.train(lambda: SENTENCES, 12)

@@ -35,11 +35,11 @@ def test_strokes_are_offsets_added_up():
   assert found == [[[0, 0], [3, 4]], [[10, 4]], [[11, 5], [12, 5]]]
 
 
-def test_a_line_that_ends_within_a_stroke_keeps_what_there_is():
+def test_a_line_that_ends_within_a_stroke_keeps_the_part():
   assert [len(x) for x in pictures.to_strokes(OFFSETS[:3])] == [2, 1, 1]
 
 
-def test_the_density_map_holds_one_for_every_step():
+def test_the_density_map_sums_to_one_for_each_step():
   _, mixture = make_mixture(6)
   low, high = np.array([-25.0, -25.0]), np.array([25.0, 12.5])
   density = pictures.density_map(

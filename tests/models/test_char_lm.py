@@ -52,7 +52,7 @@ def test_logits_equal_the_equations():
 
 
 @pytest.mark.parametrize('train', [False, True])
-def test_what_is_dropped(train):
+def test_dropout_acts_on_inputs_of_cells_and_softmax(train):
   model = make_model(input_dropout_rate=0.2, output_dropout_rate=0.5)
   symbols = jax.random.randint(jax.random.key(0), (16, 100), 0, SYMBOLS)
   variables = draw_params(model, 16)

@@ -182,7 +182,7 @@ def test_dropout_is_only_in_training():
 
 @BOTTOM
 @pytest.mark.parametrize('train', [False, True])
-def test_what_is_dropped(train, bottom_context):
+def test_dropout_acts_on_inputs_of_layers_and_softmax(train, bottom_context):
   model = make_translator(
     'lstm', dropout_rate=0.3, bottom_context=bottom_context
   )
@@ -204,7 +204,9 @@ def test_what_is_dropped(train, bottom_context):
   'name, uniform_cells', [('lstm', True), ('hyperlstm', False)]
 )
 @pytest.mark.slow
-def test_what_starts_uniformly(name, uniform_cells):
+def test_parameters_start_uniformly_but_cells_only_on_request(
+  name, uniform_cells
+):
   cells = [make_cell(name) for _ in range(5)]
   model = Translator(cells[:3], cells[3:], PIECES, 0.0, 0.07, uniform_cells)
   params = jax.jit(model.start)(jax.random.key(0))
@@ -236,7 +238,7 @@ def test_layer_norm_keeps_its_start():
   }
 
 
-def test_too_few_layers():
+def test_too_few_layers_are_refused():
   cell = make_cell('lstm')
   with pytest.raises(ValueError, match='at least two'):
     Translator([cell], [cell, cell], PIECES)

@@ -45,7 +45,7 @@ def test_loss_gradient_state_and_sums_are_those_of_the_whole(parts, batch):
   )
 
 
-def test_parts_are_put_together_in_the_order_they_had():
+def test_parts_are_joined_in_their_order():
   x = jnp.arange(24).reshape(12, 2)
   np.testing.assert_array_equal(cut(x, 4)[1], x[1::4])
   np.testing.assert_array_equal(join(cut(x, 4)), x)

@@ -349,7 +349,7 @@ def test_all_corrupt_names_all_and_renames_none(tmp_path):
   assert Checkpoints(tmp_path, BPC).saved_steps == [1, 2]
 
 
-def test_absent_step_lists_those_there_are(tmp_path):
+def test_an_absent_step_lists_those_that_exist(tmp_path):
   save_all(tmp_path, {3: None, 5: None})
   checkpoints = Checkpoints(tmp_path, BPC)
   with pytest.raises(FileNotFoundError, match=r'step 4 .*\[3, 5\]'):
@@ -441,7 +441,7 @@ def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
     ('summary', OSError(errno.EIO, 'Input/output error')),
   ],
 )
-def test_an_error_of_the_machine_is_no_damage(
+def test_an_error_of_the_machine_is_not_called_corruption(
   place, error, tmp_path, monkeypatch
 ):
   save_all(tmp_path, {1: 1.0, 2: 2.0})
@@ -464,7 +464,7 @@ def test_an_error_of_the_machine_is_no_damage(
   assert Checkpoints(tmp_path, BPC).resume(make_state(0))[0] == 2
 
 
-def test_arrays_that_went_elsewhere_are_noticed(tmp_path, monkeypatch):
+def test_arrays_written_elsewhere_are_noticed(tmp_path, monkeypatch):
   save = ocp.save_checkpointables_async
 
   def save_elsewhere(path, items):
@@ -495,7 +495,7 @@ def test_a_failed_write_does_not_hide_the_error_before_it(
   assert 'disk full' in caplog.text
 
 
-def test_a_published_checkpoint_is_told_of_when_it_is_complete(tmp_path):
+def test_a_checkpoint_is_announced_once_it_is_complete(tmp_path):
   told = []
   with Checkpoints(
     tmp_path,
@@ -538,7 +538,7 @@ def test_another_state_of_the_same_step_replaces_it(tmp_path):
   assert_same(checkpoints.restore(make_state(0), 1)[1], make_state(2))
 
 
-def test_leftovers_go_when_the_next_run_writes(tmp_path):
+def test_leftovers_are_deleted_when_the_next_run_writes(tmp_path):
   save_all(tmp_path, {1: None})
   names = ['2.new', '3.new.orbax-checkpoint-tmp', '4.deleting']
   for name in names:
@@ -551,7 +551,7 @@ def test_leftovers_go_when_the_next_run_writes(tmp_path):
   assert sorted(os.listdir(tmp_path)) == ['1', 'notes']
 
 
-def test_what_orbax_writes_wrongly_is_noticed(tmp_path, monkeypatch):
+def test_arrays_that_orbax_writes_wrongly_are_noticed(tmp_path, monkeypatch):
   """The sums are of the arrays in memory, not only of the files."""
   save = ocp.save_checkpointables_async
 
@@ -587,7 +587,7 @@ def test_refuses_what_it_cannot_save(tmp_path, state, metrics, error, message):
 @pytest.mark.parametrize(
   ('arguments', 'message'), [((('bpc', 'low'),), 'low'), ((BPC, 0), '0')]
 )
-def test_refuses_what_it_cannot_mean(tmp_path, arguments, message):
+def test_refuses_impossible_arguments(tmp_path, arguments, message):
   with pytest.raises(ValueError, match=message):
     Checkpoints(tmp_path, *arguments)
 
@@ -705,6 +705,6 @@ def test_a_full_disk_is_one_error_before_anything_is_written(
     checkpoints.save(2, make_state(2))
 
 
-def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named_so():
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named():
   error = ValueError("RESOURCE_EXHAUSTED: Error [os_error_code='28'] in pages")
   assert checkpoint_files.reason(error) == 'No space left on device'

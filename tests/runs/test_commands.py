@@ -79,7 +79,7 @@ def test_a_command_runs(arguments, choices, printed, status):
     (['--raise=IsADirectoryError'], (), 'the cause'),
   ],
 )
-def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
+def test_an_error_is_one_line(arguments, choices, line):
   done = run(*arguments, choices=choices)
   assert done.returncode == 1
   assert done.stderr.startswith(f'error: {line}'), done.stderr
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said_in_one_line(arguments, choices, line):
 
 
 @pytest.mark.parametrize('platform', ['cuda', 'rocm'])
-def test_a_platform_that_is_not_here_is_named(platform):
+def test_a_missing_platform_is_named(platform):
   done = run('--compute', env={'JAX_PLATFORMS': platform})
   assert done.returncode == 1
   said = f'error: JAX finds no device of the platform {platform!r} here.'
@@ -102,7 +102,7 @@ def test_a_tilde_is_the_home_folder():
   assert commands.expanded(None) is None and commands.expanded('') == ''
 
 
-def test_an_output_is_looked_at_before_the_work(tmp_path):
+def test_an_output_is_checked_before_the_work(tmp_path):
   commands.prepare_output(str(tmp_path / 'new' / 'x.png'), ('svg', 'png'))
   assert (tmp_path / 'new').is_dir()
   commands.prepare_output('anything')

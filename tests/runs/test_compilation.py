@@ -78,7 +78,7 @@ def test_the_second_process_decides(probe, verdict, tmp_path, monkeypatch):
     monkeypatch.setattr(compilation, 'read_probe', None)  # is not asked again
 
 
-def test_what_fails_turns_it_off(tmp_path, monkeypatch):
+def test_an_error_turns_the_cache_off(tmp_path, monkeypatch):
   place = jax.config.jax_compilation_cache_dir
   (tmp_path / 'hyper').write_text('a file in the way')
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
@@ -90,14 +90,14 @@ def test_what_fails_turns_it_off(tmp_path, monkeypatch):
     jax.config.update('jax_compilation_cache_dir', place)
 
 
-def test_a_folder_of_the_users_is_used_as_it_is(monkeypatch):
+def test_a_folder_that_the_user_chose_is_used_as_it_is(monkeypatch):
   monkeypatch.setattr(compilation, 'folder', None)
   place = jax.config.jax_compilation_cache_dir
   compilation.keep()
   assert place and jax.config.jax_compilation_cache_dir == place
 
 
-def test_the_folder_is_that_of_the_machine(tmp_path, monkeypatch):
+def test_the_folder_depends_on_the_machine(tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   place = compilation.folder()
   assert place.parent == tmp_path / 'hyper' / 'compiled'

@@ -58,7 +58,7 @@ def test_a_task_is_freed_after_its_run(tmp_path):
   assert made[0]() is None
 
 
-def test_the_numbers_of_a_config(tmp_path):
+def test_numbers_of_a_config_that_are_zero_are_left_out(tmp_path):
   piecewise = {
     'name': 'piecewise',
     'learning_rates': (1, 0.0),

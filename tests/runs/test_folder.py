@@ -171,7 +171,9 @@ def test_a_damaged_line_of_the_starts_is_named_and_skipped(
 @pytest.mark.parametrize(
   'split, name', [('train', 'training'), (2 * ('validation',))]
 )
-def test_a_run_goes_on_with_the_data_it_was_begun_with(split, name, tmp_path):
+def test_a_run_continues_only_with_the_data_it_began_with(
+  split, name, tmp_path
+):
   start(tmp_path, save=[1])
   start(tmp_path)
   before = (tmp_path / folder.RECORD).read_text()
@@ -248,7 +250,7 @@ def test_checkpoints_that_are_gone_are_asked_for(tmp_path):
   start(tmp_path)
 
 
-def test_numbers_of_an_earlier_run_are_renamed(tmp_path, caplog):
+def test_metrics_of_an_earlier_run_are_renamed(tmp_path, caplog):
   for count in ('', '-2'):
     (tmp_path / folder.METRICS).write_text(f'{{"step": 1{count[1:]}}}\n')
     with (
@@ -290,7 +292,7 @@ def test_what_an_old_run_keeps_is_taken_as_it_is(tmp_path, caplog):
     folder.read(str(tmp_path), folder.VOCABULARY, json.loads)
 
 
-def test_the_config_of_a_run_has_the_format_of_today(tmp_path):
+def test_the_config_of_a_run_has_the_current_format(tmp_path):
   start(tmp_path)
   fields = json.loads((tmp_path / folder.CONFIG).read_text())
   assert fields['format'] == configuration.FORMAT

@@ -61,7 +61,7 @@ def test_a_resumed_run_reads_like_one_never_interrupted(tmp_path, killed_at):
   assert without_time(tmp_path / 'parts') == without_time(tmp_path / 'whole')
 
 
-def test_lines_of_the_start_step_stay_and_are_not_doubled(tmp_path):
+def test_lines_of_the_start_step_stay_and_are_not_repeated(tmp_path):
   with MetricsWriter(tmp_path) as writer:
     writer.write(5, 'train', {'bpc': 1.0})
     writer.write(5, 'validation', {'bpc': 2.0})
@@ -159,7 +159,7 @@ def test_reserved_names_are_refused(tmp_path, name):
   assert metrics.read(tmp_path) == []
 
 
-def test_no_metrics_is_an_error(tmp_path):
+def test_missing_metrics_are_an_error(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'metrics\.jsonl'):
     metrics.read(tmp_path)
 

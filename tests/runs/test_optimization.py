@@ -18,7 +18,7 @@ SGD = {'name': 'sgd', 'clip_norm': 0.0, 'momentum': 0.0, 'nesterov': False}
 CONSTANT = {'name': 'constant', 'learning_rate': 0.25}
 
 
-def test_constant_schedule():
+def test_a_constant_schedule_is_the_same_at_every_step():
   schedule = optimization.make_schedule(CONSTANT)
   assert [float(schedule(s)) for s in (0, 1, 10**6)] == [0.25] * 3
 
@@ -75,7 +75,7 @@ def test_clipping_is_by_the_norm_over_all_parameters(limit, expected):
 
 
 @pytest.mark.parametrize('nesterov', [False, True])
-def test_momentum(nesterov):
+def test_momentum_by_hand(nesterov):
   fields = SGD | {'momentum': 0.5, 'nesterov': nesterov}
   optimizer = optimization.make_optimizer(fields, optax.constant_schedule(1.0))
   gradient = {'w': jnp.array([1.0])}
@@ -120,7 +120,7 @@ def test_impossible_learning_rates_are_refused(fields):
 @pytest.mark.parametrize(
   'fields', [ADAM | {'beta1': 1.5}, ADAM | {'beta2': -0.1}, SGD]
 )
-def test_what_an_optimizer_cannot_keep_is_refused(fields):
+def test_impossible_fields_of_an_optimizer_are_refused(fields):
   fields = fields | ({'momentum': 1.0} if fields is SGD else {})
   with pytest.raises(ValueError, match=r'config\.optimizer\..* is '):
     optimization.make_optimizer(fields, optimization.constant(0.1))

@@ -126,7 +126,7 @@ def test_all_that_differs_is_listed(tmp_path):
     assert line in str(error.value)
 
 
-def test_a_part_is_taken(tmp_path):
+def test_patterns_choose_what_is_taken(tmp_path):
   tree = {'cells_0': {'b': np.ones(3, 'f')}, 'new': np.zeros(1, 'f')}
   found = found_of(tmp_path, {'params': tree, 'batch_stats': {'m': np.ones(2)}})
   own = {name: x.astype('f') for name, x in OWN.items()}
@@ -138,7 +138,7 @@ def test_a_part_is_taken(tmp_path):
     choose(own, found, ('*/b', 'nothing/*'))
 
 
-def test_another_vocabulary_is_told(other, tmp_path, caplog):
+def test_another_vocabulary_is_a_warning(other, tmp_path, caplog):
   for place, text in ((other, '["a"]'), (tmp_path / 'new', '["b"]')):
     folder.save(str(place), folder.VOCABULARY, text)
   with caplog.at_level('WARNING', 'absl'):

@@ -79,7 +79,7 @@ def test_as_many_devices_as_divide_the_batch(rows, parts, mesh, shape, eight):
     ({'fsdp': 1}, 'must be of type bool'),
   ],
 )
-def test_meshes_that_are_refused(mesh, message, eight):
+def test_impossible_meshes_are_refused(mesh, message, eight):
   with pytest.raises(ValueError, match=message):
     layout(12, **mesh)
 
@@ -96,7 +96,7 @@ def test_an_axis_that_the_devices_do_not_divide_is_refused():
     axes('a/w_h', (4, 9), {'w_h': 1}, {'data': 1, 'model': 2}, False)
 
 
-def test_what_is_split():
+def test_axes_are_split_by_mesh_and_fsdp():
   sizes, large = {'data': 4, 'model': 2}, {'w_h': 1, 'softmax/kernel': 1}
   for name, shape, fsdp, expected in (
     ('0/mu/cell/w_h', (8, 32), False, [None, 'model']),
@@ -173,7 +173,7 @@ def assert_same(lines, expected):
 
 
 @devices_are_compiled_for
-def test_the_devices_are_said(trained):
+def test_the_devices_are_logged(trained):
   printed = trained[0]
   assert '1 of 8 devices, a batch of 1 x 16' in printed
   assert '8 of 8 devices, a batch of 8 x 2' in printed

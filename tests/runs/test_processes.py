@@ -65,26 +65,26 @@ def test_a_folder_that_is_not_shared_is_refused(two, tmp_path, monkeypatch):
   assert os.listdir(tmp_path) == []
 
 
-def test_a_signal_of_one_process_is_heard_by_all_every_few_steps(two):
+def test_a_signal_to_one_process_reaches_all_every_few_steps(two):
   two += [15, 0]
   assert processes.signalled(0, processes.AGREE_STEPS) == 15
   assert processes.signalled(2, 1) == 0
   assert processes.signalled(2, 2 * processes.AGREE_STEPS) == 2
 
 
-def test_one_process_hears_its_own_signals_at_once():
+def test_a_single_process_gets_its_signals_at_once():
   assert processes.signalled(15, 1) == 15
 
 
 @pytest.mark.parametrize(
   'arguments', [('', 2, 0), ('host:1', 0, 0), ('host:1', 2, -1), ('a:1', 2, 2)]
 )
-def test_arguments_that_do_not_say_who_joins_are_refused(arguments):
+def test_incomplete_arguments_are_refused(arguments):
   with pytest.raises(ValueError, match='give all three'):
     processes.connect(*arguments)
 
 
-def test_nobody_joins_where_there_is_one_process(monkeypatch):
+def test_a_single_process_joins_none(monkeypatch):
   for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'):
     monkeypatch.delenv(name, raising=False)
   processes.connect()
@@ -104,7 +104,7 @@ def test_clusters_are_known_by_their_variables(monkeypatch):
 
 
 @pytest.mark.slow
-def test_other_configs_are_refused_by_both(tmp_path):
+def test_processes_with_different_configs_both_refuse(tmp_path):
   jobs = [['mnist_hyper', str(tmp_path / 'run'), {'seed': k}] for k in (0, 1)]
   both = many_devices.start_two(tmp_path, [jobs[0]], [jobs[1]])
   for process in both:

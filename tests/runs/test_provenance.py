@@ -30,7 +30,7 @@ def test_the_commit_and_whether_files_are_changed(tmp_path):
   assert provenance.commit(str(tmp_path)) == f'{head}-dirty'
 
 
-def test_no_git_is_no_error(tmp_path, monkeypatch):
+def test_without_git_there_is_no_commit(tmp_path, monkeypatch):
   git(tmp_path, 'init')
   monkeypatch.setenv('PATH', '')
   assert provenance.commit(str(tmp_path)) == ''

@@ -42,7 +42,7 @@ def wandb(monkeypatch):
   return module
 
 
-def test_it_is_told_everything(tmp_path, wandb):
+def test_it_gets_config_metrics_and_samples(tmp_path, wandb):
   png = io.BytesIO()
   Image.new('RGB', (30, 20)).save(png, 'PNG')
   workdir = str(tmp_path / 'my_run')

@@ -100,7 +100,7 @@ def test_each_step_draws_from_its_own_key_and_a_resumed_one_from_the_same():
   jax.tree.map(np.testing.assert_array_equal, host(resumed), host(state))
 
 
-def test_a_step_takes_over_the_buffers_of_the_state_it_is_given():
+def test_a_step_donates_the_buffers_of_its_state():
   state, step = make(ADAM)
   after, _ = step(state, BATCH)
   assert state.params['w'].is_deleted()
@@ -227,7 +227,7 @@ def test_all_finite(bad):
 
 
 @pytest.mark.parametrize('bad', [np.nan, -np.inf, 3e38])
-def test_a_state_is_finite_if_what_is_computed_with_it_is(bad):
+def test_a_state_that_overflows_in_use_is_not_finite(bad):
   state, _ = make(ADAM)
   assert training.is_finite(state)
   w = jnp.array([1.0, bad], jnp.float32)
@@ -269,6 +269,6 @@ def set_to(name, text):
   )
 
 
-def test_a_precision_that_there_is_not_is_refused():
+def test_an_unknown_precision_is_refused():
   with pytest.raises(ValueError, match="precision is 'half'; allowed: d"):
     training.products_in('half')

@@ -130,7 +130,7 @@ def test_a_run_that_cannot_begin_fails_alone(tmp_path, separate):
   assert_alike(tmp_path / '2', separate / '2')
 
 
-def test_a_run_that_is_told_to_ends_alone(tmp_path, separate):
+def test_a_run_that_its_observer_stops_ends_alone(tmp_path, separate):
   observe = {1: lambda step, scores: step == 4}
   assert together(tmp_path, configs(), observe=observe) == [0, 0, 0]
   assert lines(tmp_path / '1')[-1] == (4, 'validation')
@@ -189,7 +189,9 @@ def kinds(tmp_path, pair, task=Toy):
     ({'save_every_steps': 3}, False, 2),
   ],
 )
-def test_who_trains_together(tmp_path, monkeypatch, fields, has_buckets, count):
+def test_runs_of_one_structure_train_together(
+  tmp_path, monkeypatch, fields, has_buckets, count
+):
   monkeypatch.setattr(Toy, 'has_buckets', has_buckets)
   pair = [config_of(), config_of(**fields)]
   assert len(kinds(tmp_path, pair)) == count

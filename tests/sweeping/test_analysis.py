@@ -68,7 +68,7 @@ def test_an_analysis_has_a_trial_for_each_folder_and_all_parameters(tmp_path):
   assert [t.value for t in best] == [0.0, 0.0, 1.0, 1.0, 2.0]
 
 
-def test_the_importance_is_that_of_what_decides(tmp_path):
+def test_the_field_that_decides_has_the_importance(tmp_path):
   make_study(tmp_path, 4)
   found = analysis.importances(analysis.read(str(tmp_path)))
   assert list(found) == ['seed', 'l2_rate']

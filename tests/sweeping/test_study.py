@@ -97,7 +97,7 @@ def test_an_interrupted_trial_continues_from_its_checkpoint(tmp_path, data_dir):
   assert len(starts) == 2
 
 
-def test_a_trial_that_is_interrupted_again_and_again_is_not_given_up(
+def test_a_trial_that_is_interrupted_repeatedly_is_not_given_up(
   tmp_path, data_dir
 ):
   def interrupted(*given):

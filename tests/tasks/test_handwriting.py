@@ -59,7 +59,7 @@ def random_steps(seed, *shape):
   return jnp.asarray(steps, 'f')
 
 
-def test_an_output_depends_on_no_step_from_its_own_on(model):
+def test_an_output_depends_only_on_earlier_steps(model):
   model, params = model
   steps = random_steps(1, 1, 5)
 
@@ -71,7 +71,7 @@ def test_an_output_depends_on_no_step_from_its_own_on(model):
   np.testing.assert_array_equal(reached, np.tri(5, k=-1, dtype=bool))
 
 
-def test_the_layers_stand_on_each_other_without_skips(model):
+def test_layers_are_stacked_without_skips(model):
   model, params = model
   inputs = {
     name: x['w_x'].shape[0]
@@ -83,7 +83,7 @@ def test_the_layers_stand_on_each_other_without_skips(model):
 
 
 @pytest.mark.parametrize('train', [False, True])
-def test_what_is_dropped(model, train):
+def test_dropout_acts_only_after_the_last_layer(model, train):
   model, params = model
   model = model.clone(output_dropout_rate=0.3)
   steps = random_steps(2, 50, 20)
@@ -326,7 +326,9 @@ def test_the_densities_drawn_are_those_of_the_bias(run, tmp_path, monkeypatch):
   np.testing.assert_allclose(first[1], first[0] * np.exp(-2.0), rtol=1e-4)
 
 
-def test_strokes_go_on_from_a_real_or_an_own_line(run, data_dir, tmp_path):
+def test_strokes_continue_a_line_of_the_data_or_of_a_file(
+  run, data_dir, tmp_path
+):
   _, workdir = run
   task = trained.load(workdir, 'latest', data_dir).task
   line = task.find('validation-0003')
@@ -442,7 +444,7 @@ def test_rates_are_arguments_of_the_step(data_dir, tmp_path):
   }
 
 
-def test_the_log_says_what_kind_of_number_the_nats_are(task):
+def test_the_log_explains_the_nats(task):
   described = '\n'.join(task.describe())
   for part in ('density', 'negative', 'padding', 'no test part', '20 lines'):
     assert part in described

@@ -22,7 +22,7 @@ SMALL = {'model.cell.units': 8}
     ('mnist_mlp', {}, 'kernel'),
   ],
 )
-def test_samples(name, fields, shown, tmp_path):
+def test_every_task_shows_seeded_samples(name, fields, shown, tmp_path):
   config = importlib.import_module(f'configs.{name}').get_config('embedded')
   config = config.copy_and_resolve_references()
   config.update_from_flattened_dict(fields)

@@ -108,7 +108,7 @@ def test_an_experiment_from_training_to_its_score(run):
 
 
 @pytest.mark.slow
-def test_the_same_with_hyperlstms(tmp_path):
+def test_hyperlstms_are_trained_and_scored(tmp_path):
   config = shrunk('nmt_hyperlstm', train_steps=2)
   assert train.train(config, str(tmp_path), '') == 0
   lines = metrics.read(tmp_path)
@@ -153,7 +153,7 @@ def test_the_loss_is_the_mean_over_all_pieces_of_the_targets(loaded, params):
   assert means == {'log_perplexity': pytest.approx(float(nats / count))}
 
 
-def test_any_start_gives_the_very_batch(loaded):
+def test_any_start_gives_the_same_batches(loaded):
   task, _ = loaded
   whole = list(itertools.islice(task.batches('train', 3, 0), 20))
   for start in (1, 7, 8, 15):
@@ -184,7 +184,7 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   assert 'sentence pairs' in task.describe()[0]
 
 
-def test_perfect_translations_score_100_and_others_as_sacrebleu_says(
+def test_perfect_translations_score_100_and_others_as_by_sacrebleu(
   loaded, monkeypatch
 ):
   task, state = loaded
@@ -203,7 +203,9 @@ def test_perfect_translations_score_100_and_others_as_sacrebleu_says(
   assert report['exact_percent'] == pytest.approx(100 * same)
 
 
-def test_accents_in_two_characters_score_as_one(loaded, monkeypatch):
+def test_a_letter_with_a_combining_accent_scores_as_one_character(
+  loaded, monkeypatch
+):
   task, state = loaded
   composed = ['café déjà vu', 'un été à la mer', "l'hôtel et la forêt"]
   decomposed = [unicodedata.normalize('NFD', x) for x in composed]
@@ -384,7 +386,7 @@ def test_a_run_without_its_pieces_is_not_given_others(run, tmp_path):
   assert not os.path.exists(os.path.join(copy, folder.WORD_PIECES))
 
 
-def test_what_a_failed_start_left_is_not_used(tmp_path):
+def test_pieces_of_a_failed_start_are_not_used(tmp_path):
   workdir = str(tmp_path / 'run')
   Translate(shrunk('nmt_lstm'), '', workdir)
   smaller = shrunk('nmt_lstm', **{'data.vocabulary_size': 31})
