@@ -10,9 +10,9 @@ Three stages, in this order; --stage picks some of them:
           bfloat16, beside torch where it is installed
   train   ENTRIES, in order of value, until the minutes are over
 
-A run that is cut short is saved, and the same command continues it. What is
-worth keeping of each run lies in OUT/NAME: config, curves, command, versions,
-scores and weights. Its run folder is OUT/runs/NAME.
+A run that is cut short is saved, and the same command continues it. The
+results of each run are in OUT/NAME: config, curves, command, versions, scores
+and weights. Its run folder is OUT/runs/NAME.
 """
 
 import concurrent.futures
@@ -44,7 +44,7 @@ CHECKED = (
 )
 CHECKED_STEPS = 20
 TIMED = ('recurrence', 'flax', 'nn.LSTM', 'torch')
-GRACE_SECONDS = 45  # to save and leave
+GRACE_SECONDS = 45  # to save and exit
 SCORING_SECONDS = 60  # kept for evaluating and exporting each run
 LARGEST_MEGABYTES = 25
 
@@ -124,7 +124,7 @@ def chosen(names: Sequence[str]) -> list[Entry]:
 
 
 def check(out: pathlib.Path, data_dir: str) -> None:
-  """Prints and writes how far losses are from those on the CPU."""
+  """Prints and writes how much the losses differ from those on the CPU."""
   with concurrent.futures.ThreadPoolExecutor() as pool:
     here = [pool.submit(losses, x, out, data_dir, '') for x in CHECKED]
     cpu = [pool.submit(losses, x, out, data_dir, 'cpu') for x in CHECKED]
@@ -192,7 +192,7 @@ def train(
   together: int,
   end: float,
 ) -> None:
-  """Trains entry after entry, some at the same time, until `end`."""
+  """Trains the entries in order, some at the same time, until `end`."""
 
   def run(entry: Entry) -> None:
     left = end - time.monotonic() - GRACE_SECONDS - SCORING_SECONDS
@@ -235,7 +235,7 @@ def start(
 
 
 def wait(process: 'subprocess.Popen[bytes]', seconds: float) -> int:
-  """Lets a process save and leave after some seconds; returns its status."""
+  """Lets a process save and exit after some seconds; returns its status."""
   try:
     return process.wait(seconds)
   except subprocess.TimeoutExpired:
@@ -254,7 +254,7 @@ def keep(
   data_dir: str,
   end: float,
 ) -> str:
-  """Scores a run and copies what is worth keeping; returns its last score."""
+  """Scores a run and copies its results to `out`; returns its last score."""
   if not (workdir / CONFIG).exists():
     return f'did not begin; its log is {workdir}.log'
   folder, python = out / entry.name, sys.executable

@@ -25,7 +25,7 @@ class Contender:
 
   Attributes:
     call: does the work once and waits for it.
-    compile_seconds: what compiling took.
+    compile_seconds: the time that compiling took.
     temporary_bytes: the compiler's figure for memory besides arguments and
       results; None where it is not known.
   """
@@ -41,7 +41,7 @@ class Contender:
     return statistics.median(self.seconds)
 
   def over(self, other: 'Contender') -> float:
-    """Its time over the other's in the same round; the median of all rounds."""
+    """Returns its time over the other's in one round, the median of rounds."""
     pairs = zip(self.seconds, other.seconds, strict=True)
     return statistics.median(own / others for own, others in pairs)
 

@@ -2,12 +2,13 @@
 
   python -m benchmarks.recurrence --size=ptb --size=small --output=FILE.json
 
-Each of our cells by a plain scan (flax's nn.RNN, inputs one-hot) and by our
-recurrence (symbols looked up); flax's OptimizedLSTMCell. Where torch is
-installed, torch.nn.LSTM, and each cell as in benchmarks.torch_cells, as it is
-and with its step compiled. The floor of each cell is its matrix products alone
-at the same shapes, in the order that the recurrence allows: one after another
-through time, forward and backward, and each weight's gradient at once.
+Times each of our cells under a plain scan (flax's nn.RNN, with one-hot inputs)
+and under our recurrence (with symbols looked up), and flax's OptimizedLSTMCell.
+If torch is installed, it also times torch.nn.LSTM, and the cells in
+benchmarks.torch_cells with and without a compiled step. The floor of a cell is
+its matrix products alone, at the same shapes and in the order that the
+recurrence allows: one after another through time, forward and backward, and
+then the gradient of each weight at once.
 """
 
 import time
@@ -27,7 +28,7 @@ from hyper.runs import commands
 
 
 class Size(NamedTuple):
-  """Shapes of a measurement; `inputs` is the vocabulary, or of a vector."""
+  """Shapes of a measurement; `inputs` is the size of vocabulary or vectors."""
 
   batch: int
   steps: int
@@ -102,7 +103,7 @@ def print_table(
 def make_contenders(
   size: Size, dtype: Any
 ) -> dict[str, Callable[[], measure.Contender]]:
-  """By name, what makes each contender."""
+  """Returns, by name, a function that makes each contender."""
   n, v = size.units, size.inputs
   cells = {
     'LSTM': LSTMCell(n, v, dtype=dtype),
@@ -137,7 +138,7 @@ def make_contenders(
 
 
 def inputs_of(size: Size, is_one_hot: bool) -> jax.Array:
-  """Symbols [b, t], or vectors [b, t, v]."""
+  """Returns symbols [b, t], or vectors [b, t, v]."""
   key, shape = jax.random.key(0), (size.batch, size.steps)
   if not size.is_symbols:
     return jax.random.normal(key, (*shape, size.inputs))
@@ -146,7 +147,7 @@ def inputs_of(size: Size, is_one_hot: bool) -> jax.Array:
 
 
 def gradient(apply: Callable[..., Any]) -> Callable[..., Any]:
-  """Forward and backward: the gradient of the sum of weighted outputs."""
+  """Returns forward and backward pass: the gradient of a weighted sum."""
 
   def loss(variables, inputs, weights):
     return (apply(variables, inputs) * weights).sum()
@@ -177,7 +178,7 @@ def recurrence(cell: Any, size: Size) -> measure.Contender:
 
 
 def floor(cell: Any, size: Size) -> measure.Contender:
-  """Returns only the matrix products of a cell."""
+  """Returns the matrix products of a cell alone."""
   inputs = inputs_of(size, is_one_hot=False)
   variables = Recurrence(cell).init(jax.random.key(1), inputs[:1, :1])
   matrices, _ = cell.pack(variables['params']['cell'])
@@ -201,7 +202,7 @@ def floor(cell: Any, size: Size) -> measure.Contender:
 
     def forward(left, _):
       values = {k: multiply(left[k], w) for k, w in through_time.items()}
-      # Each value depends on the one before, so that none can be left out.
+      # Each value depends on the one before, so XLA can skip none.
       return fold(values, first), None
 
     def backward(right, _):
@@ -233,7 +234,7 @@ def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
 def fold(
   values: dict[str, jax.Array], like: dict[str, jax.Array]
 ) -> dict[str, jax.Array]:
-  """Values, kept small, cut or padded to the columns and type of others."""
+  """Returns `values`, made small, with the columns and the type of `like`."""
 
   def fit(x: jax.Array, to: jax.Array) -> jax.Array:
     width = to.shape[1]

@@ -1,4 +1,4 @@
-"""What generated kernels cost: wide residual networks, hyper beside plain.
+"""Times wide residual networks with generated kernels beside plain ones.
 
   python -m benchmarks.static --variant=40_1 --output=FILE.json
 
@@ -26,7 +26,7 @@ CONFIGS = {'plain': cifar10_wrn, 'hyper': cifar10_hyper_wrn}
 
 
 def make_batch(size: int) -> dict[str, np.ndarray]:
-  """Random images and labels."""
+  """Returns random images and labels."""
   rng = np.random.default_rng(0)
   return {
     'image': rng.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8),
@@ -59,7 +59,7 @@ class Network:
     return measure.Contender(call, seconds, size)
 
   def evaluate(self, params: Any) -> measure.Contender:
-    """An evaluation step with these parameters."""
+    """Returns an evaluation step with these parameters."""
     return measure.compiled(
       self._compiled.evaluate,
       *(params, self.state.model_state, self.batch),
@@ -69,7 +69,7 @@ class Network:
 def figures(
   contenders: dict[str, measure.Contender], rounds: int, images: int
 ) -> dict[str, dict[str, float | int | None]]:
-  """Runs the contenders; what is reported of each."""
+  """Runs the contenders, and returns the figures of each."""
   measure.run(contenders, rounds)
   return {
     name: {

@@ -1,8 +1,8 @@
 """Cells in plain PyTorch, to be timed beside ours.
 
 They have the equations, and the names and shapes of parameters, of
-`hyper.cells`, and are written as one would write them: one function for a step,
-a Python loop over time, inputs multiplied before it. torch.compile makes one
+`hyper.cells`, and are written in the usual way: a function for a step, and a
+Python loop over time, with inputs multiplied before it. torch.compile makes one
 program of the step.
 """
 

@@ -7,14 +7,14 @@ The compiler for TPUs (libtpu) runs on any x86-64 Linux machine. Each shipped
 config is compiled at full size for the chips of a topology; no data are needed.
 Recorded are the memory of a chip, the collectives of a step, the seconds that
 compiling took, and the cycles that the compiler itself estimates for a step. An
-estimate is no measurement: it leaves out what chips wait for.
+estimate is not a measurement: it leaves out the time that chips wait.
 
-What does not fit into the memory is compiled again as RESCUES says.
+A step that does not fit into the memory is compiled again with RESCUES.
 
   python -m benchmarks.tpu --recurrence --output=results/tpu/recurrence.json
 
-compiles forward and backward pass of each cell alone, and adds up the estimated
-cycles of a step of their loops by the kind of operation.
+compiles the forward and the backward pass of each cell alone, and adds up the
+estimated cycles of a step of their loops by the kind of operation.
 """
 
 import collections
@@ -64,7 +64,7 @@ CONFIGS = (
 )
 TOPOLOGIES = {'v5e:2x2': (1, 4), 'v6e:2x2': (1, 4)}  # chips that are used
 SYMBOLS = {'ptb': 50, 'enwik8': 205}
-PEN_STEPS = 1024  # of a line; IAM-OnDB's are shorter but for a few
+PEN_STEPS = 1024  # of a line; only a few lines of IAM-OnDB are longer
 COLLECTIVES = (
   *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
   'collective-permute',
@@ -158,14 +158,14 @@ def mesh_of(topology: str, chips: int) -> Mesh:
 
 
 def placed(tree: Any, where: Any) -> Any:
-  """Returns shapes that lie somewhere."""
+  """Returns the shapes of a tree with their shardings."""
   return jax.tree.map(
     lambda x, w: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=w), tree, where
   )
 
 
 def prepare(config: ConfigDict, workdir: str) -> None:
-  """Writes what a run keeps of its data, so that none are read."""
+  """Writes the files that a run keeps of its data, so that no data are read."""
   symbols = np.arange(SYMBOLS.get(config.data.source, 0), dtype=np.uint8)
   pieces = [*SPECIAL, *map(str, range(len(SPECIAL), 32_000))]
   kept = {
@@ -193,7 +193,7 @@ def tokenizer_of(pieces: list[str]) -> str:
 
 
 def shapes(config: ConfigDict) -> dict[str, Any]:
-  """Returns the shapes of a batch; of handwriting and sentences, long ones."""
+  """Returns the shapes of a batch, a long one of handwriting or sentences."""
   data, rows = config.data, config.data.batch_size
   struct = jax.ShapeDtypeStruct
   if config.task == 'char_lm':
@@ -223,7 +223,7 @@ def shapes(config: ConfigDict) -> dict[str, Any]:
 
 
 def figures(program: Any, seconds: float) -> dict[str, Any]:
-  """Returns what is known of a compiled program."""
+  """Returns the figures of a compiled program."""
   memory, text = program.memory_analysis(), program.as_text()
   size = (
     memory.argument_size_in_bytes
@@ -270,7 +270,7 @@ def estimate(text: str, loops_alone: bool = False) -> Mapping[str, float]:
 
   Args:
     text: the compiled program.
-    loops_alone: leaves out what is outside of loops.
+    loops_alone: leaves out operations outside of loops.
   """
   parts = computations(text)
 
@@ -293,7 +293,7 @@ def estimate(text: str, loops_alone: bool = False) -> Mapping[str, float]:
 
 
 def trips(condition: list[str]) -> int:
-  """Returns how often a loop runs: what its counter is compared with.
+  """Returns how often a loop runs: the constant that ends its counter.
 
   Raises:
     ValueError: the condition compares with no constant.
@@ -307,7 +307,8 @@ def trips(condition: list[str]) -> int:
 def kind(line: str) -> str:
   """Returns the operation of JAX that an instruction comes from.
 
-  What the compiler has added, such as a copy to another layout, has its name.
+  An instruction that the compiler has added, such as a copy to another layout,
+  keeps its own name.
   """
   source = re.search(r'op_name="[^"]*?([^"/]*)"', line)
   if source and source.group(1) != 'while':

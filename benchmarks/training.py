@@ -1,4 +1,4 @@
-"""What a training step costs, and what the loop around it adds.
+"""Times a training step, and what the loop around it adds.
 
   python -m benchmarks.training --config=ptb_hyperlstm --data_dir=data
 
@@ -55,7 +55,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   state, numbers = compiled.init(config.seed), step_numbers(config, task)
 
   def draw() -> Iterator[Any]:
-    # From the start each time: other batches may be of other lengths.
+    # Starts over each time, since other batches may have other lengths.
     return itertools.islice(task.batches('train', config.seed, 0), args.steps)
 
   held = list(draw())
@@ -94,7 +94,7 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
 
 
 class Taken:
-  """Trains on from the state of the call before."""
+  """Continues training from the state of the call before."""
 
   def __init__(self, step: Any, state: Any, numbers: Any):
     self._step, self._state, self._taken = step, state, 0

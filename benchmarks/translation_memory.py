@@ -78,7 +78,7 @@ def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
 
 
 def size(tree: Any) -> int:
-  """Bytes of all arrays of a tree, but random keys."""
+  """Returns the bytes of all arrays in a tree except random keys."""
   arrays = [x for x in jax.tree.leaves(tree) if hasattr(x, 'dtype')]
   return sum(
     x.size * x.dtype.itemsize
@@ -88,7 +88,7 @@ def size(tree: Any) -> int:
 
 
 def main() -> None:
-  """Compiles and prints."""
+  """Compiles the step for each length, and prints the memory."""
   config = flags.FLAGS.config
   for length in flags.FLAGS.length or config.data.bucket_lengths[-1:]:
     print(json.dumps(analyse(config, int(length))), flush=True)

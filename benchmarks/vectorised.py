@@ -1,4 +1,4 @@
-"""What training several runs by one compiled step gains.
+"""Times several runs that one compiled step trains beside runs in turn.
 
   python -m benchmarks.vectorised --output=FILE.json
 
@@ -6,7 +6,7 @@ Times training steps of 1, 4 and 8 runs that differ in seed and learning rate,
 on batches held in memory: by one compiled step (`together`), one run after
 another (`in turn`), and, on a CPU of several cores, in turn by two processes,
 each on its half of the cores (`two workers`). Figures are images or characters
-a second, over all runs. The embedded data are used, so none are needed.
+a second, over all runs. The data are embedded ones, so no files are needed.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class Runs:
 
   Attributes:
     unit: see `Task`.
-    examples: how many units a batch has.
+    examples: the number of units in a batch.
   """
 
   def __init__(self, config: Any, steps: int, count: int, *where: str):

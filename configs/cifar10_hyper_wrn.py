@@ -3,13 +3,13 @@
   python train.py --config=configs/cifar10_hyper_wrn.py \
     --workdir=runs/hyper_40_1
 
-Variants: `:40_1` (the default), `:40_2`, `:embedded`, on rendered digits, small
-and without data, and `:images`, as small, on images of your own, for which
-mnist_cnn.py has the command.
+Variants: `:40_1` (the default), `:40_2`; `:embedded`, a small network on
+rendered digits, which needs no data; and `:images`, as small, on images of your
+own (mnist_cnn.py has the command).
 
-All 36 kernels of the three groups are made from tiles of 16 channels. Differs
-from cifar10_wrn.py in that and, as in the paper, in optimizer and schedule.
-The initialisation is ours, see `StaticHyperNetwork` in hyper/static.py.
+All 36 kernels of the three groups are made from tiles of 16 channels. The
+recipe differs from cifar10_wrn.py in that and, as in the paper, in optimizer
+and schedule. The initialisation is ours, see `Tiles` in hyper/tiles.py.
 
 Paper: test error 8.02 %, `:40_2` 7.23 %. Measured so far: `:40_1` for 5 epochs
 of its 1,900: 39.79 % (60 images/s on one CPU core, 105 on two).

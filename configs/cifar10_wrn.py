@@ -2,16 +2,16 @@
 
   python train.py --config=configs/cifar10_wrn.py --workdir=runs/wrn_40_1
 
-Variants: `:40_1` (the default), `:40_2`, `:embedded`, on rendered digits, small
-and without data, and `:images`, as small, on images of your own, for which
-mnist_cnn.py has the command.
+Variants: `:40_1` (the default), `:40_2`; `:embedded`, a small network on
+rendered digits, which needs no data; and `:images`, as small, on images of your
+own (mnist_cnn.py has the command).
 
 Paper: test error 6.73 %, `:40_2` 5.66 %. Measured so far: `:40_1` for 5 epochs
 of its 400: 25.41 % (65 images/s on one CPU core).
 
-Not in the paper: the momentum and that colours are standardised (by the
-training images' mean and deviation), which are those of the original wide
-residual networks. The paper's L2 rate is read as 0.0005, see `half_squares` in
+Not in the paper: the momentum, and the standardisation of colours by mean and
+deviation of the training images. Both are those of the original wide residual
+networks. The paper's L2 rate is read as 0.0005, see `half_squares` in
 hyper/tasks/classify.py. An epoch is 351 steps.
 """
 

@@ -3,10 +3,10 @@
   python train.py --config=configs/enwik8_hyperlstm.py --workdir=runs/enwik8
 
 The layer-norm HyperLSTM with 1800 units, a hyper LSTM of 256 and embeddings of
-size 64. Variants: `:no_layer_norm`, `:2048` (units, with a hyper LSTM of 512,
-more dropout and longer windows), `:embedded`, small and without data, and
-`:text`, as small, on text of your own. Differs from enwik8_lstm.py, which says
-how to use a prefix, in the cell alone.
+size 64. Variants: `:no_layer_norm`; `:2048` (units, with a hyper LSTM of 512,
+more dropout and longer windows); `:embedded`, a small model that needs no data;
+and `:text`, as small, on text of your own. The recipe differs from
+enwik8_lstm.py only in the cell. That file says how to use a prefix.
 
 Paper: 1.353 bpc on test, `:no_layer_norm` 1.391, `:2048` 1.340. Measured so
 far: no variant at this size. Of 256 units, hyper 64, N_z 4, on a prefix of 4 MB

@@ -2,10 +2,10 @@
 
   python train.py --config=configs/enwik8_lstm.py --workdir=runs/enwik8_lstm
 
-Variants: `:2000` (units), `:layer_norm` (with recurrent dropout, which the
-plain LSTMs of Table 4 lack), `:embedded`, small and without data, and `:text`,
-as small, on text of your own. Differs from ptb_lstm.py, which says how to give
-a text, in the fields below.
+Variants: `:2000` (units); `:layer_norm` (with recurrent dropout, which the
+plain LSTMs of Table 4 lack); `:embedded`, a small model that needs no data; and
+`:text`, as small, on text of your own (ptb_lstm.py has the command). The recipe
+differs from ptb_lstm.py in the fields below.
 
 A prefix of the file, with its own split, serves for short runs:
 `--config.data.prefix_bytes=4154064`.

@@ -4,8 +4,8 @@
 
 The HyperLSTM with 900 units, a hyper LSTM of 128 and embeddings of size 4,
 without layer norm: the paper's best model of handwriting. Variants:
-`:layer_norm`, which does worse there, and `:embedded`, small and without data.
-Differs from iam_lstm.py in the cell alone.
+`:layer_norm`, which does worse there, and `:embedded`, a small model that needs
+no data. The recipe differs from iam_lstm.py only in the cell.
 
 Paper: -1,162 nats per line on validation, `:layer_norm` -1,067. Measured so
 far: no variant at this size. Of 256 units, hyper 64, after 2,000 steps: -559

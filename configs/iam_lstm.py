@@ -5,8 +5,8 @@
 An LSTM with 900 units and a mixture of 20 Gaussians. Variants: `:units_1000`,
 `:layers_2` (of 650 units), `:layers_3` (of 400), `:layer_norm`,
 `:layer_norm_1000`; without dropout and scaling `:unregularised` and
-`:layers_3_unregularised`; and `:embedded`, small and without data.
-Handwriting of your own instead: `--config.data.source=pen`.
+`:layers_3_unregularised`; and `:embedded`, a small model that needs no data.
+`--config.data.source=pen` trains on handwriting of your own.
 
 Paper: -1,055 nats per line on validation, there being no test part;
 `:layers_2` -1,135, `:layer_norm` -1,096. Measured so far: no variant at this

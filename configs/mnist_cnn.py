@@ -2,9 +2,9 @@
 
   python train.py --config=configs/mnist_cnn.py --workdir=runs/mnist_cnn
 
-Variants: `:paper` and `:notebook`, other schedules, see below; `:embedded`, on
-rendered digits, small and without data, and `:images`, as small, on images of
-your own, as in
+Variants: `:paper` and `:notebook`, other schedules, see below; `:embedded`,
+short runs on rendered digits, which need no data; and `:images`, as short, on
+images of your own, as in
 
   python train.py --config=configs/mnist_cnn.py:images --workdir=runs/own \
     --config.data.path=animals
@@ -19,8 +19,8 @@ on one CPU core).
 Deviation: the paper gives a learning rate of 0.001 and no number of steps. The
 author's notebook has 50 epochs (55 batches of 1000 each) of a rate that decays
 from 0.005 to 0.0001, and so has this recipe. `:paper` has the paper's rate for
-50 epochs, `:notebook` all of the notebook; here it is the recipe itself. The
-crops are the paper's.
+50 epochs. `:notebook` has everything from the notebook, which here equals the
+recipe. The crops are the paper's.
 """
 
 from ml_collections import ConfigDict

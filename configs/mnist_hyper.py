@@ -3,8 +3,8 @@
   python train.py --config=configs/mnist_hyper.py --workdir=runs/mnist_hyper
 
 Variants: `:paper`, `:notebook`, `:embedded` and `:images`, as in mnist_cnn.py.
-Differs from mnist_cnn.py in the section `hypernetwork` alone: 4,244 parameters
-generate the 12,544 of the second kernel.
+The recipe differs from mnist_cnn.py only in the section `hypernetwork`: 4,244
+parameters generate the 12,544 of the second kernel.
 
 Paper: test error 0.76 %. Measured, unchanged: 0.81 +- 0.09 % (three seeds, 20
 seconds each on an H200); `:paper` 1.06 +- 0.10 % (three seeds, 44 minutes each
@@ -12,7 +12,7 @@ on one CPU core; results/README.md says why).
 
 Deviation: the author's notebook starts the generator from values of deviation
 0.01, and so do `:paper` and `:notebook`. This recipe has He-scaled values, with
-which the kernel does not come to be of rank one.
+which the kernel does not collapse to rank one.
 """
 
 from ml_collections import ConfigDict

@@ -7,10 +7,10 @@ Variants: `:embedded` and `:images`, as in mnist_cnn.py.
 Paper: test accuracy 98.5 %. Measured, unchanged: 98.13 % (one minute on one
 CPU core).
 
-The paper says nothing of its training; this is mnist_cnn.py's `:paper` without
-the crops, and with pixels standardised by the training images' mean and
-deviation. Weights made from coordinates vary little from pixel to pixel: on
-pixels of one sign a few steps make all hidden units negative, for good.
+The paper does not describe its training. This is mnist_cnn.py's `:paper`
+without the crops, and with pixels standardised by mean and deviation of the
+training images. Weights made from coordinates vary little from pixel to pixel:
+on pixels of one sign, a few steps turn all hidden units negative for good.
 """
 
 from ml_collections import ConfigDict

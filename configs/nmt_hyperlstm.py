@@ -5,13 +5,13 @@
 GNMT with every LSTM replaced by a layer-norm HyperLSTM of equal size, with a
 hyper LSTM of 128 units and embeddings of size 32, which starts as the paper's
 other HyperLSTMs do. Variants: `:small` and `:embedded`, as in nmt_lstm.py.
-Differs from nmt_lstm.py in the cell and its start alone. A step of the longest
-batches takes 16.3 GiB by the analysis named there, or 13.1 GiB with
-`--config.model.remat=True`.
+The recipe differs from nmt_lstm.py only in the cell and its initial values. A
+step of the longest batches takes 16.3 GiB by the analysis named there, or 13.1
+GiB with `--config.model.remat=True`.
 
 Paper: 40.03 BLEU on newstest2014, log perplexity 0.993. Measured so far:
 `:small` for 3,000 steps on another corpus, 47.6 BLEU on Multi30k (120 minutes
-on one CPU core), which cannot be held against the paper's.
+on one CPU core), which cannot be compared with the paper's.
 """
 
 from ml_collections import ConfigDict

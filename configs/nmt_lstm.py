@@ -4,8 +4,8 @@
 
 GNMT with 1024 units, 8 encoder and 8 decoder layers and 32,000 word pieces,
 trained by Adam alone. Variants: `:small`, 2 and 2 layers of 256 units, for
-some 180,000 sentence pairs in plain text files; and `:embedded`, small and
-without data, which translates all of its test sentences exactly after 1200
+some 180,000 sentence pairs in plain text files; and `:embedded`, a small model
+that needs no data, and translates all of its test sentences exactly after 1200
 steps (2 minutes of CPU time).
 
 A step of the longest batches, 85 pairs of 96 pieces, takes 14.0 GiB by the
@@ -14,11 +14,12 @@ both with the flag that benchmarks/translation_memory.py names.
 
 Paper, which quotes GNMT's: 38.95 BLEU on newstest2014, log perplexity 1.027.
 Measured so far: `:small` for 3,000 steps on another corpus, 6.3 BLEU on
-Multi30k (80 minutes on one CPU core), which cannot be held against the paper's.
+Multi30k (80 minutes on one CPU core), which cannot be compared with the
+paper's.
 
 Not in the paper: the number of steps, the token budget and the buckets.
-Dropout, clipping, the rate of Adam, the uniform start and the beam's penalties
-are GNMT's, after descriptions of it; the beam's size is ours.
+Dropout, clipping, the rate of Adam, the uniform initial values and the beam's
+penalties are GNMT's, after descriptions of it; the beam's size is ours.
 """
 
 from ml_collections import ConfigDict

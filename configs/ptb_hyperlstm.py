@@ -3,12 +3,13 @@
   python train.py --config=configs/ptb_hyperlstm.py --workdir=runs/ptb_hyper
 
 The layer-norm HyperLSTM with 1000 units, a hyper LSTM of 128 and embeddings of
-size 4. Variants: `:no_layer_norm`, `:large_embedding` (16, more dropout),
-`:two_layer` (of the large embedding, still more dropout), `:hypergru`, which
-the paper does not have (docs/adding_a_cell.md), `:open_questions`, small, for a
-study of what the paper leaves open (docs/commands.md), `:embedded`, small and
-without data, and `:text`, as small, on text of your own. Differs from
-ptb_lstm.py, which says how to give a text, in the cell alone.
+size 4. Variants: `:no_layer_norm`; `:large_embedding` (16, more dropout);
+`:two_layer` (with the large embedding, and still more dropout); `:hypergru`,
+which the paper does not have (docs/adding_a_cell.md); `:open_questions`, small,
+for a study of what the paper leaves open (docs/commands.md); `:embedded`, a
+small model that needs no data; and `:text`, as small, on text of your own
+(ptb_lstm.py has the command). The recipe differs from ptb_lstm.py only in the
+cell.
 
 Paper: 1.250 bpc on test, `:no_layer_norm` 1.265, `:large_embedding` 1.233.
 Measured, stopped after 18,050 steps: 1.287 bpc (12 minutes on an H200). Of 256

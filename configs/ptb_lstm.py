@@ -2,18 +2,18 @@
 
   python train.py --config=configs/ptb_lstm.py --workdir=runs/ptb_lstm
 
-Variants: `:1250` (units), `:two_layer`, `:layer_norm`, `:embedded`, small and
-without data, and `:text`, as small, on text of your own, as in
+Variants: `:1250` (units), `:two_layer`, `:layer_norm`; `:embedded`, a small
+model that needs no data; and `:text`, as small, on text of your own, as in
 
   python train.py --config=configs/ptb_lstm.py:text --workdir=runs/own \
     --config.data.files=book.txt --config.data.symbols=characters
 
 where `book.txt` lies in `--data_dir`; see hyper/data/README.md.
 
-Paper: 1.312 bpc on test, `:layer_norm` 1.267. Measured, stopped
-early: 1.430 bpc after 5,500 steps, `:layer_norm` 1.465 after 3,000 (a minute
-each on an H200). Of 256 units after 2,000 steps: 2.268 and 2.283 bpc (two
-seeds, 21 minutes on one CPU core), `:layer_norm` 1.806 (24 minutes).
+Paper: 1.312 bpc on test, `:layer_norm` 1.267. Measured, stopped early: 1.430
+bpc after 5,500 steps, `:layer_norm` 1.465 after 3,000 (a minute each on an
+H200). Of 256 units after 2,000 steps: 2.268 and 2.283 bpc (two seeds, 21
+minutes on one CPU core), `:layer_norm` 1.806 (24 minutes).
 
 Not in the paper: the number of steps (the author's published curve has its
 best point at 37,000), that gradients are clipped by their global norm, and that

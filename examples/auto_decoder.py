@@ -2,9 +2,10 @@
 
   python -m examples.auto_decoder strip.png
 
-A hypernetwork writes a network of 1,889 weights from the embedding of an image;
-of its own 5,641 parameters an image has 8. Prints the root mean squared error
-of the reconstructions, and draws the way between two embeddings as a strip.
+A hypernetwork writes a network of 1,889 weights from the embedding of an image.
+Each image has 8 of the hypernetwork's 5,641 parameters. Prints the root mean
+squared error of the reconstructions, and draws the path between two embeddings
+as a strip of images.
 """
 
 import sys

@@ -4,8 +4,9 @@
 
 A hypernetwork writes a classifier's weights from the index of a task: digits
 with permuted pixels (von Oswald et al. 2020). A penalty holds the weights of
-earlier tasks. Of its 2,769 parameters a task has 8. Prints the accuracy lost on
-earlier tasks without and with the penalty; the bound is for the latter.
+earlier tasks. Each task has 8 of the hypernetwork's 2,769 parameters. Prints
+the accuracy lost on earlier tasks without and with the penalty; the bound is
+for the latter.
 """
 
 import jax

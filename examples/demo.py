@@ -26,7 +26,7 @@ NEXT = (
 
 
 def unigram_bpc(workdir: pathlib.Path) -> float:
-  """Returns what frequencies of characters alone score on the test text."""
+  """Returns the score of character frequencies alone on the test text."""
   config = load_config(str(workdir))
   return CharLM(config, 'data', str(workdir)).unigram_bpc('test')
 

@@ -4,8 +4,8 @@
 
 A classifier of digits learns one font and is frozen. For each writer, who uses
 another font, a hypernetwork makes a change of rank 4 to each kernel from an
-embedding. Of 2,564 trained parameters a writer has 4; 17,418 are frozen. Prints
-the error on new digits before and after; the bound is for the latter.
+embedding. Each writer has 4 of the 2,564 trained parameters; 17,418 are frozen.
+Prints the error on new digits before and after; the bound is for the latter.
 """
 
 import jax

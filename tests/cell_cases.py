@@ -16,7 +16,7 @@ BATCH, TIME, INPUTS, UNITS, HYPER_UNITS, EMBEDDING = 2, 4, 6, 5, 4, 3
 SIZES = {'hyper_units': HYPER_UNITS, 'embedding_size': EMBEDDING}
 RATES = {'dropout_rate': 0.25, 'hyper_dropout_rate': 0.4}
 
-# Compiling takes longer than running here.
+# Compiling takes longer than running here, so XLA does not optimise.
 fast_jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0}
 )
@@ -26,14 +26,14 @@ assert_close = functools.partial(
 
 
 def small(name, **options):
-  """A small cell of CELLS, of those of the sizes that it has."""
+  """Returns a small cell of CELLS; ignores SIZES that it has no field for."""
   fields = CELLS[name].__dataclass_fields__
   sizes = {k: x for k, x in SIZES.items() if k in fields}
   return CELLS[name](UNITS, INPUTS, **(sizes | options))
 
 
 def rates_of(cell):
-  """The rates of dropout of a cell that has them, the main cell's first."""
+  """Returns the RATES that `cell` has a field for, the main cell's first."""
   return {k: x for k, x in RATES.items() if hasattr(cell, k)}
 
 
@@ -57,7 +57,7 @@ def initial(cell, inputs=INPUTS):
 
 
 def randomised(cell, seed=0):
-  """Parameters far from their initial values; gains stay near 1."""
+  """Returns parameters far from their initial values; gains stay near 1."""
   rng = np.random.default_rng(seed)
   return {
     name: ('gamma' in name) + 0.5 * rng.normal(size=x.shape).astype('f')
@@ -89,13 +89,13 @@ def applied(cell):
 
 
 def flat(carry):
-  """A carry as the reference has it: one array, or one tuple of them."""
+  """Returns a carry as the reference has it: one array, or a flat tuple."""
   leaves = tuple(jax.tree.leaves(carry))
   return leaves if len(leaves) > 1 else leaves[0]
 
 
 def expected(step, weights, carry, inputs, **options):
-  """The reference's final carry and outputs [b, t, n]."""
+  """Returns the reference's final carry and outputs [b, t, n]."""
   last, outputs = reference.unroll(
     step, weights, flat(carry), inputs.swapaxes(0, 1), **options
   )
@@ -109,7 +109,7 @@ def assert_run_close(actual, wanted):
 
 
 def assert_equals_the_equations(cell, step, weights_of, **options):
-  """Runs `cell` in every way, and the reference's `step` on its parameters."""
+  """Compares `cell`, run in every way, with the reference's `step`."""
   params, carry, vectors = randomised(cell), random_carry(cell), random_inputs()
   symbols = np.random.default_rng(5).integers(INPUTS, size=(BATCH, TIME))
 
@@ -138,7 +138,7 @@ def assert_equals_the_equations(cell, step, weights_of, **options):
 
 
 def assert_dropout_equals_the_equations(cell, step, weights_of, **options):
-  """As above, with masks given to both."""
+  """Compares `cell` with the reference's `step` under the same masks."""
   rates = rates_of(cell)
   cell = cell.clone(**rates)
   params, carry, inputs = randomised(cell), random_carry(cell), random_inputs()

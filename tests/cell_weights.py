@@ -2,7 +2,7 @@
 
 The package packs the gates side by side in the last axis, and its matrices are
 [inputs, outputs]; the reference has one W [outputs, inputs] for each gate.
-`lstm_weights` and its like turn the one into the other.
+`lstm_weights` and the like convert the former into the latter.
 """
 
 import jax
@@ -11,22 +11,22 @@ import reference
 
 
 def gate_matrices(w, gates=reference.GATES):
-  """[inputs, gates k] -> a [k, inputs] for each gate."""
+  """Splits [inputs, gates k] into a [k, inputs] for each gate."""
   return gate_stack(np.stack(np.split(w, len(gates), -1)), gates)
 
 
 def gate_stack(w, gates=reference.GATES):
-  """[gates, inputs, k] -> a [k, inputs] for each gate."""
+  """Splits [gates, inputs, k] into a [k, inputs] for each gate."""
   return {y: w[k].T for k, y in enumerate(gates)}
 
 
 def gate_vectors(x, gates=reference.GATES):
-  """[gates k] or [gates, k] -> a [k] for each gate."""
+  """Splits [gates k] or [gates, k] into a [k] for each gate."""
   return dict(zip(gates, x.reshape(len(gates), -1), strict=True))
 
 
 def gated_weights(params, prefix='', gates=reference.GATES):
-  """The matrices, vectors of gates, and other vectors of a cell."""
+  """Returns the matrices, vectors of gates, and other vectors of a cell."""
   weights = {
     'W_h': gate_matrices(params[prefix + 'w_h'], gates),
     'W_x': gate_matrices(params[prefix + 'w_x'], gates),
@@ -41,7 +41,7 @@ def gated_weights(params, prefix='', gates=reference.GATES):
 
 
 def scaled_weights(params, gates=reference.GATES):
-  """Those of a main cell, its hyper cell, embeddings and scalings."""
+  """Returns those of a main cell, its hyper cell, embeddings and scalings."""
   weights = gated_weights(params, '', gates)
   weights['hyper'] = gated_weights(params, 'hyper_', gates)
   weights['b_0'] = weights.pop('b')
@@ -74,7 +74,7 @@ def rnn_weights(params, prefix=''):
 
 
 def hyperrnn_weights(params):
-  """[e, inputs, n] -> [n, inputs, e], and [e, n] -> [n, e]."""
+  """Reverses the axes: [e, inputs, n] to [n, inputs, e], [e, n] to [n, e]."""
   weights = rnn_weights(params) | {'hyper': rnn_weights(params, 'hyper_')}
   weights['b_0'] = weights.pop('b')
   for name in ('hh', 'hx', 'hb', 'hz', 'xz', 'bz'):
@@ -83,7 +83,7 @@ def hyperrnn_weights(params):
 
 
 def draw_like(shapes):
-  """Parameters far from their initial values; gains stay near 1."""
+  """Draws parameters far from their initial values; gains stay near 1."""
   rng = np.random.default_rng(0)
   return jax.tree_util.tree_map_with_path(
     lambda path, x: (

@@ -19,7 +19,7 @@ if importlib.metadata.version('jaxlib').startswith('0.10.'):
   FLAGS.append('--xla_cpu_use_fusion_emitters=false')  # unknown from 0.12 on
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *FLAGS])
 
-# The user's cache is no matter of the tests, nor of what they start.
+# Neither the tests nor the processes that they start use the user's cache.
 os.environ['JAX_ENABLE_COMPILATION_CACHE'] = 'false'
 
 import jax  # noqa: E402 (reads the variables above)

@@ -1,4 +1,4 @@
-"""Where a model drops out: what its parts read, and how much of it is zero."""
+"""Finds where a model drops out, by the zeros in what its layers read."""
 
 import jax
 import numpy as np
@@ -8,9 +8,10 @@ from hyper.recurrence import Recurrence
 
 
 def zero_shares(model, variables, *arguments):
-  """By name, the share of zeros in what each recurrence or dense layer reads.
+  """Returns the share of zeros in the input of recurrences and dense layers.
 
-  Where symbols are read it is that of their factors.
+  For symbols it is the share of zeros among their factors. The keys are the
+  names of the layers.
   """
   found = {}
 
@@ -21,7 +22,7 @@ def zero_shares(model, variables, *arguments):
       scale = kwargs.get('scale')
       x = args[0] if scale is None else scale
       add = found.setdefault(module.name, []).append
-      jax.debug.callback(add, (x == 0).mean())  # also out of a loop
+      jax.debug.callback(add, (x == 0).mean())  # works within a loop, too
     return run(*args, **kwargs)
 
   rngs = {'dropout': jax.random.key(7)}

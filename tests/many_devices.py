@@ -24,7 +24,7 @@ STEPS = {
   'log_every_steps': 1,
 }
 IMAGES = {'data.batch_size': 16, 'data.eval_batch_size': 200}
-SMALL = {  # of each kind of task
+SMALL = {  # fields that shrink a config of each task
   'ptb_hyperlstm': {
     **{'data.batch_size': 16, 'data.window_steps': 8, 'data.eval_streams': 64},
     **{'model.cell.units': 8, 'model.cell.hyper_units': 4},
@@ -49,7 +49,7 @@ SMALL = {  # of each kind of task
 
 
 def start(data_dir, jobs, devices=8, arguments=()):
-  """Starts a process that trains `jobs`, see the module's docstring."""
+  """Starts a process that trains `jobs`, as the module's docstring says."""
   return subprocess.Popen(
     [sys.executable, __file__, str(data_dir), json.dumps(jobs), *arguments],
     cwd=ROOT,
@@ -67,7 +67,7 @@ def start_two(data_dir, *jobs):
 
   Args:
     data_dir: of the data sets.
-    *jobs: those of both, or of each.
+    *jobs: one list for both processes, or a list for each.
   """
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))

@@ -12,7 +12,7 @@ from hyper.cells import CELLS, draw_masks
 from hyper.recurrence import Recurrence
 
 BATCH, TIME, INPUTS, UNITS = 3, 4, 6, 7
-# Compiling takes longer than running here.
+# Compiling takes longer than running here, so XLA does not optimise.
 fast_jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0}
 )
@@ -20,7 +20,7 @@ SMALL = {'hyper_units': 8, 'embedding_size': 2}
 
 
 def make(name, **options):
-  """A small cell, with those of the options that it has."""
+  """Returns a small cell; ignores options that it has no field for."""
   fields = CELLS[name].__dataclass_fields__
   options = {k: x for k, x in (SMALL | options).items() if k in fields}
   return CELLS[name](UNITS, INPUTS, **options)
@@ -57,7 +57,7 @@ def random(seed, *shape):
 
 
 def randomised(cell, inputs=INPUTS, seed=0):
-  """Variables of a `Recurrence` or an `nn.RNN`, away from the initial ones."""
+  """Draws variables of a `Recurrence` or an `nn.RNN`, unlike initial ones."""
 
   def init():
     return cell.init(
@@ -80,12 +80,12 @@ def random_carry(cell, batch=BATCH):
 
 
 def undrawn(cell):
-  """What a step is given as masks where there is no dropout."""
+  """Returns the masks that a step gets if there is no dropout."""
   return draw_masks(cell.masks, (), None)
 
 
 def weighted(tree):
-  """A scalar on which every element of every leaf has its own influence."""
+  """Returns a scalar that depends on every element with another weight."""
   return sum(
     jnp.sum(x * random([11, k], *x.shape))
     for k, x in enumerate(jax.tree.leaves(tree))
@@ -106,7 +106,7 @@ def by_flax(cell, variables, carry, inputs):
 
 
 def assert_trees_close(actual, wanted, tolerance=1e-5):
-  """Leaf by leaf, up to a share of the largest element of the leaf."""
+  """Compares leaves; `tolerance` is relative to a leaf's largest element."""
   assert jax.tree.structure(actual) == jax.tree.structure(wanted)
   for (path, x), y in zip(
     jax.tree.leaves_with_path(actual), jax.tree.leaves(wanted), strict=True
@@ -122,7 +122,7 @@ def values(function, *arguments):
 
 
 def with_gradients(function):
-  """A function's arguments to the gradients of `weighted`, and its result."""
+  """Returns a function that gives gradients of `weighted`, and the result."""
 
   def run(*arguments):
     def loss(*arguments):

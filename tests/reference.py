@@ -1,11 +1,11 @@
 """The equations of HyperNetworks (arXiv 1609.09106) in NumPy float64.
 
-Written with loops, as something to compare with: nothing here is fast, and
-nothing here comes from the package. What the paper leaves open (the epsilon of
-layer norm, the forget bias, the biases that its parameter counts tell of) is as
-in the author's code, translation as in descriptions of GNMT. Names are the
-paper's letters with the hat spelled `hyper`. A matrix is held as the paper
-holds it, W [out, in] with y = W x, one array for each gate.
+It is written with loops, to compare with: nothing here is fast, and nothing
+comes from the package. What the paper leaves open (the epsilon of layer norm,
+the forget bias, the biases that its parameter counts imply) is as in the
+author's code. Translation is as in descriptions of GNMT. Names are the paper's
+letters with the hat spelled `hyper`. A matrix is held as the paper holds it,
+W [out, in] with y = W x, one array for each gate.
 
 A step is `step(weights, carry, x, **options) -> (new carry, output h)` with
 x [b, N_x]; `unroll` repeats it over time. Default options follow the author's
@@ -21,7 +21,7 @@ GATES = ('i', 'g', 'f', 'o')
 
 
 def to_float64(tree):
-  """Arrays, in any nesting of dicts and tuples, as NumPy float64."""
+  """Converts arrays, in any nesting of dicts and tuples, to NumPy float64."""
   if isinstance(tree, dict):
     return {key: to_float64(value) for key, value in tree.items()}
   if isinstance(tree, tuple):
@@ -35,7 +35,7 @@ def unroll(
   """Repeats a step over xs [t, b, N_x]; returns (carry, outputs [t, b, n]).
 
   masks [t, b, n] and hyper_masks [t, b, n_hat] hold one recurrent dropout mask
-  for each step, handed on as `mask` and `hyper_mask`.
+  for each step, which gets them as `mask` and `hyper_mask`.
   """
   outputs = []
   for t in range(len(xs)):
@@ -50,12 +50,12 @@ def unroll(
 
 
 def sigmoid(x):
-  """The logistic function."""
+  """Returns the logistic function of x."""
   return 1 / (1 + np.exp(-x))
 
 
 def linear(W, x):
-  """W x for each example: W [m, n], x [b, n], result [b, m]."""
+  """Returns W x for each example: W [m, n], x [b, n], result [b, m]."""
   return np.stack([W @ example for example in x])
 
 
@@ -63,7 +63,7 @@ def linear(W, x):
 
 
 def rnn_step(weights, carry, x):
-  """Equation 4: h_t = tanh(W_h h_{t-1} + W_x x_t + b).
+  """Takes a step of an RNN (equation 4): h_t = tanh(W_h h_{t-1} + W_x x_t + b).
 
   carry: h [b, n]. weights: W_h [n, n], W_x [n, N_x], b [n].
   """
@@ -76,7 +76,7 @@ def rnn_step(weights, carry, x):
 def lstm_step(
   weights, carry, x, *, forget_bias=1.0, mask=None, keep_probability=1.0
 ):
-  """Equation 9, with an offset of the forget gate and recurrent dropout.
+  """Takes a step of an LSTM (equation 9), with forget bias and dropout.
 
   carry: (c, h), each [b, n]. For each gate y: weights['W_h'][y] [n, n],
   weights['W_x'][y] [n, N_x], weights['b'][y] [n]. mask [b, n] holds 0 and 1.
@@ -92,7 +92,7 @@ def lstm_step(
 
 
 def _next_c(pre, c, forget_bias, mask, keep_probability):
-  """Equation 13: c_t = s(f) c_{t-1} + s(i) Dropout(tanh(g))."""
+  """Returns c_t = s(f) c_{t-1} + s(i) Dropout(tanh(g)) (equation 13)."""
   candidate = np.tanh(pre['g'])
   if mask is not None:
     candidate = candidate * to_float64(mask) / keep_probability
@@ -101,7 +101,7 @@ def _next_c(pre, c, forget_bias, mask, keep_probability):
 
 
 def layer_norm(x, gamma, beta, epsilon=1e-3):
-  """Appendix A.2: each example of x [b, n] by its own mean and variance.
+  """Normalises each example of x [b, n] by its mean and variance (A.2).
 
   gamma and beta are [n]. epsilon is added to the variance, as in the author's
   code, so it stands inside the square root.
@@ -118,10 +118,10 @@ def layer_norm(x, gamma, beta, epsilon=1e-3):
 def layer_norm_lstm_step(
   weights, carry, x, *, forget_bias=1.0, mask=None, keep_probability=1.0
 ):
-  """Equation 10: an LSTM with a layer norm on each gate and inside tanh(c_t).
+  """Takes a step of an LSTM with layer norm on each gate and c_t (equation 10).
 
-  The carried c is not normalised, and the forget offset follows the norm.
-  Equation 10 prints a bias inside the norm; the paper's parameter counts have
+  The carried c is not normalised, and the forget bias follows the norm.
+  Equation 10 prints a bias inside the norm. The paper's parameter counts leave
   no room for it, so beta is the only offset of a gate.
 
   carry: (c, h), each [b, n]. For each gate y: weights['W_h'][y] [n, n],
@@ -144,12 +144,12 @@ def layer_norm_lstm_step(
 
 
 def _hyper_input(h, x):
-  """Equation 6: [h_{t-1}; x_t], in this order."""
+  """Returns [h_{t-1}; x_t], in this order (equation 6)."""
   return np.concatenate([h, x], axis=1)
 
 
 def _rnn_embeddings(weights, h_hyper):
-  """Equation 6: z_h, z_x and z_b, each [b, N_z]; z_b has no bias."""
+  """Returns z_h, z_x and z_b, each [b, N_z]; z_b has no bias (equation 6)."""
   z_h = linear(weights['W_hh'], h_hyper) + weights['b_hh']
   z_x = linear(weights['W_hx'], h_hyper) + weights['b_hx']
   z_b = linear(weights['W_hb'], h_hyper)
@@ -157,7 +157,7 @@ def _rnn_embeddings(weights, h_hyper):
 
 
 def hyperrnn_full_step(weights, carry, x, *, new_hyper_state=True):
-  """Equations 5 and 6: both matrices generated whole, for each example.
+  """Takes a step of a HyperRNN that generates whole matrices (eqs 5 and 6).
 
   Equation 5 is printed without its factor x_t. The embeddings come from
   h_hyper_t, or from h_hyper_{t-1} (as printed) if not `new_hyper_state`.
@@ -183,10 +183,10 @@ def hyperrnn_full_step(weights, carry, x, *, new_hyper_state=True):
 
 
 def hyperrnn_step(weights, carry, x, *, new_hyper_state=True):
-  """Equations 6 to 8: each row of a fixed matrix scaled by an element of d(z).
+  """Takes a step of a HyperRNN that scales rows of W_h and W_x (eqs 6 to 8).
 
-  carry and weights are those of `hyperrnn_full_step`, but W_hz, W_xz [n, N_z];
-  and besides W_h [n, n], W_x [n, N_x].
+  carry and weights are those of `hyperrnn_full_step`, except that W_hz and W_xz
+  are [n, N_z]. W_h [n, n] and W_x [n, N_x] are added.
   """
   weights, (h, h_hyper), x = to_float64((weights, carry, x))
   h_hyper_new, _ = rnn_step(weights['hyper'], h_hyper, _hyper_input(h, x))
@@ -202,7 +202,7 @@ def hyperrnn_step(weights, carry, x, *, new_hyper_state=True):
 
 
 def _hyperlstm_gate(weights, y, h, x, h_hyper):
-  """Equations 11 and 12 for gate y, before the layer norm; [b, n]."""
+  """Returns gate y before its layer norm, [b, n] (equations 11 and 12)."""
   z_h = linear(weights['W_hh'][y], h_hyper) + weights['b_hh'][y]
   z_x = linear(weights['W_hx'][y], h_hyper) + weights['b_hx'][y]
   z_b = linear(weights['W_hb'][y], h_hyper)
@@ -232,7 +232,7 @@ def hyperlstm_step(
   hyper_mask=None,
   hyper_keep_probability=1.0,
 ):
-  """Equations 10 to 13; `forget_bias` serves both cells.
+  """Takes a step of a HyperLSTM (eqs 10 to 13); both cells have `forget_bias`.
 
   The embeddings come from h_hyper_t, or from h_hyper_{t-1} (as printed) if not
   `new_hyper_state`. b_0 stays inside the layer norm, next to its beta.
@@ -274,7 +274,7 @@ def hyperlstm_step(
 
 
 def static_kernel(z, W_in, B_in, W_out, B_out):
-  """Section 3.1: one basic kernel from its embedding z [N_z].
+  """Returns one basic kernel from its embedding z [N_z] (section 3.1).
 
     a_i = W_i z + B_i,  K_i = <W_out, a_i> + B_out,  K = concat_i K_i
 
@@ -301,7 +301,7 @@ def static_kernel(z, W_in, B_in, W_out, B_out):
 
 
 def static_kernel_grid(zs, W_in, B_in, W_out, B_out, *, rows, columns):
-  """Equation 3: a larger kernel as a grid of basic ones.
+  """Returns a larger kernel, a grid of basic ones (equation 3).
 
   zs [rows columns, N_z], row by row; a row is a block of input channels and a
   column a block of output channels. The other arrays are `static_kernel`'s.
@@ -318,7 +318,7 @@ def static_kernel_grid(zs, W_in, B_in, W_out, B_out, *, rows, columns):
 
 
 def coordinate_network(weights, image_shape, hidden_shape, scale):
-  """Appendix A.1: every weight of a layer from the coordinates of its two ends.
+  """Returns every weight of a layer from the coordinates of its ends (A.1).
 
   A ReLU network, 4-25-25-1 with a linear output in the paper, is fed (x, y) of
   the input pixel, then (x, y) of the hidden unit, x being the column. The paper
@@ -351,10 +351,10 @@ def coordinate_network(weights, image_shape, hidden_shape, scale):
 
 
 def convolution(x, kernel, bias, stride):
-  """A 3x3 convolution of one image [h, w, c], edges padded by one zero.
+  """Returns a 3x3 convolution of one image [h, w, c], padded by one zero.
 
-  kernel [3, 3, c, o], bias [o]; the kernel's middle meets every stride-th
-  pixel. Not turned round, as everywhere in neural networks.
+  kernel [3, 3, c, o], bias [o]. The kernel's centre lies on every stride-th
+  pixel. The kernel is not flipped, as usual in neural networks.
   """
   h, w, _ = x.shape
   padded = np.zeros((h + 2, w + 2, x.shape[2]))
@@ -369,12 +369,12 @@ def convolution(x, kernel, bias, stride):
 
 
 def normalised(x, scale, bias, mean, variance, epsilon=1e-5):
-  """Batch norm with given statistics, one of each for a channel."""
+  """Returns batch norm of x with the given statistics of each channel."""
   return (x - mean) / np.sqrt(variance + epsilon) * scale + bias
 
 
 def wide_resnet(image, conv1, norm1, blocks, norm, softmax):
-  """Section 4.2 with shortcuts that have no parameters; logits of one image.
+  """Returns the logits of one image (section 4.2), with plain shortcuts.
 
   conv1 is (kernel, bias), norm1 and norm (scale, bias, mean, variance),
   softmax (W [10, c], b); blocks is a list of dicts of norm1, conv1, norm2,
@@ -400,7 +400,7 @@ def wide_resnet(image, conv1, norm1, blocks, norm, softmax):
 
 
 def additive_attention(weights, query, values):
-  """Weights over values [s, n] for one query [n]; returns (context, weights).
+  """Returns (context, weights) of one query [n] over values [s, n].
 
   weights: W_q, W_k [n, n], b, v [n]. The score of value x is
   v . tanh(W_q query + b + W_k x).
@@ -422,9 +422,9 @@ def _layer_over(layer, carry, xs):
 
 
 def gnmt_encode(layers, carry, xs):
-  """Outputs [s, n] of the top layer for xs [s, N_x].
+  """Returns outputs [s, n] of the top layer for xs [s, N_x].
 
-  layers: the bottom layer's forward and its backward cell, then the others.
+  layers: the bottom layer's forward and backward cell, then the other layers.
   Each starts from `carry`. From the third layer on, input is added to output.
   """
   xs = to_float64(xs)
@@ -438,12 +438,12 @@ def gnmt_encode(layers, carry, xs):
 
 
 def gnmt_decode(layers, carry, attention, values, ys, bottom_context=False):
-  """Outputs [t, n] of the top layer for ys [t, N_x], and attention [t, s].
+  """Returns outputs [t, n] of the top layer for ys [t, N_x], attention [t, s].
 
-  At each step the bottom layer's output asks for a context, which every layer
-  above has as a second input, and the bottom layer, where it has one too, at
-  the next step. From the third layer on, the first input is added to the
-  output.
+  At each step the output of the bottom layer is the query for a context, which
+  is a second input of every layer above. With `bottom_context`, the bottom
+  layer reads it at the next step. From the third layer on, the first input is
+  added to the output.
   """
   carries = [carry] * len(layers)
   outputs, looks = [], []
@@ -466,7 +466,7 @@ def gnmt_decode(layers, carry, attention, values, ys, bottom_context=False):
 
 
 def gnmt_score(log_probability, attention, alpha, beta):
-  """GNMT's score of a finished hypothesis with attention [t, s].
+  """Returns GNMT's score of a finished hypothesis with attention [t, s].
 
   log P / lp + cp, lp = (5 + t)^alpha / (5 + 1)^alpha, and cp = beta times the
   sum over source pieces j of log min(sum over i of attention_ij, 1).
@@ -481,7 +481,7 @@ def gnmt_score(log_probability, attention, alpha, beta):
 
 
 def target_log_probabilities(logits, targets):
-  """Log-softmax at the target, in nats: logits [..., v], targets [...]."""
+  """Returns log-softmax at the targets [...], in nats, for logits [..., v]."""
   logits, targets = to_float64(logits), np.asarray(targets)
   result = np.zeros(logits.shape[:-1])
   for place in np.ndindex(result.shape):
@@ -492,17 +492,17 @@ def target_log_probabilities(logits, targets):
 
 
 def cross_entropy(logits, targets):
-  """Mean nats per target: logits [..., v], targets [...]."""
+  """Returns mean nats per target: logits [..., v], targets [...]."""
   return -np.mean(target_log_probabilities(logits, targets))
 
 
 def bits_per_character(log_probabilities):
-  """Mean bits per target, from the targets' log probabilities in nats."""
+  """Returns mean bits per target, from their log probabilities in nats."""
   return -np.mean(to_float64(log_probabilities)) / np.log(2)
 
 
 def mixture_density_nats(pi_hat, mu_hat, sigma_hat, rho_hat, e_hat, x):
-  """Section 4.5 after Graves (arXiv 1308.0850): nats of each pen step.
+  """Returns the nats of each pen step (section 4.5, Graves, arXiv 1308.0850).
 
   -log sum_j pi_j N(x_1, x_2 | mu_j, sigma_j, rho_j) - log Bernoulli(x_3 | e)
 
@@ -537,7 +537,7 @@ GRU_GATES = ('r', 'u', 'g')
 
 
 def gru_step(weights, carry, x, *, mask=None, keep_probability=1.0):
-  """A GRU whose reset gate acts after the product (as Flax's GRUCell).
+  """Takes a step of a GRU whose reset gate acts after the product, as in Flax.
 
     r, u = sigmoid(LN(W_h h_{t-1} + W_x x_t + b))
     g = tanh(LN(W_x x_t + b_x + r (W_h h_{t-1} + b_h)))
@@ -560,7 +560,7 @@ def gru_step(weights, carry, x, *, mask=None, keep_probability=1.0):
 
 
 def _next_h(weights, h_terms, x_terms, h, mask, keep_probability):
-  """The gates of a GRU, and its new h."""
+  """Returns the new h of a GRU, given the terms of its gates."""
 
   def norm(y, pre):
     if 'gamma' not in weights:
@@ -586,12 +586,14 @@ def hypergru_step(
   hyper_mask=None,
   hyper_keep_probability=1.0,
 ):
-  """A GRU whose rows of W_h and W_x are scaled as in equations 11 and 12.
+  """Takes a step of a GRU with rows of W_h and W_x scaled as in eqs 11 and 12.
 
     r, u = sigmoid(LN(d_h (W_h h_{t-1}) + d_x (W_x x_t) + b))
     g = tanh(LN(d_x (W_x x_t) + b_x + r (d_h (W_h h_{t-1}) + b_h)))
 
-  with b, and b_x of g, W_bz z_b + b_0. carry: (h [b, n], h_hyper [b, n_hat]).
+  where b, which is b_x for g, is W_bz z_b + b_0.
+
+  carry: (h [b, n], h_hyper [b, n_hat]).
   weights['hyper']: as for `gru_step`, with n_hat units and n + N_x inputs. For
   each gate y, as weights[name][y]: W_h [n, n]; W_x [n, N_x]; W_hh, W_hx, W_hb
   [N_z, n_hat]; b_hh, b_hx [N_z]; W_hz, W_xz, W_bz [n, N_z]; b_0 [n]; with layer

@@ -19,7 +19,7 @@ class Screen:
     self.stream, self._master, self._written = stream, master, b''
 
   def raw(self):
-    """Everything that was written so far."""
+    """Everything that has been written so far."""
     self.stream.flush()
     with contextlib.suppress(BlockingIOError):
       while data := os.read(self._master, 2**16):
@@ -27,7 +27,7 @@ class Screen:
     return self._written.decode()
 
   def lines(self):
-    """The lines that are seen now."""
+    """The lines that are visible now."""
     return seen(self.raw())
 
 
@@ -43,7 +43,7 @@ def terminal():
 
 
 def seen(text):
-  """The lines of a screen after a text with control codes was written to it."""
+  """Returns the lines that a screen shows for a text with control codes."""
   screen, row, column = [''], 0, 0
   while text:
     if code := CODE.match(text):

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the syntax trees, and imports without effect.
+"""Which module may import which, by the syntax trees; imports have no effects.
 
 Entry files may import anything, and SEES says what each module of hyper may. In
 short: commands see trained runs, their folders and drawings; tasks see data,
@@ -32,8 +32,9 @@ TASK = (
   *('hyper.runs.folder', *CONFIGURATION),
 )
 
-# A module, or a package with all in it: what of hyper it may import. The rule
-# with the longest name holds, and every permission is one that is used.
+# By module, or by package with all of its modules: what it may import of hyper.
+# If several rules match a module, the one with the longest name holds. Every
+# permission is used.
 SEES: dict[str, tuple[str, ...]] = {
   'hyper': (),
   'hyper.cells': ('hyper.cells',),
@@ -134,13 +135,13 @@ SEES: dict[str, tuple[str, ...]] = {
     'hyper.files',
   ),
 }
-# The paper's mathematics: no other package than these and Python's own.
+# The paper's mathematics imports only these packages and Python's own.
 PURE = (*PAPER, 'hyper.losses', 'hyper.decode')
 PURE_PACKAGES = {'jax', 'flax', 'jaxtyping'}
 
 
 def files() -> dict[str, pathlib.Path]:
-  """Every module of the project but the tests, by its dotted name."""
+  """Returns the modules of the project but the tests, by their dotted names."""
   paths = [ROOT / 'train.py', ROOT / 'evaluate.py']
   for folder in ('hyper', 'configs'):
     paths += sorted((ROOT / folder).rglob('*.py'))
@@ -161,10 +162,11 @@ TREES = {
 
 
 def imports(tree: ast.AST, known: set[str]) -> set[str]:
-  """The modules a tree imports, at any depth; relative ones keep their dot.
+  """Returns the modules that a tree imports; relative ones keep their dots.
 
-  `from hyper import data` imports hyper.data, `from hyper.data import f` only
-  hyper.data: the name is a module where it is a known one, or not of hyper.
+  `from hyper import data` and `from hyper.data import f` both import
+  hyper.data. A name imported from a module of hyper counts as a module only if
+  it is in `known`.
   """
   found = set()
   for node in ast.walk(tree):
@@ -191,7 +193,7 @@ def top(names: set[str]) -> set[str]:
 
 
 def importers(package: str) -> set[str]:
-  """The modules that import a package, by any spelling."""
+  """Returns the modules that import a package, in any spelling."""
   return {
     m for m, names in IMPORTS.items() if any(is_in(n, [package]) for n in names)
   }
@@ -212,7 +214,7 @@ def test_imports_are_found():
 
 
 def rule(module: str) -> str:
-  """The name of the rule that a module is under; '' where there is none."""
+  """Returns the name of the rule for a module; '' if there is none."""
   names = [
     n for n in SEES if is_in(module, [n]) and (n != 'hyper' or module == n)
   ]
@@ -318,7 +320,7 @@ def test_only_these_modules_use_optuna():
   }
 
 
-ENGINES = {  # modules that are imported only where their engine is asked for
+ENGINES = {  # modules that are imported only if their engine is chosen
   'hyper.sweeping.slurm': 'submitit',
   'hyper.sweeping.ray_cluster': 'ray',
 }

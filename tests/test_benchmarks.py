@@ -1,4 +1,4 @@
-"""Benchmarks: that they run, and that what they print is what they timed."""
+"""Benchmarks run, and print what they have timed."""
 
 import importlib
 import json

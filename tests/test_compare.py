@@ -1,4 +1,4 @@
-"""Runs beside the paper: what a folder tells, means, order, notes, formats."""
+"""Runs beside the paper: reading folders, means, order, notes, formats."""
 
 import base64
 import csv
@@ -37,7 +37,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 @pytest.fixture(scope='module')
 def results():
-  """The entries of the folder results/."""
+  """Returns the entries of the folder results/."""
   return group(str(ROOT / 'results'))
 
 
@@ -49,12 +49,12 @@ def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
   """Writes a run of a shipped config that has been logged four times.
 
   Args:
-    folder: of the run folder.
+    folder: the run folder.
     name: of the shipped config.
     fields: of the config to change.
-    test: the scores of evaluations, in their order.
+    test: the scores of evaluations, in order.
     paces: the seconds before each line of training.
-    **record: further entries of the start.
+    **record: further entries of the line in starts.jsonl.
   """
   file, _, variant = name.partition(':')
   config = importlib.import_module(f'configs.{file}').get_config(variant)
@@ -376,7 +376,7 @@ def test_the_page_needs_nothing_else(tmp_path):
 
 @pytest.fixture(scope='module')
 def study(tmp_path_factory):
-  """A folder with a study of six trials, of which the last has failed."""
+  """Returns a folder with a study of six trials; the last one has failed."""
   place = tmp_path_factory.mktemp('studies') / 'units'
   config = f'{ROOT}/configs/mnist_mlp.py:embedded'
   made = journal.Study(

@@ -32,7 +32,7 @@ def get(name: str, variant: str = '') -> ConfigDict:
 
 
 def typed(value: Any) -> Any:
-  """The value with the type of each leaf, so that 1, 1.0 and True differ."""
+  """Returns `value` with the type of each leaf: 1, 1.0 and True differ."""
   if isinstance(value, dict):
     return {key: typed(entry) for key, entry in value.items()}
   if isinstance(value, tuple):
@@ -104,7 +104,7 @@ SHAPES = {'circle': circle, 'point': lambda: None}
 def test_build_calls_the_named_entry():
   fields = ConfigDict({'name': 'circle', 'radius': 2.0})
   assert configuration.build(SHAPES, 'config.shape', fields) == (2.0, 'red')
-  assert fields.name == 'circle'  # the config itself is left as it is
+  assert fields.name == 'circle'  # the config itself is unchanged
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_a_saved_config_is_read_with_todays_fields(path):
     r'configs/(\w+)\.py:?(\w*)', run['command']
   ).groups()
   if name in ('mnist_cnn', 'mnist_hyper') and 'decayed' not in str(path):
-    variant = 'paper'  # as it is called since
+    variant = 'paper'  # its name since then
   assert fields_of(saved) == fields_of(get(name, variant))
   again = configuration.to_json(saved)
   assert configuration.from_json(again) == saved

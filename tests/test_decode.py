@@ -20,7 +20,7 @@ MASK = np.array([[True, True, True], [True, True, False]])
 
 
 def make_table(seed):
-  """Logits and attention of each piece after any two; two sentences."""
+  """Draws logits and attention after any two pieces, for two sentences."""
   rng = np.random.default_rng(seed)
   logits = 2 * rng.normal(size=(2, PIECES, PIECES, PIECES))
   attention = rng.dirichlet(np.ones(SOURCE), size=(2, PIECES, PIECES))
@@ -57,7 +57,7 @@ def search(table, beam_size, alpha, beta, longest=4):
 
 
 def score(table, sentence, hypothesis, alpha, beta):
-  """By the reference, piece by piece."""
+  """Returns the reference's score of a hypothesis, computed piece by piece."""
   logits, attention = table[0][sentence], table[1][sentence]
   total, looks, before, last = 0.0, [], START, START
   for piece in hypothesis:

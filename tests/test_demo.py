@@ -1,4 +1,4 @@
-"""The last word of `make demo`."""
+"""The summary that `make demo` prints at its end."""
 
 import json
 import pathlib

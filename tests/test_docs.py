@@ -1,4 +1,4 @@
-"""The pages hold what they promise: links, configs, fields, flags, examples."""
+"""Links, configs, fields, flags and examples in the pages are true."""
 
 import fnmatch
 import importlib
@@ -25,7 +25,7 @@ LINK = re.compile(r'\]\(\s*<?([^)>]+)>?\)|<(https?:[^>]+)>')
 NEW = (
   'results',
   'docs/adding',
-)  # runs of long ago, and files yet to be written
+)  # pages on former runs, and on files that their readers write
 USED = '\n'.join(PAGES[name] for name in PAGES if not name.startswith(NEW))
 LIBRARY = (
   *('cells', 'recurrence', 'hypernetwork', 'static', 'coordinates', 'losses'),
@@ -39,7 +39,7 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-  """Those of headings, as they are made on the web."""
+  """Returns the anchors of headings, as GitHub makes them."""
   headings = re.findall(r'^#+ (.*)$', text, re.M)
   plain = [re.sub(r'[^\w\- ]', '', heading.lower()) for heading in headings]
   return {heading.strip().replace(' ', '-') for heading in plain}
@@ -100,7 +100,7 @@ def test_fields_named_exist_and_take_the_value():
 
 
 def commands() -> list[tuple[str, set[str]]]:
-  """The file and the flags of every Python command in a page."""
+  """Returns the file and the flags of every Python command in the pages."""
   found = []
   text = re.sub(r'\\\n\s*', '', USED)
   for line in re.findall(r'^    (?:[^`\n]*)?python ([^`\n]*)$', text, re.M):
@@ -121,7 +121,7 @@ def test_the_flags_named_are_defined(entry, names):
 
 
 def run_python(name: str, heading: str) -> dict:
-  """The names that the Python under a heading of a page leaves."""
+  """Runs the Python under a heading of a page, and returns its names."""
   section = PAGES[name].split(f'## {heading}\n')[1].split('\n## ')[0]
   blocks = re.findall(r'^```python\n(.*?)^```$', section, re.M | re.S)
   names: dict = {}
@@ -148,7 +148,7 @@ def test_a_hypernetwork_runs_and_its_baked_form_agrees():
 
 
 def load_python(page: str, name: str, folder) -> types.ModuleType:
-  """The module that a page shows after `name`."""
+  """Returns the module that a page shows after `name`."""
   (block,) = re.findall(
     rf'^`{name}`:\n\n```python\n(.*?)^```$', PAGES[page], re.M | re.S
   )

@@ -14,7 +14,7 @@ LIBRARY = (
   'generators/*',
   *('losses', 'decode/*', 'weights', 'trained'),
 )
-# The first word of a function: what it does, in the third person.
+# The first word of a function's docstring: a verb in the third person.
 VERBS = (
   *('Applies', 'Calls', 'Checks', 'Clips', 'Declares', 'Draws', 'Drops'),
   *('Lays', 'Loads', 'Makes', 'Normalises', 'Raises', 'Reads', 'Returns'),
@@ -37,7 +37,7 @@ TREES = {
 
 
 def public(tree: Tree, kind: type) -> Iterator:
-  """The public classes or functions that stand directly in `tree`."""
+  """Returns the public classes or functions that are directly in `tree`."""
   return (
     x
     for x in tree.body
@@ -52,7 +52,7 @@ CLASSES = {
 
 
 def inherited(tree: ast.ClassDef) -> set[str]:
-  """The names that a class of the library has from others of the library."""
+  """Returns the names that a class inherits from classes of the library."""
   found = set()
   for name in map(ast.unparse, tree.bases):
     if base := CLASSES.get(name.split('.')[-1]):
@@ -62,7 +62,7 @@ def inherited(tree: ast.ClassDef) -> set[str]:
 
 
 def raises(tree: Tree) -> bool:
-  """True if the body raises, and is not only abstract."""
+  """Returns True if the body raises more than a NotImplementedError."""
   found = [ast.unparse(x) for x in ast.walk(tree) if isinstance(x, ast.Raise)]
   return any('NotImplementedError' not in x for x in found)
 
@@ -74,7 +74,10 @@ def arguments(function: ast.FunctionDef) -> list[str]:
 
 
 def lacks_of_function(function: ast.FunctionDef, owner: str) -> list[str]:
-  """What a function's docstring lacks; the example may be in its class's."""
+  """Returns what a function's docstring lacks.
+
+  The example may be in `owner`, the docstring of the function's class.
+  """
   text = ast.get_docstring(function) or ''
   found = []
   first, *_ = text.split(' ')
@@ -92,9 +95,9 @@ def lacks_of_function(function: ast.FunctionDef, owner: str) -> list[str]:
 
 
 def lacks_of_class(tree: ast.ClassDef) -> Iterator[str]:
-  """What the docstrings of a class and its methods lack.
+  """Yields what the docstrings of a class and its methods lack.
 
-  A method that overrides one of the library is described there.
+  A method that overrides one of the library may leave the description to it.
   """
   text = ast.get_docstring(tree) or ''
   if '>>> ' not in text:

@@ -18,7 +18,7 @@ FORMAT_1 = pathlib.Path(__file__).parent / 'runs' / 'format_1'
 
 @pytest.fixture
 def place(tmp_path):
-  """Folders of small runs, and their data."""
+  """Returns a folder with small runs and their data."""
   shutil.copytree(FORMAT_1, tmp_path, dirs_exist_ok=True)
   return tmp_path
 

@@ -23,8 +23,8 @@ from hyper.runs.numbers import structure
 from hyper.tasks import make_task
 from hyper.tasks.char_lm import CharLM
 
-# The losses of steps 1, 2, 4 and 8. A change of the code that changes these
-# resumes older runs to another end.
+# The losses of steps 1, 2, 4 and 8. If a change of the code changes them, older
+# runs that are resumed end with other parameters.
 LOSSES = {
   'ptb_lstm': (4.67006, 4.67373, 4.66197, 4.64915),
   'ptb_hyperlstm': (4.66351, 4.70881, 4.68989, 4.57811),
@@ -71,7 +71,7 @@ def shrunk(name, **fields):
 
 
 def train_on(config, workdir, data_dir):
-  """As train.train, with the compiled steps of the tests before."""
+  """Trains as train.train does, with compiled steps of earlier tests."""
   return loop.train(make_task, config, str(workdir), data_dir, kept=KEPT)
 
 
@@ -84,7 +84,7 @@ def train_on(config, workdir, data_dir):
   ids=lambda given: given[0],
 )
 def learned(request, tmp_path_factory, data_dir):
-  """The config and the folder of a run that has learned something."""
+  """Returns the config and the folder of a run that has learned something."""
   name, rate = request.param
   config = shrunk(name, **LEARNS, **{'schedule.learning_rate': rate})
   workdir = str(tmp_path_factory.mktemp('learned'))
@@ -114,7 +114,7 @@ def test_an_experiment_from_training_to_its_score(name, tmp_path, data_dir):
 
 
 def state_of(config, workdir, data_dir):
-  """The whole state of the newest checkpoint."""
+  """Returns the whole state of the newest checkpoint."""
   task = make_task(config, data_dir, str(workdir))
   like = Compiled(config, task).init(config.seed)
   place = workdir / folder.CHECKPOINTS
@@ -242,7 +242,7 @@ def test_bad_command_lines_end_in_one_clear_error(arguments, message, tmp_path):
     ('model.cell.dropout_rate', '0', "dropout_rate is '0'"),
     ('model.cell.dtype', 'int32', "dtype is 'int32'"),
     ('optimizer.name', 'x', "config.optimizer.name is 'x'"),
-    ('model.remat_steps', 3, 'remat_steps'),  # in the first step
+    ('model.remat_steps', 3, 'remat_steps'),  # raised in the first step
   ],
 )
 def test_a_config_that_does_not_fit_claims_no_folder(

@@ -1,4 +1,4 @@
-"""Trained networks leave as safetensors, image classifiers as pictures too."""
+"""Trained networks as safetensors, and pictures of kernels."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ from hyper.tasks import make_task
 
 
 def make_run(name, workdir, **fields):
-  """A run folder with the checkpoint of step 0."""
+  """Makes a run folder with the checkpoint of step 0."""
   config = importlib.import_module(f'configs.{name}').get_config('embedded')
   config.unlock().update_from_flattened_dict(fields)
   config.lock()
@@ -50,7 +50,7 @@ RUNS = {
 
 
 class Runs(dict):
-  """The folders of RUNS, each made when it is first asked for."""
+  """Holds the folders of RUNS, each made when it is first used."""
 
   def __init__(self, root):
     self.root = root

@@ -1,4 +1,4 @@
-"""Figures: what they show is computed right, and every command draws."""
+"""Figures show what they should, and every command draws."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def plain_run(tmp_path_factory):
 
 
 def effective_weights(weights, h_hyper):
-  """diag(d_h) W_h of each gate (eqs 11 and 12), one matrix after another."""
+  """Returns diag(d_h) W_h of each gate (eqs 11 and 12), stacked."""
   effective = []
   _, size, units = weights['w_hz'].shape
   for k in range(len(reference.GATES)):
@@ -64,7 +64,7 @@ def effective_weights(weights, h_hyper):
 
 
 def changes(weights, states):
-  """Frobenius norms [t - 1, 4] between effective weights of hyper states."""
+  """Returns norms [t - 1, 4] of the changes of effective weights over time."""
   matrices = [effective_weights(weights, h_hyper) for h_hyper in states]
   return np.array(
     [
@@ -136,7 +136,7 @@ def test_pictures_of_several_runs(
 
 
 def stepped(run, text):
-  """A run's weights, and its carries after start and each symbol."""
+  """Returns a run's weights, and its carries at the start and each symbol."""
   found = trained.load(run)
   task, params = found.task, found.params
   apply, carry, carries = jax.jit(task.reader(params)), task.model.zeros(1), []
@@ -160,8 +160,8 @@ def test_each_symbol_has_the_change_that_reading_it_makes(
   assert title == 'run at step 2'
   weights, carries = stepped(hyper_run, 'a text')
   wanted = changes(weights, [carry[1][1][0] for carry in carries])
-  # A change is the difference of float32 scalings that are nearly equal, so its
-  # error is that of the scalings, however small the change.
+  # A change is the difference of two float32 scalings that are nearly equal, so
+  # its error is that of the scalings, even if the change is small.
   np.testing.assert_allclose(rows, wanted / wanted.max(0), atol=1e-4)
 
 
@@ -189,7 +189,7 @@ def test_hidden_states_are_those_before_the_output_gate(
 def test_curves_are_those_of_the_metrics_grouped_by_config(
   monkeypatch, hyper_run, plain_run, tmp_path
 ):
-  again = str(tmp_path / 'again')  # as hyper_run, but for the seed
+  again = str(tmp_path / 'again')  # as hyper_run, with another seed
   shutil.copytree(hyper_run, again)
   path = tmp_path / 'again' / 'config.json'
   config = json.loads(path.read_text())
@@ -199,7 +199,7 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
   arguments = [f'--workdir={run}' for run in (hyper_run, plain_run, again)]
   assert run_command(monkeypatch, 'curves', *arguments) == 0
   ((groups, metric, _, references),) = drawn
-  assert metric == 'bpc' and not references  # a small network of no table
+  assert metric == 'bpc' and not references  # a small network, in no table
   assert [*groups] == [f'{hyper_run} (2 seeds)', plain_run]
   lines = metrics.read(hyper_run)
   for split in ('validation', 'train'):

@@ -1,4 +1,4 @@
-"""What a hypernetwork can be told: conditions, generators, bases, ranks."""
+"""Options of a hypernetwork: conditions, generators, bases, ranks."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def init(network, *args, **kwargs):
 
 
 def shaken(variables):
-  """Variables none of which is zero, so that everything counts."""
+  """Returns `variables` with noise, so that none is zero."""
   rng = np.random.default_rng(1)
   return jax.tree.map(
     lambda x: x + 0.1 * rng.normal(size=x.shape).astype('f'), variables
@@ -52,7 +52,7 @@ def shaken(variables):
 
 
 def apply(network, variables, *args, **given):
-  """Outputs, compiled."""
+  """Returns the outputs, compiled."""
   arrays = {'condition': given.pop('condition', None)}
   function = lambda variables, args, arrays: network.apply(  # noqa: E731
     variables, *args, **arrays, **given
@@ -61,13 +61,13 @@ def apply(network, variables, *args, **given):
 
 
 def generated(network, variables, *args, **given):
-  """Generated parameters, compiled."""
+  """Returns the generated parameters, compiled."""
   function = lambda variables: network.generated(variables, *args, **given)  # noqa: E731
   return jax.jit(function)(variables)
 
 
 def bake(network, variables, *args, **given):
-  """Variables of the main network, compiled."""
+  """Returns the variables of the main network, compiled."""
   function = lambda variables: network.bake(variables, *args, **given)  # noqa: E731
   return jax.jit(function)(variables)
 
@@ -81,7 +81,7 @@ def assert_close(found, wanted):
 
 
 def laid_out(tiles, rows, columns):
-  """The tiles of a matrix, row by row, in NumPy."""
+  """Lays out the tiles of a matrix, row by row, in NumPy."""
   blocks = [tiles[r * columns : (r + 1) * columns] for r in range(rows)]
   return np.concatenate([np.concatenate(list(row), 1) for row in blocks], 0)
 
@@ -152,7 +152,7 @@ def test_parameters_may_start_from_a_call_with_many_conditions():
 
 
 class Encoder(nn.Module):
-  """One vector for each tile, from something that is no vector."""
+  """Makes a vector for each tile from a condition that is no vector."""
 
   tiles: int
 
@@ -411,7 +411,7 @@ def test_a_generated_kernel_of_low_rank_is_a_product_of_two():
 
 
 class Odd(nn.Module):
-  """A generator with a scale of its own that nobody would choose."""
+  """Generates tiles of an unusual scale."""
 
   @nn.compact
   def __call__(self, z):

@@ -1,4 +1,4 @@
-"""The mixture density: the paper's, scipy's, one in all, and never NaN."""
+"""The mixture density equals the paper's and scipy's, and is never NaN."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def make_steps(seed, *shape):
 
 
 def parts(outputs, m=M):
-  """What the reference calls the outputs."""
+  """Returns the outputs under the reference's names."""
   pi, mu, sigma, rho, e = np.split(outputs, [m, 3 * m, 5 * m, 6 * m], -1)
   pair = (*outputs.shape[:-1], m, 2)
   return pi, mu.reshape(pair), sigma.reshape(pair), rho, e[..., 0]

@@ -14,7 +14,7 @@ LARGEST = 1_000_000  # bytes of a notebook
 
 
 def outputs(notebook):
-  """The outputs of each cell with code."""
+  """Returns the outputs of each cell with code."""
   return [x.outputs for x in notebook.cells if x.cell_type == 'code']
 
 
@@ -27,7 +27,7 @@ def kinds(outputs):
 
 
 def texts(notebook):
-  """All that the cells have printed."""
+  """Yields everything that the cells have printed."""
   return [
     x.text if x.output_type == 'stream' else str(x.get('data', x))
     for found in outputs(notebook)

@@ -1,4 +1,4 @@
-"""The code of pages about building blocks, NNX and Flax's cells runs."""
+"""The code runs in the pages on building blocks, NNX and Flax's cells."""
 
 import pathlib
 import re
@@ -11,7 +11,7 @@ DOCS = pathlib.Path(__file__).parent.parent / 'docs'
 
 @pytest.fixture(scope='module')
 def run():
-  """A function from a page to the names that its code leaves."""
+  """Returns a function that runs the code of a page and returns its names."""
 
   def names(page):
     text = (DOCS / f'{page}.md').read_text(encoding='utf-8')

@@ -1,4 +1,4 @@
-"""The paper's rows: their figures, their configs, and what those count."""
+"""The paper's rows: their figures, their configs, and parameter counts."""
 
 import importlib
 import pathlib
@@ -25,8 +25,7 @@ FILES = sorted(
 )
 
 # Summed over the printed tables, not over ours: label, rows, rows of networks
-# that the authors trained, each column of figures, and the column of counts
-# (that of a table without M in full).
+# that the authors trained, each column of figures, and the column of counts.
 SUMS = {
   'Table 7': (2, 2, (1.48,), 16_788),
   'appendix A.1': (2, 2, (8.0,), 201_505),
@@ -44,7 +43,7 @@ COUNTED = {
   'enwik8_hyperlstm:2048': 26_539_725,
   'iam_lstm:layers_2': 5_161_771,
 }
-MISPRINTS = {  # the paper's, and what the equations give
+MISPRINTS = {  # the paper's count, and that of the equations
   'ptb_hyperlstm:large_embedding': ('5.06M', 5_085_170),
   'enwik8_hyperlstm': ('18.78M', 18_727_749),
 }
@@ -91,7 +90,7 @@ def get(name):
 
 
 def shapes(table, config):
-  """The parameters of a config at its full size, not computed."""
+  """Returns the shapes of the parameters of a config at its full size."""
   key = jax.random.key(0)
   if config.task == 'classify':  # a network needs no data
     return jax.eval_shape(classify.Classify(config, '', '').init, key)[0]

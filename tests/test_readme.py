@@ -1,4 +1,4 @@
-"""The README is true: its examples run, its figures and folders are real.
+"""The README is true: its examples run, its figures and folders exist.
 
 Its links and commands are checked with those of the other pages.
 """
@@ -15,7 +15,7 @@ README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
 def run_python(heading: str) -> dict:
-  """The names that the Python under a heading leaves."""
+  """Runs the Python under a heading, and returns its names."""
   section = README.split(f'## {heading}\n')[1].split('\n## ')[0]
   (block,) = re.findall(r'^```python\n(.*?)^```$', section, re.M | re.S)
   names: dict = {}

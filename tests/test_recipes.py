@@ -1,6 +1,6 @@
-"""The numbers of every recipe, from appendix A.3 and, where it is silent, ours.
+"""The numbers of every recipe: those of appendix A.3, else our choices.
 
-They are written out here once more, so that no slip in a config goes unnoticed.
+They are written out here again, so that no slip in a config goes unnoticed.
 """
 
 import importlib
@@ -15,7 +15,7 @@ ADAM |= {'optimizer.beta2': 0.999, 'optimizer.epsilon': 1e-8}
 
 
 def dropout(in_and_out, recurrent, **others):
-  """Of the character models: 1 - keep."""
+  """Returns the dropout rates of a character model, each 1 - keep."""
   return {
     'model.input_dropout_rate': in_and_out,
     'model.output_dropout_rate': in_and_out,
@@ -24,7 +24,7 @@ def dropout(in_and_out, recurrent, **others):
 
 
 def hyper_dropout(in_and_out, recurrent, hyper=0.0, **others):
-  """The same, with that of the hyper cell."""
+  """Returns the same, with the rate of the hyper cell."""
   others['model.cell.hyper_dropout_rate'] = hyper
   return dropout(in_and_out, recurrent, **others)
 

@@ -32,7 +32,7 @@ from recurrence_runs import (
 from hyper.cells import CELLS, LSTMCell
 from hyper.recurrence import Recurrence
 
-# They take long to compile; the HyperLSTM with layer norm stays quick.
+# These take long to compile. Quick tests have the HyperLSTM with layer norm.
 LONG = ('hypergru', 'hyperlstm-old', 'hyperrnn-full')
 
 
@@ -158,7 +158,7 @@ def test_sequences_that_end_and_start_again(name):
     )
 
   def one_by_one(variables, carry, inputs):
-    """Each example alone, cut where it ends or starts again."""
+    """Runs each example alone, cut where it ends or starts again."""
     carries, rows = [], []
     for k, pieces in enumerate(([(0, 2), (2, 4)], [(0, 1)], [(0, 3)])):
       state = jax.tree.map(lambda x, k=k: x[k : k + 1], carry)
@@ -225,7 +225,7 @@ def test_a_limit_keeps_the_gradient_of_a_long_window_finite():
   cell = LSTMCell(8, layer_norm=True)
   inputs = 1e-3 * random(1, 2, 900, 3)
   variables = fast_jit(Recurrence(cell).init)(jax.random.key(0), inputs)
-  variables['params']['cell']['gamma'] *= 4  # amplifies what it is given
+  variables['params']['cell']['gamma'] *= 4  # the cell amplifies its input
 
   @functools.partial(fast_jit, static_argnums=0)
   def largest(limit):

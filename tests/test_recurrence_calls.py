@@ -59,7 +59,7 @@ def test_arguments_mean_what_they_mean_for_flax(call, as_field):
     )(variables, inputs, initial_carry=carry)
     for kind in (Recurrence, nn.RNN)
   )
-  if 'seq_lengths' in call:  # where the outputs of nn.RNN are of no use
+  if 'seq_lengths' in call:  # after an end, nn.RNN's outputs have no meaning
     is_live = np.arange(TIME)[None] < LENGTHS[:, None]
     is_live = is_live.T if call.get('time_major') else is_live
     wanted = np.where(is_live[..., None], wanted, 0)
@@ -165,7 +165,7 @@ def test_segments_that_do_not_fit_are_refused():
   arguments = randomised(VARIANTS['lstm']), random(1, BATCH, TIME, INPUTS)
   with pytest.raises(ValueError, match='3, which does not divide .* 4 steps'):
     recurrence.apply(*arguments, train=True)
-  recurrence.apply(*arguments)  # as evaluation and generation do
+  recurrence.apply(*arguments)  # evaluation and generation need no segments
 
 
 @pytest.mark.parametrize(

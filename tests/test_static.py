@@ -72,7 +72,7 @@ def count(tree):
 
 
 def reference_weights(params):
-  """Ours -> W_in, B_in, W_out, B_out of the reference."""
+  """Converts ours into W_in, B_in, W_out and B_out of the reference."""
   d, f, _, o = params['w_out'].shape
   return (
     params['w_in'].transpose(0, 2, 1),
@@ -384,7 +384,7 @@ def test_a_network_without_parameters_is_an_error():
 
 
 class VisionTransformer(nn.Module):
-  """Small, with attention written out: dense layers, norms, dropout."""
+  """A small transformer with attention written out: dense layers, norms."""
 
   @nn.compact
   def __call__(self, images, train):
@@ -416,7 +416,7 @@ NETWORKS = {
   ],
 )
 def example(request):
-  """A main network, its hypernetwork, randomised variables and images."""
+  """Returns a main network, its hypernetwork, random variables, and images."""
   main, generate, tile, size = NETWORKS[request.param]
   network = StaticHyperNetwork(main, generate, tile, embedding_size=3)
   rng = np.random.default_rng(0)
@@ -497,7 +497,7 @@ def layers():
 
 
 class Holder(nn.Module):
-  """Makes a hypernetwork while it is called, around layers made there."""
+  """Makes layers, and a hypernetwork around them, while it is called."""
 
   @nn.compact
   def __call__(self, x):
@@ -558,7 +558,7 @@ def test_tile_counts_are_in_the_order_of_the_embeddings():
 
 
 class Halves(nn.Module):
-  """Takes and gives all sorts of trees."""
+  """Takes and returns nested trees."""
 
   @nn.compact
   def __call__(self, batch, *, more, factor):
@@ -603,7 +603,7 @@ def test_without_arguments_every_example_gets_its_own_parameters():
 
 
 class BatchNormed(nn.Module):
-  """Batch norm that may see beyond its own examples."""
+  """Applies batch norm, over all networks if `axis_name` is given."""
 
   axis_name: str | None
 

@@ -1,4 +1,4 @@
-"""The command hyper.sweep, as a user calls it."""
+"""The command `python -m hyper.sweep`, as a user calls it."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from hyper.sweeping import journal, table
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
-  """Where the embedded digits are rendered, once."""
+  """Returns the folder where the embedded digits are rendered once."""
   return str(tmp_path_factory.mktemp('data'))
 
 
@@ -42,7 +42,7 @@ def sweep(place, data_dir, *flags, trials=TWO_SEEDS):
 
 
 def workers(pid):
-  """The processes under one that train trials."""
+  """Returns the child processes of `pid` that train trials."""
   found = []
   children = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text()
   for child in map(int, children.split()):
@@ -90,7 +90,7 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_leaves_all_resumable(
     first.send_signal(signal.SIGINT)
     _, err = first.communicate(timeout=120)
     assert first.returncode == 128 + signal.SIGINT, err
-  for run in runs:  # a job that was cancelled saves on its own
+  for run in runs:  # a cancelled job saves by itself
     wait_until_free(run)
   with sweep(tmp_path, data_dir, *flags) as again:
     out, err = again.communicate(timeout=240)
@@ -122,7 +122,7 @@ def test_another_process_joins_a_study(tmp_path, data_dir):
     outputs = [x.communicate(timeout=240) for x in (first, second)]
   assert (first.returncode, second.returncode) == (0, 0), outputs
   assert states(open_study(tmp_path)) == {'0000': 'done', '0001': 'done'}
-  for run in ('0000', '0001'):  # each was begun by one of them alone
+  for run in ('0000', '0001'):  # each was begun by only one process
     starts = (tmp_path / 'trials' / run / 'starts.jsonl').read_text()
     assert len(starts.splitlines()) == 1
   assert len(open_study(tmp_path).latest()) == 2

@@ -1,4 +1,4 @@
-"""Log lines and bars, as they are seen on a pseudo-terminal and elsewhere."""
+"""Log lines and bars, as they look on a pseudo-terminal and elsewhere."""
 
 import io
 import itertools
@@ -24,7 +24,7 @@ def at_once(monkeypatch):
 
 @pytest.fixture
 def screen():
-  """A terminal, to which absl's log is written."""
+  """Yields a terminal to which absl's log is written."""
   handler = logging.get_absl_handler()
   before = handler.python_handler.stream, handler.python_handler.formatter
   with terminal() as screen:
@@ -70,7 +70,7 @@ def test_a_command_logs_briefly(no_colour, monkeypatch):
     shown.log_briefly()
     line = handler.format(record(standard.ERROR, 'x'))
     assert ('\x1b' in line) == (not no_colour)
-    assert not jax.isEnabledFor(standard.INFO)  # tells which TPU is not there
+    assert not jax.isEnabledFor(standard.INFO)  # it logs that there is no TPU
   handler.setFormatter(before)
   jax.setLevel(level)
 
@@ -133,7 +133,7 @@ def test_a_file_has_no_bars():
 
 
 class Broken(io.StringIO):
-  """A terminal that is gone after a few writes."""
+  """A terminal that fails after a few writes."""
 
   def __init__(self, sound):
     super().__init__()

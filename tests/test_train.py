@@ -1,4 +1,4 @@
-"""The flags of train.py: a run is begun, resumed, lengthened, described."""
+"""The flags of train.py: they begin, resume, lengthen or describe a run."""
 
 import importlib
 import pathlib
@@ -22,7 +22,7 @@ FILES = sorted(
 
 @pytest.fixture
 def given(monkeypatch, tmp_path):
-  """The flags, by attribute."""
+  """Replaces the flags by attributes of a namespace."""
   values = types.SimpleNamespace(
     config=None,
     workdir=str(tmp_path / 'run'),
@@ -43,7 +43,7 @@ def given(monkeypatch, tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-  """The arguments of each call of train.train, which does not train."""
+  """Returns a list of the arguments of train.train, which does not train."""
   calls = []
   monkeypatch.setattr(train, 'train', lambda *given: calls.append(given) or 0)
   return calls

@@ -1,4 +1,4 @@
-"""A trained run is loaded from its folder, whatever trained it."""
+"""A trained run is loaded from its folder."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FORMAT_1 = pathlib.Path(__file__).parent / 'runs' / 'format_1'
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-  """Folders of small runs, and their data."""
+  """Returns a folder with small runs and their data."""
   place = tmp_path_factory.mktemp('place')
   shutil.copytree(FORMAT_1, place, dirs_exist_ok=True)
   return place

@@ -68,7 +68,7 @@ class NormalisedNNX(nnx.Module):
 
 
 def pretrained(kind, tmp_path):
-  """A trained network in one of the forms it may come in, and its outputs."""
+  """Returns a trained network in one of the accepted forms, and its outputs."""
   rng = np.random.default_rng(1)
   if kind == 'nnx':
     model = NormalisedNNX(nnx.Rngs(0))

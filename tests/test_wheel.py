@@ -21,7 +21,7 @@ def run(*command, cwd):
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-  """A wheel built from a source distribution, built from a clean copy."""
+  """Builds a wheel from a source distribution of a clean copy."""
   folder = tmp_path_factory.mktemp('source')
   for name in ('pyproject.toml', 'requirements.txt', 'README.md', 'LICENSE'):
     shutil.copy(ROOT / name, folder)

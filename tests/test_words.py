@@ -1,4 +1,4 @@
-"""Words that CONTRIBUTING.md does without are nowhere in the tree."""
+"""Words that CONTRIBUTING.md rejects are nowhere in the tree."""
 
 import itertools
 import pathlib
@@ -26,7 +26,7 @@ def files() -> list[pathlib.Path]:
 
 
 def offences(text: str) -> list[tuple[int, str]]:
-  """Returns line numbers and words; a phrase may span two lines."""
+  """Returns lines and words of all matches; a phrase may span two lines."""
   found = []
   for word in words():
     pattern = r'\b' + word.replace(' ', r'\s+(?:# *)?') + r'\b'

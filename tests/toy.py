@@ -46,7 +46,7 @@ def config_of(**fields):
 
 
 class Toy:
-  """A vector is drawn to the mean of noisy vectors."""
+  """Pulls a vector towards the mean of noisy vectors."""
 
   selection = ('distance', 'min')
   unit = 'vectors'
@@ -55,8 +55,8 @@ class Toy:
   has_buckets = False
   mean_over = 'count'
   large = {}
-  traces = 0  # of the loss
-  at_batch = {}  # what happens while the batch of a step is drawn
+  traces = 0  # counts how often the loss is traced
+  at_batch = {}  # by step: called while its batch is drawn
 
   def __init__(self, config, data_dir, workdir):
     self.data = np.ones(int(config.size), np.float32)

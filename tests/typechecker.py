@@ -1,8 +1,8 @@
-"""What checks annotations in the tests: beartype, as lenient as Python and JAX.
+"""Checks annotations in the tests: beartype, as lenient as Python and JAX.
 
-An int may stand for a float, and a NumPy array or number for one of JAX or
-Python. A stream is not checked: those of pytest and of a terminal's bars are
-files in all but their class.
+An int is accepted for a float, and a NumPy array or number for one of JAX or
+Python. Streams are not checked: those of pytest and of a terminal's bars behave
+like files but have other classes.
 """
 
 from typing import TextIO

@@ -191,13 +191,13 @@ def test_parameters_are_float32_whatever_the_default(name):
   jax.tree.map(assert_close, found, initial(cell))
 
 
-# What drawings ask for.
+# The members that drawings read.
 
 
 @pytest.mark.parametrize('name', SCALING)
 @pytest.mark.parametrize('state', ['new', 'old'])
 def test_scalings_are_those_that_a_step_uses(name, state):
-  """Scaling W_h by hand gives the step of W_h once more."""
+  """Scaling W_h by hand, with d_h at 1, gives the same step."""
   cell = small(name, hyper_state=state)
   params, before = randomised(cell), random_carry(cell)
   after, _ = one_step(cell, params, before)

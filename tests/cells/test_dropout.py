@@ -20,8 +20,8 @@ from hyper.cells import Mask, check_rate, draw_masks, drop
 from hyper.cells.dropout import draw_mask
 from hyper.recurrence import Recurrence
 
-# With w_h zero, the same input at every step and a forget gate that is shut, an
-# element of c is zero exactly where the mask leaves it out.
+# With w_h zero, a closed forget gate and the same input at every step, an
+# element of c is zero exactly where the mask drops it.
 
 
 def dropout_run(name, runner):

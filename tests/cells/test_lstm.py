@@ -200,7 +200,7 @@ def test_initial_weights_are_orthogonal(name, orthogonal):
 
 @pytest.mark.parametrize('noise', [0.0, 0.1])
 def test_elements_of_an_embedding_stay_equal_unless_they_start_apart(noise):
-  """Under A.2.3 their gradients are equal, so training cannot part them."""
+  """Under A.2.3 their gradients are equal, so training keeps them equal."""
   cell = small('hyperlstm', scaling_noise=noise)
   params, carry, x = initial(cell), random_carry(cell), random_inputs()[:, 0]
   carry = jax.tree.map(jnp.asarray, carry)

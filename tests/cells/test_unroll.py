@@ -94,7 +94,7 @@ def test_limited_derivatives_are_those_of_clipped_products(name):
   arguments = cell.pack(params), random_carry(cell), x
   limited = value_and_gradients(ours, *arguments)
   assert_trees_close(limited, value_and_gradients(plain, *arguments))
-  # The limit is one of each product, so no derivative of x is beyond it.
+  # Each product is limited on its own, so no derivative of x exceeds the limit.
   assert LIMIT / 2 < np.abs(limited[0][2]).max() <= LIMIT
 
 
@@ -102,7 +102,7 @@ def test_limited_derivatives_are_those_of_clipped_products(name):
 
 
 def dropping_step(name, remat_steps=0):
-  """Value and gradient of a training step by parameters and rates."""
+  """Returns a training step: from parameters and rates to loss and gradient."""
   inputs = random(1, BATCH, TIME, INPUTS)
 
   def loss(variables, rates):
@@ -148,7 +148,7 @@ def test_one_program_runs_several_rates_at_once():
 
 
 class TwiceCell(LSTMCell):
-  """Asks for the product with W_h of h and, once more, of a tenth of it."""
+  """Asks for two products with W_h: of h, and of a tenth of h."""
 
   def step(self, product, small, carry, x, masks):
     c, h = carry

@@ -1,4 +1,4 @@
-"""Real data sets, for the tests that want them."""
+"""Real data sets, for the tests that need them."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def real_data_dir(tmp_path):
-  """A folder with links to the raw files in $HYPER_DATA_DIR."""
+  """Returns a folder with links to the raw files in $HYPER_DATA_DIR."""
   source = os.environ.get('HYPER_DATA_DIR')
   if not source:
     pytest.skip('HYPER_DATA_DIR is not set')

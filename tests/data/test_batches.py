@@ -19,7 +19,7 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a[key], b[key], err_msg=key)
 
 
-# A text that counts: each symbol is its own place.
+# A text that counts: each symbol is its own position.
 def text(count):
   return np.arange(count, dtype=np.int32)
 
@@ -103,7 +103,7 @@ def test_epochs_and_seeds_begin_at_different_places():
 def test_the_shortest_text_works_and_a_shorter_one_is_an_error():
   streams, window = 3, 5
   shortest = window + streams * (window + 1)
-  for seed in range(20):  # whatever the beginning
+  for seed in range(20):  # streams begin at different symbols
     next(batches.training_windows(text(shortest), streams, window, seed, 0))
   with pytest.raises(ValueError, match='too short for 3 streams of 5') as error:
     next(batches.training_windows(text(shortest - 1), streams, window, 0, 0))
@@ -160,7 +160,7 @@ def test_warmup_is_the_text_just_before_a_stream(
   for stream in range(streams):
     if not mask[stream].any():
       continue
-    first = int(mask[stream].argmax())  # of those scored
+    first = int(mask[stream].argmax())  # the first symbol that is scored
     last = first + int(mask[stream].sum())
     start = int(targets[stream, first])
     assert mask[stream, first:last].all()

@@ -9,7 +9,7 @@ from hyper.data import buckets
 
 
 def make_examples(count=45, seed=0):
-  """Examples of 3 to 20 steps, told apart by their values."""
+  """Returns examples of 3 to 20 steps, each with a value of its own."""
   rng = np.random.default_rng(seed)
   lengths = rng.integers(3, 21, count)
   return [np.full((n, 3), k + 1, np.float32) for k, n in enumerate(lengths)]

@@ -15,7 +15,7 @@ COUNT = 4
 
 
 def make_records():
-  """Six batches of four images: the label, then 3,072 bytes of planes."""
+  """Makes six batches of four images: the label, then 3,072 bytes of planes."""
   rng = np.random.default_rng(0)
   batches = {}
   for name in NAMES:
@@ -30,7 +30,7 @@ def text(string):
 
 
 def make_pickle(records):
-  """A pickle as Python 2 wrote it: text as bytes, the array by a global."""
+  """Makes a pickle as Python 2 does: text as bytes, the array by a global."""
   pixels = records[:, 1:].tobytes()
   labels = b''.join(b'K' + bytes([label]) for label in records[:, 0])
   array = (
@@ -69,7 +69,7 @@ def tiny(request, monkeypatch):
 
 
 def as_files(batches, kind):
-  """File name -> content, in the binary or the Python layout."""
+  """Returns contents by file name, in the binary or the Python layout."""
   if kind == 'bin':
     return {f'{name}.bin': x.tobytes() for name, x in batches.items()}
   return {name: make_pickle(x) for name, x in batches.items()}
@@ -96,7 +96,7 @@ def load_all(folder):
 
 
 def assert_is(splits, batches):
-  """Every image in its split, with its label, planes turned into pixels."""
+  """Checks that each split has its images as pixels, with their labels."""
   train = np.concatenate([batches[name] for name in NAMES[:5]])
   expected = {'train': train, 'test': batches['test_batch']}
   found = dict(splits)

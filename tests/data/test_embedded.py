@@ -85,7 +85,7 @@ def test_every_font_draws_ten_different_digits():
 
 
 def test_digits_can_be_told_apart(tmp_path):
-  """The nearest training picture has the right label nearly always."""
+  """The nearest training picture almost always has the right label."""
   splits = load_all(embedded.load_digits, tmp_path)
   assert [len(splits[split]['label']) for split in splits] == [6000, 1000, 1000]
   train, test = splits['train'], splits['test']

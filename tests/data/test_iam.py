@@ -14,7 +14,7 @@ LISTS = {
   'testset_t.txt': ('train', 1),
   'testset_f.txt': ('train', 1),
 }
-# Of each list, form by form, the steps of each line.
+# By list and form, the number of steps in each line.
 FORMS = {
   'trainset.txt': {'a01-000u': (12, 9), 'b02-045': (10,)},
   'testset_v.txt': {'a02-050': (11, 14)},
@@ -31,7 +31,7 @@ def tiny(request, monkeypatch):
 
 
 def make_xml(readings):
-  """One stroke of all readings but the last two, which are another."""
+  """Returns the XML of two strokes; the second has the last two readings."""
   points = [
     f'      <Point x="{x}" y="{y}" time="{time:.2f}"/>\r\n'
     for x, y, time in readings
@@ -62,7 +62,7 @@ def folder_of(form):
 
 
 def write(root):
-  """The files of all forms, and of one that no list has."""
+  """Writes the files of all forms, and of one that is in no list."""
   root.mkdir(parents=True, exist_ok=True)
   for name, forms in FORMS.items():
     listed = '\n'.join(f' {form} ' for form in forms)
@@ -83,7 +83,7 @@ def write(root):
 
 
 def pack(root):
-  """The folders in archives, as they are published."""
+  """Packs the folders into archives, as they are published."""
   for name in ('lineStrokes', 'ascii'):
     with tarfile.open(root / f'{name}-all.tar.gz', 'w:gz') as archive:
       archive.add(root / name, name)
@@ -133,7 +133,7 @@ def test_recording_errors_are_repaired(tmp_path):
   moves = np.diff(np.array(readings)[:, :2], axis=0)
   long = np.hypot(*moves.T) > iam.LONGEST_MOVE
   assert long.tolist() == [False] * 2 + [True] + [False] * 9
-  # One step gone; the gap of 0.05 s is 4 intervals, and so 3 readings short.
+  # One step is removed. The gap is 4 intervals long, so 3 readings are missing.
   assert len(line) == 12 - 1 + 3
   np.testing.assert_allclose(line[4:8, :2], [moves[5] / 4] * 4, rtol=1e-5)
   np.testing.assert_allclose(line[:, :2].sum(0), moves[~long].sum(0), rtol=1e-5)

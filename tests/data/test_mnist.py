@@ -19,7 +19,7 @@ def make_idx(array):
 
 
 def make_content():
-  """The four files of a tiny MNIST: 12 training and 4 test images."""
+  """Returns the four files of a tiny MNIST: 12 training and 4 test images."""
   rng = np.random.default_rng(0)
   arrays = [
     rng.integers(0, 256, (12, 28, 28), dtype=np.uint8),

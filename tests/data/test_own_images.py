@@ -1,4 +1,4 @@
-"""Images of your own: folders, arrays, missing parts, and bad files by name."""
+"""Images of your own: folders, arrays, missing parts, bad files."""
 
 import os
 
@@ -28,14 +28,14 @@ def load(data_dir, path='own', split=SPLIT):
 
 
 def rows(arrays):
-  """Label and pixels of every image, in an order of their own."""
+  """Returns label and pixels of every image, sorted."""
   pairs = zip(arrays['label'], arrays['image'], strict=True)
   return sorted((int(label), image.tobytes()) for label, image in pairs)
 
 
 @pytest.fixture
 def parts(tmp_path):
-  """Three parts of two classes of 6 x 5 pixels, as arrays and in folders."""
+  """Makes three parts of two classes of 6 x 5 images, as arrays and folders."""
   found = {}
   for part, count in zip(SPLITS, (6, 3, 2), strict=True):
     for label, name in enumerate(('cat', 'dog')):

@@ -1,4 +1,4 @@
-"""Batches by length: every pair once, in an order that the seed decides."""
+"""Batches by length: every pair once, in an order that depends on the seed."""
 
 import itertools
 
@@ -103,7 +103,7 @@ def test_a_filled_batch_by_hand():
 
 
 class Folder(Pairs):
-  """Pairs in memory, which count how often they are read."""
+  """Holds pairs in memory, and counts how often they are read."""
 
   def __init__(self, pairs):
     super().__init__(pairs)
@@ -135,7 +135,7 @@ def test_lengths_are_measured_once_for_each_set_of_pieces(tmp_path):
 
 
 def kept_lengths(folder):
-  """Pairs whose lengths lie in a folder, their pieces, and the file."""
+  """Returns pairs whose lengths are stored, their pieces, and the file."""
   pairs = Folder([('a', 'b')] * 3)
   pairs.folder = str(folder)
   pieces = word_pieces.train(lambda: ['aa bb cc'] * 3, 12)

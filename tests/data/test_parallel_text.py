@@ -1,4 +1,4 @@
-"""Plain text files line by line, and what is wrong with them by line."""
+"""Plain text files, read line by line, and errors that name the line."""
 
 import gzip
 import os

@@ -121,7 +121,7 @@ def test_a_rename_lost_to_another_process_does_no_harm(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
 def test_loading_again_takes_no_more_memory(tmp_path):
-  """Data that are let go of are freed: threads would keep some of them."""
+  """Threads of a reader would keep the memory of data that are freed."""
   source, _ = make_source(make_splits() | {'train': {'text': make_text(2**25)}})
   held = []
   for _ in range(5):
@@ -182,7 +182,7 @@ def test_a_damaged_copy_is_an_error_and_is_kept(tmp_path):
 
 @pytest.fixture
 def raw(tmp_path):
-  """A source of one raw file, its prepared copy, and that file."""
+  """Returns a source of one raw file, its prepared copy, and that file."""
   path = tmp_path / 'raw.txt'
   path.write_bytes(b'a' * 900)
 

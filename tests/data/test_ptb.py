@@ -25,7 +25,7 @@ PARTS = {'train': 'train', 'validation': 'valid', 'test': 'test'}
 
 
 def make_files(level):
-  """Names and contents of the three files at one level."""
+  """Returns names and contents of the three files at one level."""
   if level == 'word':
     return {
       f'ptb.{PARTS[split]}.txt': text.encode() for split, text in WORDS.items()

@@ -22,7 +22,7 @@ def no_proxy(monkeypatch):
 
 @contextlib.contextmanager
 def serve(status=200, body=b'body', length=None, stall=False):
-  """A server on this machine that gives one answer to everything."""
+  """Runs a server on this machine that gives one answer to every request."""
   released = threading.Event()
 
   class Handler(http.server.BaseHTTPRequestHandler):
@@ -227,7 +227,7 @@ def test_nothing_is_unpacked_beyond_the_bound(tmp_path):
     member = tarfile.TarInfo('large')
     member.size = 500_000
     archive.addfile(member, io.BytesIO(os.urandom(member.size)))
-  path.write_bytes(path.read_bytes()[:250_000])  # the rest is never missed
+  path.write_bytes(path.read_bytes()[:250_000])  # the rest is never read
   with (
     pytest.raises(ValueError, match='has, unpacked, more than the 100,000'),
     raw_files.unpacking(str(path), 100_000) as files,

@@ -10,7 +10,7 @@ import pytest
 
 from hyper.data import wmt
 
-FOLDERS = {  # in which folder of the archive a file lies
+FOLDERS = {  # by file, its folder in the archive
   'training-parallel-europarl-v7.tgz': 'training',
   'training-parallel-commoncrawl.tgz': '.',
   'training-parallel-un.tgz': 'un',
@@ -33,7 +33,7 @@ TRAIN = [pair for name in list(PAIRS)[:5] for pair in PAIRS[name]]
 
 
 def contents():
-  """The content of each file of all archives, and others beside them."""
+  """Returns the content of each file in all archives, unused files included."""
   files = {
     'README': b'not a text',
     'newstest2014-src.en.sgm': b'<seg>G</seg>\n',

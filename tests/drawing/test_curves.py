@@ -1,4 +1,4 @@
-"""Curves show each run's numbers, and the spread of runs of one config."""
+"""Curves show the numbers of each run, and the spread over seeds."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def curve(steps, values):
 
 @pytest.fixture
 def drawn(monkeypatch):
-  """What was plotted: (steps, values, style) of every line with points."""
+  """Returns a list that gets (steps, values, style) of every plotted line."""
   found, plot = [], Axes.plot
 
   def note(axes, x, y, *style, **options):
@@ -33,7 +33,7 @@ def test_a_run_alone_is_drawn_as_it_is(drawn, tmp_path):
   curves.draw(
     {'_$a': run}, 'bpc', str(tmp_path / 'x.png'), {'_$a': {'paper': 1.2}}
   )
-  # A point alone has no line, so it gets a marker.
+  # A single point has no line, so it gets a marker.
   assert drawn == [([2], [3.0], '-o'), ([1, 2], [5.0, 4.0], ':')]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of handwriting show every step, in the right place and colour."""
+"""Pictures of handwriting show every move, in the right place and colour."""
 
 import pathlib
 
@@ -88,7 +88,7 @@ def test_a_page_shows_every_stroke_and_marks_the_prime(tmp_path):
 
 def test_weight_changes_colour_each_step_of_each_gate(tmp_path):
   rows = np.zeros((7, 4))
-  rows[3, 2] = 1.0  # f alone, at one step
+  rows[3, 2] = 1.0  # only f, at one step
   paths = pictures.draw_weight_change(
     random_line(5, 7), rows, ('i', 'g', 'f', 'o'), str(tmp_path / 'x')
   )

@@ -35,7 +35,7 @@ SHOWN = {True: 'held', False: 'BROKEN', None: 'not tried'}
 
 
 def drill(names: list[str], tries: int) -> list[tuple[str, Outcome]]:
-  """Returns the outcomes of the named cases, and prints each as it comes."""
+  """Returns the outcomes of the named cases, and prints each at once."""
   outcomes = []
   with tempfile.TemporaryDirectory(prefix='drills_') as folder:
     bench = Bench(pathlib.Path(folder))

@@ -18,7 +18,7 @@ SCHEDULE = (
   '--config.save_every_steps=3',
   '--config.log_every_steps=1',
 )
-RECIPES = {  # by task: a config that needs no data, and what makes it small
+RECIPES = {  # by task: a config that needs no data, and flags that shrink it
   'char_lm': (
     '--config=configs/ptb_hyperlstm.py:embedded',
     '--config.model.cell.units=16',
@@ -48,7 +48,7 @@ class Outcome:
   """What one try of a drill showed.
 
   Attributes:
-    tried: what was done.
+    tried: a description of the try.
     held: whether the promise was kept; None if it could not be tried here.
     note: what happened instead, or why it could not be tried.
   """
@@ -62,7 +62,7 @@ class Bench:
   """Runs of `train.py` and `evaluate.py` below one folder.
 
   Attributes:
-    folder: of all runs and of the prepared data.
+    folder: holds all runs and the prepared data.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -160,10 +160,10 @@ def digests(run: pathlib.Path) -> dict[str, str]:
 
 
 def lines(run: pathlib.Path) -> list[tuple[int, str]]:
-  """Returns step and split of all lines of a run's metrics."""
+  """Returns the step and the split of each line of a run's metrics."""
   return [(line['step'], line['split']) for line in metrics.read(run)]
 
 
 def is_equal(run: pathlib.Path, other: pathlib.Path) -> bool:
-  """Returns whether two runs ended with equal bits and metrics' lines."""
+  """Returns whether two runs ended with equal bits and equal metrics."""
   return digests(run) == digests(other) and lines(run) == lines(other)

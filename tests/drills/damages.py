@@ -30,7 +30,7 @@ DAMAGE: dict[str, Callable[[pathlib.Path], None]] = {
 
 
 def checkpoints(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """Every damaged file of a checkpoint is detected."""
+  """Checks that every damaged file of a checkpoint is detected."""
   del tries
   source = bench.whole()
   data_dir = str(bench.folder / 'data')
@@ -56,7 +56,7 @@ def checkpoints(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def resumes(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """A run whose newest checkpoint is damaged resumes from the one before."""
+  """Checks that a run with a damaged newest checkpoint resumes from another."""
   del tries
   run = bench.copy('newest_damaged')
   flip(run / 'checkpoints' / str(STEPS) / 'summary.json')
@@ -68,7 +68,7 @@ def resumes(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def strangers(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """What a run did not write among its checkpoints is left alone."""
+  """Checks that what no run wrote among the checkpoints is left alone."""
   del tries
   run = bench.copy('strangers')
   (run / 'checkpoints' / '99').symlink_to('nowhere')
@@ -81,7 +81,7 @@ def strangers(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def records(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """Files of a run folder that were damaged stop nothing, or are named."""
+  """Checks that a damaged file of a run folder is harmless or named."""
   del tries
   run = bench.copy('half_a_start')
   cut(run / 'starts.jsonl')
@@ -104,7 +104,7 @@ def records(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def places(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """Folders that cannot be written are refused before anything is made."""
+  """Checks that a path unfit for a run is refused before anything is made."""
   del tries
   for place in ('gs://bucket/run', str(bench.folder / 'back\\slash')):
     ended = bench.train(pathlib.Path(place))
@@ -117,7 +117,7 @@ def places(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def machines(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """A trained run is read under other settings of JAX and matplotlib."""
+  """Reads a trained run under other settings of JAX and matplotlib."""
   del tries
   run = bench.whole()
   for name, value in (

@@ -14,13 +14,13 @@ from tests.drills.bench import RECIPES, STEPS, Bench, Outcome, is_equal
 
 
 def kill(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """SIGKILL at random moments; the resumed run ends with equal bits."""
+  """Kills a run at random moments; the resumed run ends with equal bits."""
   for task in RECIPES:
     yield interrupted(bench, task, signal.SIGKILL, tries)
 
 
 def stop(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """SIGTERM and Ctrl-C save a state; the resumed run ends with equal bits."""
+  """Stops a run by SIGTERM and Ctrl-C; the resumed run ends with equal bits."""
   for number in (signal.SIGTERM, signal.SIGINT):
     yield interrupted(bench, 'char_lm', number, tries)
 
@@ -49,7 +49,7 @@ def interrupted(
 def wait_for_steps(
   run: pathlib.Path, process: subprocess.Popen, count: int
 ) -> None:
-  """Waits until a run has that many more lines of metrics, or has ended."""
+  """Waits until a run has `count` more lines of metrics, or has ended."""
   path = run / 'metrics.jsonl'
   wanted = size(path) + count
   while process.poll() is None and size(path) < wanted:
@@ -62,7 +62,7 @@ def size(path: pathlib.Path) -> int:
 
 
 def full_disk(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """A full disk ends in one line; the saved state is sound, and resumes."""
+  """Fills the disk: the error is one line, and the saved state resumes."""
   del tries
   tried, place = 'disk full after the first save', bench.folder / 'small'
   place.mkdir()
@@ -94,7 +94,7 @@ def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
   filler.unlink()
   again = bench.train(run)
   held = (
-    # What orbax's threads print of a write under way is not the run's own.
+    # Lines of orbax's threads about an unfinished write do not count.
     (ended.status == 0 or 'No space left' in ended.error)
     and is_saved
     and again.status == 0
@@ -106,7 +106,7 @@ def filled(bench: Bench, place: pathlib.Path, tried: str) -> Outcome:
 
 
 def read_only(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """A run on a disk that cannot be written is scored."""
+  """Scores a run on a disk that cannot be written."""
   del tries
   run = bench.folder / 'read_only'
   shutil.copytree(bench.whole('handwriting'), run)
@@ -126,7 +126,7 @@ def read_only(bench: Bench, tries: int) -> Iterator[Outcome]:
 
 
 def no_handles(bench: Bench, tries: int) -> Iterator[Outcome]:
-  """Too few file handles are reported as such, and rename nothing."""
+  """Allows too few file handles: the error says so, and nothing is renamed."""
   del tries
   run = bench.copy('no_handles')
   before = sorted(os.listdir(run / 'checkpoints'))

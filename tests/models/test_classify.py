@@ -13,7 +13,7 @@ SIZE = 8
 
 @pytest.fixture(scope='module')
 def resnet():
-  """A narrow network of two blocks in each group, its variables, images."""
+  """Makes a narrow network of two blocks a group, its variables, and images."""
   network = WideResNet(blocks=2, width=1)
   images = jax.random.normal(jax.random.key(1), (3, SIZE, SIZE, 3))
   init = jax.jit(lambda key: network.init(key, images))
@@ -27,7 +27,7 @@ def resnet():
 
 
 def in_reference_form(variables, strides):
-  """Ours -> the arguments of reference.wide_resnet but the image."""
+  """Converts ours into the arguments of reference.wide_resnet but the image."""
   params, stats = variables['params'], variables['batch_stats']
 
   def conv(p):
@@ -77,7 +77,7 @@ def test_training_normalises_by_the_batch_and_keeps_averages(resnet):
     lambda x: network.apply(variables, x, True, mutable=['batch_stats'])
   )
   logits, updated = train(images)
-  shifted, _ = train(3 * images)  # conv1's bias is then all that differs
+  shifted, _ = train(3 * images)  # then only conv1's bias makes a difference
   still = jax.jit(network.apply)(variables, images)
   assert np.abs(logits - still).max() > 0.01
   assert np.abs(shifted - logits).max() < np.abs(logits).max()

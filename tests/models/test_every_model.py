@@ -56,7 +56,7 @@ def draw(*shape):
 
 
 def read_text(model):
-  """From a batch and a time to arguments: carries, then symbols."""
+  """Returns a function from a batch and a time to the arguments of `model`."""
   return lambda b, t: (model.zeros(b), draw_symbols(b, t))
 
 
@@ -70,7 +70,7 @@ def read_images(channels):
   return lambda b, t: (draw(b, 8, 8, channels),)
 
 
-# A model, its arguments for a batch and a time, whether time is symbolic too.
+# A model; its arguments for a batch and a time; whether time is symbolic, too.
 CASES = {
   'character': (character(), read_text(character()), True),
   'handwriting': (
@@ -114,7 +114,7 @@ def variables_of(case):
 def test_it_is_exported_with_a_symbolic_batch(case):
   model, arguments, has_time = CASES[case]
   b, t = jax.export.symbolic_shape('b, t')
-  sizes = (11, 13)  # what stands for b and t in the shapes of arguments
+  sizes = (11, 13)  # stand for b and t in the shapes of arguments
   symbolic = dict(zip(sizes, (b, t), strict=True))
   specs = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(

@@ -1,4 +1,4 @@
-"""The translation model against the equations, and what may not leak."""
+"""The translation model against the equations, and what must not leak."""
 
 import functools
 import importlib
@@ -195,7 +195,7 @@ def test_dropout_acts_on_inputs_of_layers_and_softmax(train, bottom_context):
   layers = [f'encoder_layers_{k}' for k in range(4)]
   layers += [f'decoder_layers_{k}' for k in range(3)]
   dropped = dict.fromkeys([*layers, 'softmax'], 0.3 * train)
-  if bottom_context:  # there is none before the first of three pieces
+  if bottom_context:  # which is zero before the first of three pieces
     dropped['decoder_layers_0'] = 1 / 6 + 5 / 6 * 0.3 * train
   assert found == pytest.approx(whole | dropped, abs=0.03)
 
@@ -215,7 +215,7 @@ def test_parameters_start_uniformly_but_cells_only_on_request(
     if uniform_cells or '_cells_' not in place:
       assert 0 < np.abs(x).max() <= 0.07, place
       assert x.std() > 0.02, place  # 0.04 for a uniform one
-  if not uniform_cells:  # as appendix A.2.3 says
+  if not uniform_cells:  # they start as in appendix A.2.3
     cell = params['encoder_cells_1']
     w_h = np.asarray(cell['w_h'], np.float64)
     np.testing.assert_allclose(w_h @ w_h.T, np.eye(UNITS), atol=1e-5)
@@ -244,9 +244,9 @@ def test_too_few_layers_are_refused():
     Translator([cell], [cell, cell], PIECES)
 
 
-# The facts' estimates give the context to the bottom decoder layer as well:
-# its products with the context are 4 n more numbers for each of n, and n for
-# each of the hyper cell's 4 m.
+# The estimates give the context to the bottom decoder layer as well. Its
+# products with the context are n x 4 n further parameters, and n x 4 m in the
+# hyper cell.
 @pytest.mark.parametrize(
   'module, count, estimate, context',
   [

@@ -15,7 +15,7 @@ SGD = {'name': 'sgd', 'clip_norm': 0.0, 'momentum': 0.0, 'nesterov': False}
 
 
 def loss(params, model_state, batch, key, train, numbers):
-  """A mean over what is scored, as many in some parts as in others."""
+  """Returns a mean over scored rows; parts have different numbers of them."""
   del key, train, numbers
   mask, state = batch['mask'], model_state
   error = jnp.where(mask, (batch['x'] @ params['w'] - state['h']) ** 2, 0)
@@ -64,7 +64,7 @@ def test_batch_statistics_are_not_accumulated(batch):
 def test_a_step_of_every_task_is_that_of_the_whole_batch(name, tmp_path):
   def step(parts):
     config = many_devices.small(name, {'accumulate_steps': parts}).unlock()
-    config.optimizer = SGD  # Adam's first step has the sign of what is tiny
+    config.optimizer = SGD  # Adam's first step magnifies tiny differences
     config.data.update({'crop_padding': 0} if name[0] == 'm' else {})
     for section in (config.model, config.model.get('cell', {}), config.data):
       for field in section:

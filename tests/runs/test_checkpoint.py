@@ -115,7 +115,7 @@ def test_restores_values_types_and_structure(tmp_path, abstract):
   checkpoints = Checkpoints(tmp_path, BPC)
   for step, restored in (checkpoints.restore(like), checkpoints.resume(like)):
     assert step == 7
-    assert not restored.step.committed  # free to join arrays of any mesh
+    assert not restored.step.committed  # it may join arrays of any mesh
     assert_same(restored, state)
 
 
@@ -168,7 +168,7 @@ def test_donation_after_save_does_not_change_what_is_written(tmp_path):
 
 
 def test_what_is_written_is_a_copy(tmp_path, monkeypatch):
-  """Even if jax holds back donations and orbax copies, as they do now."""
+  """The copy is needed if orbax makes none and jax donates at once."""
   save = ocp.save_checkpointables_async
   given = {}
 
@@ -191,7 +191,7 @@ def test_what_is_written_is_a_copy(tmp_path, monkeypatch):
     (('accuracy', 'max'), 1, {1: 3.0, 2: 5.0, 3: 4.0, 4: 1.0}, [2, 4], 2),
     (BPC, 2, {1: 1.0, 2: None, 3: None, 4: None}, [1, 3, 4], 1),
     (BPC, 2, {1: None, 2: None, 3: None}, [2, 3], None),
-    (BPC, 1, {1: 2.0, 2: 2.0, 3: 2.0}, [1, 3], 1),  # of equals the earliest
+    (BPC, 1, {1: 2.0, 2: 2.0, 3: 2.0}, [1, 3], 1),  # the earliest of ties
     (BPC, 1, {1: float('nan'), 2: 5.0, 3: None}, [2, 3], 2),
     (BPC, 1, {1: 3.0, 2: 2.0, 3: 1.0}, [3], 3),
     (BPC, 1, {9: 1.0, 10: 2.0, 100: 3.0}, [9, 100], 9),  # numbers, not names
@@ -552,7 +552,7 @@ def test_leftovers_are_deleted_when_the_next_run_writes(tmp_path):
 
 
 def test_arrays_that_orbax_writes_wrongly_are_noticed(tmp_path, monkeypatch):
-  """The sums are of the arrays in memory, not only of the files."""
+  """The hashes are those of the arrays in memory, not only of the files."""
   save = ocp.save_checkpointables_async
 
   def save_something_else(path, items):

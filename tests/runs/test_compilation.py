@@ -27,7 +27,7 @@ print(jax.jit(lambda x: x * x + 1)(3.0), bool(hits))
 
 
 def run(home, enabled='true'):
-  """What a process prints: a number, and whether its program was read."""
+  """Returns what a process prints: a number, and if its program was read."""
   environment = os.environ | {
     'XDG_CACHE_HOME': str(home),
     'JAX_ENABLE_COMPILATION_CACHE': enabled,
@@ -75,7 +75,7 @@ def test_the_second_process_decides(probe, verdict, tmp_path, monkeypatch):
   for _ in range(2):
     assert compilation.is_sound(tmp_path) == (verdict == 'works')
     assert (tmp_path / 'state').read_text() == verdict
-    monkeypatch.setattr(compilation, 'read_probe', None)  # is not asked again
+    monkeypatch.setattr(compilation, 'read_probe', None)  # not called again
 
 
 def test_an_error_turns_the_cache_off(tmp_path, monkeypatch):

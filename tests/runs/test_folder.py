@@ -1,4 +1,4 @@
-"""Run folders: whose they are, what they refuse, and files written whole."""
+"""Run folders: to which run they belong, what they refuse, whole files."""
 
 import contextlib
 import errno
@@ -36,7 +36,7 @@ def checkpoints_of(workdir):
 
 
 def start(workdir, data=DATA, config=None, save=(), fail=False):
-  """Begins or resumes a run, saves at some steps, and may fail then."""
+  """Begins or resumes a run, saves at some steps, and then fails if told to."""
   workdir, config = str(workdir), config or get()
   folder.check_run(workdir, config)
   with (
@@ -273,7 +273,7 @@ def test_what_a_run_keeps_is_verified(tmp_path):
   path.write_text('[1.2]')
   with pytest.raises(ValueError, match=f'{path} is not the file that the run'):
     folder.read(workdir, folder.NORMALISATION, json.loads)
-  start(tmp_path)  # does not take the new one over
+  start(tmp_path)  # the changed file is not recorded
   with pytest.raises(ValueError, match=str(path)):
     folder.read(workdir, folder.NORMALISATION, json.loads)
   path.unlink()

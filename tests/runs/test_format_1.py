@@ -1,8 +1,8 @@
 """Run folders of format 1, and a file of weights, are read as they were.
 
 They were made by the last version without a format number, which also computed
-the scores and the lines of metrics given here. Never make them again: a run of
-a user cannot be made again either.
+the scores and the lines of metrics given here. Never regenerate them: the runs
+of users cannot be regenerated either.
 """
 
 import json
@@ -20,7 +20,7 @@ from hyper.runs import folder, metrics
 
 FORMAT_1 = pathlib.Path(__file__).parent / 'format_1'
 RUNS = ('char_lm', 'handwriting', 'translate')
-RESUMED = [  # what the old version wrote when it resumed the character model
+RESUMED = [  # what the old version wrote on resuming the character model
   ('train', {'bpc': 6.2806884294112795, 'loss': 4.366982460021973}),
   ('validation', {'bpc': 6.2978616400649825}),
 ]
@@ -28,7 +28,7 @@ RESUMED = [  # what the old version wrote when it resumed the character model
 
 @pytest.fixture
 def copied(tmp_path):
-  """A copy of the folders, since a run writes to its own."""
+  """Returns a copy of the folders, since a run writes to its own."""
   shutil.copytree(FORMAT_1, tmp_path / 'runs')
   return tmp_path / 'runs'
 

@@ -21,7 +21,7 @@ from hyper.runs.compiled import CompiledCache
 
 @pytest.fixture(autouse=True)
 def at_batch(monkeypatch):
-  """What happens while the batch of a step is drawn, by step."""
+  """Returns a dict for what happens while the batch of a step is drawn."""
   monkeypatch.setattr(Toy, 'at_batch', {})
   return Toy.at_batch
 
@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def steep(monkeypatch):
-  """A config whose state is finite after step 4, and the next loss is not."""
+  """Returns a config with a finite state after step 4, but no finite loss."""
   loss = Toy.loss
 
   def overflows(self, params, *rest):
@@ -169,7 +169,7 @@ def test_a_state_is_saved_once_the_next_loss_is_finite(
 
 
 def test_a_checkpoint_that_leads_nowhere_is_named(steep, tmp_path, monkeypatch):
-  with monkeypatch.context() as unchecked:  # as older versions did
+  with monkeypatch.context() as unchecked:  # older versions did not check
     unchecked.setattr(log.Log, 'check', lambda *_: None)
     train(tmp_path, config_of(**steep.to_dict() | {'train_steps': 4}))
   assert saved(tmp_path).saved_steps == [2, 4]
@@ -197,7 +197,7 @@ def test_parameters_that_explode_are_not_saved(rate, tmp_path):
 def test_a_checkpoint_that_is_not_finite_is_named(tmp_path):
   train(tmp_path, config_of(train_steps=3))
   _, state = last_state(tmp_path)
-  with saved(tmp_path) as checkpoints:  # as older versions did
+  with saved(tmp_path) as checkpoints:  # older versions did not check
     checkpoints.save(
       4, state.replace(params={'w': state.params['w'] * jnp.nan})
     )

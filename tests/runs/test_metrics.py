@@ -20,7 +20,7 @@ from hyper.runs.metrics import MetricsWriter
 def run(
   workdir: pathlib.Path, start: int, stop: int, save_every: int = 10
 ) -> int:
-  """Writes as a training loop does, until it is killed; the last save."""
+  """Writes as a loop does until it is killed; returns the last saved step."""
   saved = start
   with MetricsWriter(workdir, start) as writer:
     for step in range(start, stop):

@@ -38,7 +38,7 @@ def test_piecewise_schedule_changes_at_its_edges():
     (19, 0.25),
     (20, 0.125),
     (29, 0.125),
-    (30, 0.125),  # the last holds on
+    (30, 0.125),  # the last rate stays
     (99, 0.125),
   ):
     assert float(schedule(jnp.asarray(step))) == rate, step

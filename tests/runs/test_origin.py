@@ -1,4 +1,4 @@
-"""A run begins with parameters of another run or of a file, nothing else."""
+"""A run begins with parameters of another run or of a file, and only those."""
 
 import json
 
@@ -27,13 +27,13 @@ def starts(workdir):
 
 @pytest.fixture
 def other(tmp_path):
-  """The folder of a trained run."""
+  """Returns the folder of a trained run."""
   place = tmp_path / 'other'
   assert train(place) == 0
   return place
 
 
-STILL = {'schedule.learning_rate': 0.0}  # so that the first state stays
+STILL = {'schedule.learning_rate': 0.0}  # keeps the first parameters
 
 
 def test_the_best_parameters_of_a_run_are_taken_and_step_0_begins(

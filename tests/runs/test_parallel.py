@@ -1,4 +1,4 @@
-"""One run on several devices: the same numbers, and meshes that fit."""
+"""One run on several devices: the same numbers, and which meshes fit."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ FSDP = {'mesh.fsdp': True, 'mesh.data': 4, 'mesh.model': 2}
 
 
 def devices_are_compiled_for(test):
-  """Marks a test that takes more minutes than all other slow ones."""
+  """Marks a test of eight devices; it runs only if NEEDED is set."""
   reason = f'{NEEDED} is not set: eight devices take a quarter of an hour'
   skip = pytest.mark.skipif(NEEDED not in os.environ, reason=reason)
   return pytest.mark.slow(skip(test))
@@ -33,7 +33,7 @@ def devices_are_compiled_for(test):
 
 @pytest.fixture
 def eight(monkeypatch, unchecked):
-  """As if there were eight devices, on which nothing is computed."""
+  """Pretends that there are eight devices, on which nothing is computed."""
   monkeypatch.setattr(jax, 'device_count', lambda: 8)
   monkeypatch.setattr(
     parallel, 'make_mesh', lambda *shape: dict(enumerate(shape))
@@ -120,7 +120,7 @@ def test_a_config_without_a_mesh_is_upgraded():
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-  """A run of each kind of task on each mesh: its metrics, by both."""
+  """Trains each task on each mesh; returns the output, metrics and jobs."""
   folder = tmp_path_factory.mktemp('devices')
   meshes = [(name, MESHES) for name in devices.SMALL]
   meshes[-1] = ('nmt_hyperlstm', {k: MESHES[k] for k in ('one', '8x1')})
@@ -162,7 +162,7 @@ def test_losses_are_the_same_where_parameters_are_split(trained):
 
 
 def assert_same(lines, expected):
-  """Same lines and keys; losses within 1e-4, and others, which vary more."""
+  """Compares lines: losses within 1e-4, other values within 2 %."""
   for line, other in zip(lines, expected, strict=True):
     assert line.keys() == other.keys()
     assert (line['step'], line['split']) == (other['step'], other['split'])

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(900)  # compilations on a busy machine
 
 @pytest.fixture
 def two(monkeypatch):
-  """As if there were a second process, which answers as the test says."""
+  """Pretends that there is a second process; returns a list for its answers."""
   answers = []
   monkeypatch.setattr(processes, 'count', lambda: 2)
   monkeypatch.setattr(

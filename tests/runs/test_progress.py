@@ -32,7 +32,7 @@ def at_once(monkeypatch):
 
 @pytest.fixture
 def logged(caplog):
-  """The log."""
+  """Yields the log from level INFO on."""
   with caplog.at_level('INFO', logger='absl'):
     yield caplog
 
@@ -48,7 +48,7 @@ def test_lines_of_the_log(logged):
   clock.now += 4
   speed = progress.update(1_100, {'bpc': 1.5321, 'lr': 1e-4}, 124_800)
   assert speed == pytest.approx(31_200)
-  clock.now += 8  # slower: 0.1 of the new, 0.9 of the old
+  clock.now += 8  # slower: the average has 0.1 of the new, 0.9 of the old
   progress.update(1_200, {}, np.float32(10))
   progress.step(1_201)
   assert logged.messages == [

@@ -13,7 +13,7 @@ CONFIG = {'seed': 3, 'model.name': 'lstm', 'split': (0.9, 0.1), 'flip': True}
 
 
 def events(folder):
-  """The events of a folder: size, checksum, message, checksum."""
+  """Yields the events of a folder: size, checksum, message, checksum."""
   from tensorboardX.proto.event_pb2 import Event
 
   for path in sorted(folder.glob('events*'), key=lambda x: x.name):
@@ -25,10 +25,10 @@ def events(folder):
 
 
 def values(folder):
-  """The summaries by step and tag, as TensorBoard keeps them."""
+  """Returns the summaries by step and tag, as TensorBoard keeps them."""
   shown = {}
   for event in events(folder):
-    if event.HasField('session_log'):  # this is how TensorBoard itself purges
+    if event.HasField('session_log'):  # TensorBoard purges in this way
       shown = {key: v for key, v in shown.items() if key[0] < event.step}
     for value in event.summary.value:
       shown[event.step, value.tag] = value

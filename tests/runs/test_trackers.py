@@ -1,4 +1,4 @@
-"""Weights & Biases: what it is told, and the real package without a network."""
+"""Weights & Biases: what it receives, and the package without a network."""
 
 import io
 import os
@@ -28,7 +28,7 @@ loop.train(*given, trackers=trackers.find(['wandb']))
 
 @pytest.fixture
 def wandb(monkeypatch):
-  """A module in the place of wandb; `told` is what it was told."""
+  """Replaces wandb by a module; its list `told` is what it received."""
   module = types.ModuleType('wandb')
   module.told = []
   run = types.SimpleNamespace(
@@ -78,7 +78,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_the_real_one(mode, tmp_path):
   pytest.importorskip('wandb')
   environment = os.environ | {'WANDB_MODE': mode, 'HOME': str(tmp_path)}
-  environment['WANDB_BASE_URL'] = 'http://127.0.0.1:9'  # nobody is there
+  environment['WANDB_BASE_URL'] = 'http://127.0.0.1:9'  # nothing listens there
   environment.pop('WANDB_API_KEY', None)
   done = subprocess.run(
     [sys.executable, '-c', RUN, str(tmp_path / 'run')],

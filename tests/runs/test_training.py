@@ -31,7 +31,7 @@ def init(key):
 
 
 def loss(params, model_state, batch, key, train, numbers):
-  """Half the squared distance to x; one random number as a witness."""
+  """Returns half the squared distance to x; `sums` have one random number."""
   distance = params['w'] - batch['x']
   value = 0.5 * (distance**2).sum()
   sums = {
@@ -128,7 +128,7 @@ def test_training_reaches_the_minimum():
 
 
 def test_the_learning_rate_reported_is_that_of_the_update():
-  # Piece by piece, and the update of step s uses the rate at s.
+  # The schedule is piecewise, and the update of step s uses the rate at s.
   fields = {
     'name': 'piecewise',
     'learning_rates': (0.5, 0.125),
@@ -165,7 +165,7 @@ def test_optimizers_clip_and_report_the_norm_before(fields):
 
 
 class Task(TaskProtocol):
-  """Three batches of evaluation; notes what it is asked for."""
+  """Has three batches for evaluation, and notes how it is called."""
 
   def __init__(self):
     self.asked = []

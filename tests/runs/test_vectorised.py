@@ -1,4 +1,4 @@
-"""Runs that are trained together, against the same runs one after another."""
+"""Runs that are trained together, compared with the same runs one by one."""
 
 import contextlib
 import importlib
@@ -24,7 +24,7 @@ RATES = (
 
 @pytest.fixture(autouse=True)
 def at_batch(monkeypatch):
-  """What happens while the batch of a step is drawn, by step."""
+  """Returns a dict for what happens while the batch of a step is drawn."""
   monkeypatch.setattr(Toy, 'at_batch', {})
   return Toy.at_batch
 
@@ -61,7 +61,7 @@ def assert_alike(one, two):
 
 @pytest.fixture(scope='module')
 def separate(tmp_path_factory):
-  """The runs of RATES, each on its own."""
+  """Trains the runs of RATES, each on its own."""
   place = tmp_path_factory.mktemp('separate')
   for k, fields in enumerate(RATES):
     train(place / str(k), config_of(**fields))
@@ -113,7 +113,7 @@ def test_a_run_that_is_not_finite_fails_alone(tmp_path, separate):
   first, second, *_ = together(tmp_path, given)
   assert isinstance(first, FloatingPointError)
   assert 'yet to be written' in str(first)
-  assert not folder.is_run(str(tmp_path / '0'))  # as of a run on its own
+  assert not folder.is_run(str(tmp_path / '0'))  # as for a run on its own
   assert second == 0
   assert_alike(tmp_path / '1', separate / '1')
 
@@ -152,7 +152,7 @@ def test_an_error_of_the_common_step_ends_all(tmp_path, at_batch):
 @pytest.mark.parametrize(
   'fields, traces',
   [
-    ({}, 2),  # of the training step and that of evaluation
+    ({}, 2),  # the training step and that of evaluation
     ({'schedule.learning_rate': 0.3}, 2),
     ({'l2_rate': 0.0}, 4),
     ({'train_steps': 6}, 2),  # one step serves both, but not together
@@ -233,7 +233,7 @@ EXPERIMENTS = {  # fields of all runs, and of each
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
-  """Few embedded data, which are made once."""
+  """Yields a folder for small embedded data sets, which are made once."""
   few = {'train': 60, 'validation': 9, 'test': 7}
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(embedded, 'NUMBERS', few)

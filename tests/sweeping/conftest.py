@@ -5,5 +5,5 @@ import pytest
 
 @pytest.fixture(scope='session')
 def data_dir(tmp_path_factory):
-  """Where the embedded digits are rendered, once."""
+  """Returns the folder where the embedded digits are rendered once."""
   return str(tmp_path_factory.mktemp('data'))

@@ -1,4 +1,4 @@
-"""What varies as parameters of Optuna, and what its analysis makes of it."""
+"""Fields that vary, as parameters of Optuna, and Optuna's analysis of them."""
 
 from sweep_cases import CONFIG, ROOT, open_study
 
@@ -32,7 +32,7 @@ def test_what_varies_has_one_name_and_the_value_of_the_config():
 
 
 def make_study(place, count):
-  """A study of which each trial scores its seed, and the last is pruned."""
+  """Returns a study whose trials score their seeds; the last is pruned."""
   study = open_study(place)
   grids = [f'seed={",".join(map(str, range(count)))}', 'l2_rate=0.1,0.2']
   study.add(space.points([CONFIG], grids, (), 0))

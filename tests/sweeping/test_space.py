@@ -1,4 +1,4 @@
-"""What varies: points, their fields and values, and when they are checked."""
+"""Points of a sweep: their fields and values, and when they are checked."""
 
 import json
 

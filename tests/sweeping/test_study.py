@@ -1,4 +1,4 @@
-"""How trials of a study begin, end, fail, and are taken up again."""
+"""How trials of a study begin, end, fail, and are resumed."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Trials of a study that one compiled step trains."""
+"""Trials of a study that are trained by one compiled step."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ def starts(workdir):
 
 @pytest.fixture
 def said(caplog):
-  """What is logged, as by a command."""
+  """Yields the log, as verbose as a command's."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.INFO)
   yield caplog

@@ -1,4 +1,4 @@
-"""What each worker gets, and when workers are started again or stopped."""
+"""Which devices each worker gets, and when workers are restarted or stopped."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def test_a_worker_is_limited_to_its_cores(tmp_path):
 
 
 class Fake:
-  """A worker that ends with each status in turn."""
+  """Stands for a worker that ends with each status in turn."""
 
   def __init__(self, *statuses):
     self.statuses, self.calls = list(statuses), []

@@ -89,7 +89,7 @@ def test_a_task_on_text_of_ones_own(tmp_path, symbols):
   config.data.files, config.data.symbols = ('a', 'b', 'c'), symbols
   config.data.batch_size = 4
   task = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
-  # As bytes: of É and of è the second ones, and the comma.
+  # As bytes, the second bytes of É and of è, and the comma.
   sizes, unseen, *_ = task.describe()
   count = 2000 if symbols == 'characters' else 3000
   assert f'text text: train {count:,}, ' in sizes and f' {symbols}, ' in sizes

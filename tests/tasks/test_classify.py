@@ -28,7 +28,7 @@ def make_task(name, variant='', **fields):
 
 @functools.cache
 def shapes(name, variant=''):
-  """The parameters of a config at its full size, not computed."""
+  """Returns the shapes of the parameters of a config at its full size."""
   task = make_task(name, variant)
   return jax.eval_shape(task.init, jax.random.key(0))[0]
 
@@ -59,7 +59,7 @@ def test_all_36_kernels_are_generated_and_no_other():
 
 @pytest.fixture(scope='module')
 def small():
-  """A small generated network, its state, a batch, and what loss gives."""
+  """Returns the task of a small generated network, its state, batch, loss."""
   task = make_task(
     'cifar10_hyper_wrn',
     'embedded',

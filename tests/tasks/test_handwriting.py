@@ -43,7 +43,7 @@ M, UNITS = 3, 5
 
 @pytest.fixture(scope='module')
 def model():
-  """A model of two layers, and parameters away from the initial ones."""
+  """Returns a model of two layers, and parameters unlike the initial ones."""
   model = HandwritingModel([LSTMCell(UNITS), LSTMCell(UNITS)], M)
   params = model.init(jax.random.key(0), model.zeros(1), jnp.zeros((1, 1, 3)))
   leaves, tree = jax.tree.flatten(params)
@@ -162,7 +162,7 @@ def test_sampling_reads_the_prime_and_then_its_own_steps():
   narrow = np.full(2, -losses.LOG_SIGMA_BOUND, 'f')
 
   def apply(carry, steps):
-    """Predicts, almost surely, the sum of all moves so far."""
+    """Predicts the sum of all moves so far, almost without noise."""
     sums = carry[:, None] + jnp.cumsum(steps[..., :2], 1)
     zero = jnp.zeros((*steps.shape[:2], 1))
     sigma = jnp.broadcast_to(narrow, (*steps.shape[:2], 2))
@@ -222,7 +222,7 @@ def shrunk(name, **fields):
 
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
-  """Embedded handwriting of a few short lines."""
+  """Returns a folder with embedded handwriting of a few short lines."""
   folder = str(tmp_path_factory.mktemp('data'))
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(embedded, 'LINES', {'train': 20, 'validation': 6})
@@ -233,7 +233,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=['iam_lstm', 'iam_hyperlstm'])
 def run(request, tmp_path_factory, data_dir):
-  """A trained run, its config, and its folder."""
+  """Trains a run; returns its config and its folder."""
   fields = LEARNS if request.param == 'iam_lstm' else {}
   config = shrunk(request.param, **fields)
   workdir = str(tmp_path_factory.mktemp(request.param))
@@ -263,7 +263,7 @@ def test_an_experiment_from_training_to_its_score(run, data_dir):
 
 @pytest.mark.parametrize('run', ['iam_lstm'], indirect=True)
 def test_training_learns_what_follows(run):
-  """Far better than one Gaussian and one Bernoulli over all steps."""
+  """The score is far better than one Gaussian and one Bernoulli would give."""
   _, workdir = run
   last = [x for x in metrics.read(workdir) if x['split'] == 'validation'][-1]
   gaussian = np.log(2 * np.pi) + 1  # nats, of deviations 1
@@ -368,7 +368,7 @@ def task(data_dir, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def evaluated(task):
-  """Parameters and the jitted loss of an evaluation."""
+  """Returns parameters, and the compiled loss of an evaluation."""
   params, _ = task.init(jax.random.key(0))
   loss = jax.jit(
     lambda batch: task.loss(params, {}, batch, jax.random.key(0), False)
@@ -407,7 +407,7 @@ def test_a_lines_nats_are_summed_over_its_own_steps_alone(task, evaluated):
     expected.append(float(nats.sum()))
   np.testing.assert_allclose(value, np.mean(expected), rtol=1e-5)
   np.testing.assert_allclose(sums['nats'], np.sum(expected), rtol=1e-5)
-  # Whatever stands in the padding changes nothing.
+  # The content of the padding changes nothing.
   mask = np.arange(batch['offsets'].shape[1])[None] < batch['length'][:, None]
   dirty = np.where(mask[..., None], batch['offsets'], np.float32(1e4))
   np.testing.assert_allclose(loss(batch | {'offsets': dirty})[0], value)

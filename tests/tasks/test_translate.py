@@ -83,7 +83,7 @@ def loaded(run):
 
 @pytest.fixture(scope='module')
 def params(loaded):
-  """Parameters far from zero, so that translations differ."""
+  """Returns parameters far from zero, so that translations differ."""
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda x: 1.5 * rng.normal(size=x.shape).astype('f'), loaded[1].params
