@@ -170,13 +170,13 @@ def define_flags() -> None:
   flags.DEFINE_string(
     'coordinator',
     '',
-    'Of a run of several processes: address and port of the first, such as '
-    'host0:1234. Slurm, Open MPI and TPU hosts need none (docs/devices.md).',
+    'Address and port of the first of several processes, such as host0:1234. '
+    'Slurm, Open MPI and TPU hosts need none (docs/devices.md).',
   )
   flags.DEFINE_integer(
-    'num_processes', 0, 'How many there are; 1 joins none.', lower_bound=0
+    'num_processes', 0, 'Number of processes; 1 joins none.', lower_bound=0
   )
-  flags.DEFINE_integer('process_id', -1, 'Which one this is, from 0.')
+  flags.DEFINE_integer('process_id', -1, 'Number of this process, from 0.')
 
 
 if __name__ == '__main__':

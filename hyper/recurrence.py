@@ -289,7 +289,7 @@ def _with_ends(
 
   Args:
     cell: whose step is taken.
-    masks: of recurrent dropout, with time in front.
+    masks: of recurrent dropout, with time as the first axis.
     shape: (t, b).
     lengths: of the sequences, in steps; None if all fill the window.
     starts: true before a step at which the carry is zero again.
@@ -322,8 +322,8 @@ def _in_segments(
 ) -> tuple[Any, Float[Array, 't b n']]:
   """Runs over time at once or, to save memory, `steps` steps at a time.
 
-  Of each segment only the carry before it is kept. The gradient computes the
-  rest again.
+  Only the carry before each segment is kept. The gradient computes the rest
+  again.
 
   Raises:
     ValueError: `steps` does not divide the window.

@@ -107,7 +107,7 @@ def sweep(
 
 
 def launcher() -> tuple[Callable[[int], Job], str]:
-  """Returns what starts a worker, and where the errors of workers are.
+  """Returns a function that starts a worker, and where workers' errors are.
 
   Raises:
     ValueError: see `launchers`.
@@ -160,7 +160,7 @@ def check_flags() -> None:
 
 
 def find_points() -> list[Point]:
-  """Returns the trials of a grid, or examples of those of another search."""
+  """Returns the trials of a grid, or examples of another search's trials."""
   if FLAGS.search != 'grid':
     return journal.examples(search(), FLAGS.trials)
   if FLAGS.table:
@@ -198,14 +198,14 @@ def configs() -> list[str]:
 
 
 def search() -> Search:
-  """Returns how the flags say that trials are chosen."""
+  """Returns the search that the flags choose."""
   config = configs()[0]
   fixed = space.fixed_fields(config, FLAGS.set)
   return Search(FLAGS.search, config, fixed, FLAGS.trials)
 
 
 def open_study(selection: tuple[str, str]) -> Study:
-  """Returns the study of the flags."""
+  """Returns the study that the flags name."""
   return Study(FLAGS.study, search(), selection[1], FLAGS.prune)
 
 
@@ -240,10 +240,9 @@ def define_flags() -> None:
   flags.DEFINE_float(
     'scale',
     1.0,
-    'Of the networks of a table: multiplies the units of recurrent cells and '
-    'of their hypernetworks, the numbers of steps (of training; between '
-    "evaluations, saves and log lines) and the schedule's boundaries, and "
-    'rounds up.',
+    'Factor for the networks of a table, rounded up: of the units of recurrent '
+    'cells and of their hypernetworks, the numbers of steps (of training; '
+    "between evaluations, saves and log lines) and the schedule's boundaries.",
     lower_bound=0.001,
     upper_bound=1.0,
   )
@@ -254,17 +253,17 @@ def define_flags() -> None:
     'grid',
     [],
     'FIELD=VALUE,VALUE; several make all combinations. Without any, the grid '
-    'is what the config file says by get_sweep.',
+    'is that of get_sweep in the config file.',
   )
   flags.DEFINE_multi_string('set', [], 'FIELD=VALUE for all trials.')
   flags.DEFINE_integer(
-    'seeds', 0, 'Repeat each trial of a grid with this many.', lower_bound=0
+    'seeds', 0, 'Number of seeds for each trial of a grid.', lower_bound=0
   )
   flags.DEFINE_enum(
-    'search', 'grid', SEARCHES, 'The last two call suggest of the config file.'
+    'search', 'grid', SEARCHES, 'The last two call suggest in the config file.'
   )
   flags.DEFINE_integer(
-    'trials', 0, 'How many; 0 is the whole grid.', lower_bound=0
+    'trials', 0, 'Number of trials; 0 is the whole grid.', lower_bound=0
   )
   flags.DEFINE_bool(
     'prune', False, 'Stop trials that are worse than the median of the others.'
@@ -278,12 +277,12 @@ def define_flags() -> None:
   flags.DEFINE_integer(
     'vectorize',
     1,
-    'Of each worker: trials that are trained at once by one compiled step, '
-    'each in its own run folder. Only trials train together that are at the '
-    'same step and differ in nothing but numbers of the step (learning rate, '
-    'dropout, clip norm, L2; never zero beside non-zero) and the seed (which '
-    'must agree where batches are sorted by length: handwriting, translation). '
-    'It pays for small networks.',
+    'Trials that each worker trains at once by one compiled step, each in its '
+    'own run folder. Trials train together if they are at the same step and '
+    'differ only in the seed and in numbers of the step (learning rate, '
+    'dropout, clip norm, L2; never zero beside non-zero). The seed must agree '
+    'if batches are sorted by length (handwriting, translation). It pays for '
+    'small networks.',
     lower_bound=1,
   )
   flags.DEFINE_list(
@@ -292,8 +291,9 @@ def define_flags() -> None:
   flags.DEFINE_float(
     'time_limit',
     0.0,
-    'Seconds by which all is saved and has stopped, as for a scheduler: the '
-    'last tenth, half a minute to two minutes, is left for that.',
+    'Seconds after which everything is saved and has stopped, such as the '
+    'limit of a scheduler; the last tenth, half a minute to two minutes, is '
+    'for saving.',
     lower_bound=0.0,
   )
   flags.DEFINE_string(

@@ -1,7 +1,7 @@
 """What a person sees of long work: short log lines, and bars on a terminal.
 
-Elsewhere than on a terminal there are log lines alone, without colour. A
-terminal that fails ends the bars, never the work.
+Anywhere else there are only log lines, without colour. A terminal that fails
+ends the bars, never the work.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ T = TypeVar('T')
 
 
 class Brief(standard.Formatter):
-  """Formats a record as `HH:MM:SS message`, and names its level from warnings.
+  """Formats a record as `HH:MM:SS message`, with its level from warnings on.
 
   Args:
     colour: whether warnings are yellow and errors red.
@@ -59,7 +59,7 @@ def log_briefly() -> None:
 def errors_to(file: IO[bytes]) -> Iterator[None]:
   """Writes standard error to `file`, and no longer to a terminal.
 
-  That of libraries which are not written in Python, such as XLA, goes there.
+  This includes libraries that are not written in Python, such as XLA.
   """
   sys.stderr.flush()
   before = os.dup(2)
@@ -144,7 +144,7 @@ class Bars:
     _handler().setStream(stream)
 
   def _guarded(self, act: Callable[[Any], None]) -> None:
-    """Calls `act` with what draws, unless that has failed before."""
+    """Calls `act` with the display, unless that has failed before."""
     if self._progress is None:
       return
     try:

@@ -29,8 +29,8 @@ class Mask(NamedTuple):
 class Drawn(NamedTuple):
   """A mask as a step of a cell receives it.
 
-  The share comes with the mask: so a traced rate is an argument of the loop
-  over time and of its gradient, and no constant within them.
+  The share comes with the mask. So a traced rate is an argument of the loop
+  over time and of its gradient, not a constant within them.
 
   Attributes:
     mask: bool [..., b, size], true where a value is kept.

@@ -142,7 +142,7 @@ class HyperGRUCell(HyperGatedCell):
     hyper_units: m.
     embedding_size: e, the paper's N_z.
     hyper_state: 'new' or 'old', see `HyperLSTMCell`.
-    scaling_noise: see `hyper.scalings`.
+    scaling_noise: see `hyper.cells.hyper.scalings`.
     layer_norm: in the main cell.
     hyper_layer_norm: in the hyper cell.
     dropout_rate: of recurrent dropout in the main cell, on g.

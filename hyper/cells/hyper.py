@@ -32,7 +32,7 @@ class HyperCell(Cell):
     embedding_size: e, the paper's N_z.
     hyper_state: 'new' or 'old', the hyper state that makes the embeddings: the
       one after the step of the hyper cell, or the one before it.
-    scaling_noise: see `hyper.scalings`.
+    scaling_noise: see `hyper.cells.hyper.scalings`.
 
   Raises:
     ValueError: `hyper_state` is not among those allowed, or as for `Cell`.

@@ -36,7 +36,7 @@ def orthogonal(choice: str) -> Initialiser:
 
 
 def scaling_of_a_tenth(noise: float) -> Initialiser:
-  """Returns the initialiser of w_hz and w_xz, see `hyper.scalings`.
+  """Returns the initialiser of w_hz and w_xz, see `hyper.cells.hyper.scalings`.
 
   Args:
     noise: the standard deviation relative to the value 0.1/e.

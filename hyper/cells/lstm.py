@@ -192,7 +192,7 @@ class HyperLSTMCell(HyperGatedCell):
     embedding_size: e, the paper's N_z.
     hyper_state: 'new' or 'old', the hyper state that makes the embeddings.
     scaling_noise: 0 is the paper's initialisation, with which all elements of
-      an embedding z_h or z_x stay equal; see `hyper.scalings`.
+      an embedding z_h or z_x stay equal; see `hyper.cells.hyper.scalings`.
     layer_norm: in the main cell.
     hyper_layer_norm: in the hyper cell (the author's cell has one switch for
       both).

@@ -100,7 +100,7 @@ class HyperRNNCell(hyper.HyperCell):
     form: 'scaled' (eqs 7 and 8), or 'full' (eq. 5), which needs e times the
       memory.
     hyper_state: 'new' or 'old', the hyper state that makes the embeddings.
-    scaling_noise: in the scaled form, see `hyper.scalings`.
+    scaling_noise: in the scaled form, see `hyper.cells.hyper.scalings`.
 
   Raises:
     ValueError: `form` is not among those allowed, or as for `Cell`.

@@ -211,8 +211,8 @@ def _add_rows(
 ) -> Float[Array, 'k l']:
   """Adds each of `d_values` to the row that its symbol names.
 
-  A CPU scatters. Elsewhere the many additions to few rows wait for each other,
-  and a product is faster.
+  A CPU scatters. On other devices, many additions to few rows wait for each
+  other, and a product is faster.
   """
   return jax.lax.platform_dependent(
     *(rows, symbols, d_values),
@@ -222,7 +222,7 @@ def _add_rows(
 
 
 def _scatter_rows(rows: Array, symbols: Array, d_values: Array) -> Array:
-  """Returns the sum, added up one value after another."""
+  """Returns the sum, with values added one after another."""
   return rows.at[symbols].add(d_values)
 
 

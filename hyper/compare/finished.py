@@ -139,8 +139,8 @@ def row_of(config: ConfigDict, command: str) -> str:
 
   Args:
     config: of the run; its field `paper` names the row.
-    command: that started the run. If the field is empty, the config file in the
-      command decides.
+    command: the one that started the run. If the field is empty, the config
+      file in the command decides.
   """
   named = re.search(r'--config=(?:\S*/)?(\w+)\.py(:\w+)?', command)
   names = [config.paper]

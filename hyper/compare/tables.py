@@ -188,7 +188,7 @@ def command(config: str) -> str:
 
 
 def missing(table: Table, entries: Sequence[Entry]) -> str:
-  """Returns what is missing of a row, given the runs of its own config."""
+  """Returns what is missing from a row, given the runs of its own config."""
   if not entries:
     return 'a run of this config'
   measure = table.measures[0]
@@ -203,7 +203,7 @@ def readme(entries: Sequence[Entry]) -> Grid:
   rows = []
   for config in README:
     found = paper.find(config)
-    assert found  # a test holds README against the tables
+    assert found  # a test compares README with the tables
     table, row = found
     file = config.partition(':')[0]
     unit = table.measures[0].unit

@@ -101,7 +101,7 @@ def check_section(place: str, fields: Any) -> None:
 
 
 def nearest(path: str, fields: Iterable[str]) -> str:
-  """Returns a question with the names that a mistyped one is nearest to.
+  """Returns a question that suggests the names nearest to a mistyped one.
 
   >>> nearest('unit', ['seed', 'model.units'])
   " Did you mean 'model.units'?"
@@ -121,7 +121,7 @@ def check_type(place: str, value: Any, wanted: Any) -> None:
 
   Args:
     place: the place of the value in the config, for the message.
-    value: of a field.
+    value: the value of a field.
     wanted: an annotation. Only bool, int, float, str, and tuples of one of
       them are checked. A union with float counts as float.
 

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from hyper.configuration.saved import flatten
 
-# What a section feeds: classes and functions whose docstrings describe its
-# fields, the first that does; or a table of these, by the section's `name`.
+# What a section feeds: classes and functions, of which the first that describes
+# a field in its docstring counts; or a table of these, by the section's `name`.
 Fed: TypeAlias = Mapping[str, Any] | tuple[Any, ...] | type
 
 WHOLE = {  # the fields of every config
@@ -20,7 +20,7 @@ WHOLE = {  # the fields of every config
   'accumulate_steps': 'parts of a batch whose gradients are added up',
   'precision': 'of products: default, float32 or bfloat16',
   'train_steps': 'the last step',
-  'eval_every_steps': 'scores the validation split; 0 is at the end alone',
+  'eval_every_steps': 'scores the validation split; 0 is only at the end',
   'save_every_steps': 'saves a checkpoint, as each evaluation does',
   'log_every_steps': 'logs the means of the steps since the last time',
   'sample_every_steps': 'shows samples in TensorBoard, at the next evaluation',
@@ -49,7 +49,7 @@ def describe(config: ConfigDict, sections: Mapping[str, Fed]) -> list[str]:
 
 
 def field(config: ConfigDict, sections: Mapping[str, Fed], path: str) -> str:
-  """Returns what a field is, or nothing where no docstring tells."""
+  """Returns the description of a field; '' if no docstring has one."""
   if path in WHOLE:
     return WHOLE[path]
   section, _, name = path.rpartition('.')

@@ -270,7 +270,7 @@ def change(
 
 
 def _parse(text: str, kind: type) -> Any:
-  """Returns `text` as a value of type `kind`, or as any other value it is."""
+  """Returns `text` as a value of type `kind`, else as the value it spells."""
   try:
     value = _with_tuples(ast.literal_eval(text))
   except (ValueError, SyntaxError, TypeError, MemoryError):

@@ -25,7 +25,7 @@ from hyper.data import iam_xml, prepared, raw_files, strokes
 
 FOLDERS = ('iam_ondb', 'iam', '')
 STROKES, ASCII = 'lineStrokes', 'ascii'
-# The lists of forms: the part that they go into, and how many lines they have.
+# The lists of forms: the part that each belongs to, and its number of lines.
 LISTS = {
   'trainset.txt': ('train', 5_364),
   'testset_v.txt': ('validation', 1_438),
@@ -109,7 +109,7 @@ def _find_all(folders: list[str]) -> dict[str, str]:
 
 
 def _raw(data_dir: str) -> list[str]:
-  """Returns all raw files, or none where some are missing."""
+  """Returns all raw files, or none if some are missing."""
   try:
     paths = _find_all([os.path.join(data_dir, folder) for folder in FOLDERS])
   except FileNotFoundError:

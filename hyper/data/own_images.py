@@ -1,10 +1,10 @@
 """Images of your own by class, as a folder of pictures or an .npz file.
 
-A folder holds `train`, and if you like `validation` and `test`; each of these
-has a folder of pictures for every class. A folder that has just the class
-folders is all for training. An .npz file has the arrays x_train and y_train,
-and if you like those of validation and test. Missing parts are drawn from the
-training images.
+A folder holds `train`, and optionally `validation` and `test`; each of these
+has a folder of pictures for every class. If a folder has only the class
+folders, all of it is for training. An .npz file has the arrays x_train and
+y_train, and optionally those of validation and test. Missing parts are drawn
+from the training images.
 
 Pictures are decoded once, into a prepared copy. The copy is found by the names,
 sizes and times of all files. An .npz file is read at each start.
@@ -238,7 +238,7 @@ def _read_npz(path: str) -> dict[str, Arrays]:
 
 
 def _part(arrays: Arrays, part: str, path: str) -> Any:
-  """Returns images and labels of a part, or None where it is missing."""
+  """Returns images and labels of a part, or None if it is missing."""
   x, y = arrays.get(f'x_{part}'), arrays.get(f'y_{part}')
   if x is None or y is None:
     return None

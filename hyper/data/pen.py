@@ -29,7 +29,7 @@ COLUMNS = ('line', 'stroke', 'x', 'y')
 VALIDATION = 10  # one line in this number is for validation
 # The shortest gap that is filled, in median intervals; the longest is a second.
 GAP_INTERVALS = 3.5
-FASTEST = 0.001  # seconds; a shorter median interval is taken for this
+FASTEST = 0.001  # seconds; a shorter median interval counts as this
 LARGEST = 1e9  # the largest coordinate, so that sums stay exact enough
 
 

@@ -44,7 +44,7 @@ class Source(Described):
 
 
 def load(source: Source, data_dir: str, split: str) -> Arrays:
-  """Returns one split of `source`, which is prepared first if it was not yet.
+  """Returns one split of `source`; prepares it first if there is no copy.
 
   Raises:
     FileNotFoundError: raw files are missing; the message names them, and where

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from hyper import files
 
 LONGEST_LINE = 2**20  # bytes
-# What reading a damaged archive raises; any other OSError is of the machine.
+# Errors of a damaged archive; any other OSError comes from the machine.
 DAMAGE = (tarfile.TarError, KeyError, gzip.BadGzipFile, EOFError, zlib.error)
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps, ascending, and values
 STYLES = {'validation': '-', 'train': ':'}
-WIDE = 10  # the largest value over the smallest from which the scale is log
-FEW = 10  # groups that matplotlib's own colours tell apart
+WIDE = 10  # the scale is log if largest over smallest value exceeds this
+FEW = 10  # the number of matplotlib's own colours
 
 
 def draw(

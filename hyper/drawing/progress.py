@@ -14,7 +14,7 @@ class Curve:
     name: of the run.
     metric: of the score.
     steps: at which it was taken, ascending.
-    hours: of training before that.
+    hours: of training before each step.
     values: of the score.
     is_line: whether the points are joined, if there are several.
   """

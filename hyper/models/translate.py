@@ -238,7 +238,7 @@ class Translator(nn.Module):
       split_rngs={'params': False, 'dropout': True},
       in_axes=1,
       out_axes=1,
-      # The check takes a print of a user's cell for a parameter that changes.
+      # The check mistakes a print in a user's cell for a changing parameter.
       check_constancy_invariants=self.is_initializing(),
     )(self, carry, x)
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from hyper import paper
 from hyper.configuration import flatten
 
-# Fields that leave a score what it is, but for chance.
+# Fields that change a score only by chance.
 IRRELEVANT = (
   *('paper', 'seed', 'eval_every_steps', 'save_every_steps'),
   *('log_every_steps', 'sample_every_steps'),

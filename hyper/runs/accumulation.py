@@ -1,4 +1,4 @@
-"""The gradient of a batch that is worked on in parts, one after another.
+"""The gradient of a batch that is processed in parts, one after another.
 
 Memory holds the activations of one part at a time.
 """
@@ -25,22 +25,23 @@ def make_gradient(
 ) -> Gradient:
   """Returns the function that gives a batch's loss and its gradient.
 
-  The loss is a mean over sums[mean_over] things, so that of the batch is
+  The loss is a mean over sums[mean_over] items, so that of the batch is
 
     loss = sum_k n_k loss_k / sum_k n_k,  n_k = sums_k[mean_over]
 
-  over the parts k, and so is its gradient: those of the whole batch but for
-  rounding, and for dropout, whose masks are drawn for each part.
+  over the parts k, and its gradient is the same mean. Both equal those of the
+  whole batch, except for rounding, and for dropout, whose masks are drawn for
+  each part.
 
   Args:
     loss: of a task.
-    parts: how many; 1 works on the whole batch at once. Where the rows of a
-      batch are no multiple, the next larger number that divides them is taken.
+    parts: the number of parts; 1 takes the whole batch at once. If it does not
+      divide the rows of a batch, the next larger number that does is used.
     mean_over: see `Task`.
     has_streams: see `Task`.
 
-  The function raises a ValueError if there is a model state that belongs to no
-  rows: batch statistics of a part are not those of the batch.
+  The function raises a ValueError if the model state does not belong to rows,
+  since batch statistics of a part are not those of the batch.
   """
   differentiate = jax.value_and_grad(loss, has_aux=True)
 

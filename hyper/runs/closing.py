@@ -16,7 +16,7 @@ def best_of(checkpoints: Checkpoints) -> tuple[float, int] | None:
   try:
     step = checkpoints.best_step
     score = None if step is None else checkpoints.score(step)
-  except (OSError, ValueError):  # a damaged summary; what is shown is no check
+  except (OSError, ValueError):  # a damaged summary; a log need not report it
     return None
   return None if step is None or score is None else (score, step)
 
@@ -42,13 +42,13 @@ def outcome(
 
 
 def command(script: str, workdir: str, data_dir: str, *flags: str) -> str:
-  """Returns a line for the shell that this process was started from.
+  """Returns a command line for the shell that started this process.
 
   Args:
     script: 'train.py' or 'evaluate.py'.
     workdir: the run folder.
-    data_dir: is named unless it is the default.
-    *flags: further ones.
+    data_dir: left out if it is the default.
+    *flags: further flags.
   """
   where = [f'--data_dir={data_dir}'] if data_dir != 'data' else []
   path = os.path.relpath(os.path.join(ROOT, script))

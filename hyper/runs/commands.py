@@ -88,7 +88,7 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def mistyped(argv: list[str]) -> str:
-  """Returns what is wrong with the first --config.FIELD that is not there."""
+  """Returns what is wrong with the first --config.FIELD that does not exist."""
   text = '\n'.join(argv)
   file = re.search(r'^--?config[=\n](.+)', text, re.M)
   try:

@@ -1,17 +1,17 @@
 """JAX's compilation cache on the disk, for commands, where it is seen to work.
 
 A program that one process has compiled is read by the next, whatever its seed
-and learning rate. The entries are in ~/.cache/hyper/compiled (XDG_CACHE_HOME
-says where else), in a folder for each version of jaxlib, platform and kind of
-CPU, and take at most MOST_BYTES there.
+and learning rate. The entries are in ~/.cache/hyper/compiled, or in
+hyper/compiled below XDG_CACHE_HOME. Each version of jaxlib, platform and kind
+of CPU has its own folder of at most MOST_BYTES.
 
 Some versions of jaxlib refuse what they wrote for the CPU on some machines, and
-print an error for each entry. So a folder is first written only; the second
-process reads a small program from it, and if that fails, or anything is printed
-meanwhile, the cache is off in that folder for good.
+print an error for each entry. So the first process only writes to a folder, and
+the second reads a small program from it. If that fails, or prints anything, the
+cache stays off in that folder.
 
-JAX's own variables hold: JAX_ENABLE_COMPILATION_CACHE=false turns it off, and
-what JAX_COMPILATION_CACHE_DIR names is used as it is.
+JAX's own variables are respected: JAX_ENABLE_COMPILATION_CACHE=false turns the
+cache off, and a folder in JAX_COMPILATION_CACHE_DIR is used as it is.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from hyper import files
 from hyper.terminal import errors_to
 
 MOST_BYTES = 2 * 2**30
-LEAST_SECONDS = 0.1  # of compiling that are worth an entry
+LEAST_SECONDS = 0.1  # a program that compiles faster gets no entry
 STATE, WRITTEN, WORKS, FAILS = 'state', 'written', 'works', 'fails'
 HIT, MISS = (f'/jax/compilation_cache/cache_{x}' for x in ('hits', 'misses'))
 
@@ -63,7 +63,7 @@ def folder() -> pathlib.Path:
 
 
 def cpu() -> str:
-  """Returns what tells kinds of CPUs apart: the machine and its features."""
+  """Returns a text that identifies the kind of CPU: machine and features."""
   lines = []
   with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
     for line in file:
@@ -114,13 +114,13 @@ def read_probe() -> tuple[bool, str]:
 
 
 def probe(x: jax.Array) -> jax.Array:
-  """Returns something that needs a loop and a product, as networks do."""
+  """Returns a value that takes a loop and a product, as networks do."""
   return jax.lax.fori_loop(0, 3, lambda _, y: jnp.tanh(jnp.sort(y @ y)), x)
 
 
 @contextlib.contextmanager
 def printed() -> Iterator[Callable[[], str]]:
-  """Keeps standard error, that of libraries too; yields what reads it."""
+  """Captures standard error; yields a function that returns it afterwards."""
   text = ''
   with tempfile.TemporaryFile() as file:
     try:

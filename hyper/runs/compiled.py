@@ -64,11 +64,11 @@ class Compiled:
     self.use(task)
 
   def shapes(self) -> TrainState:
-    """Returns what `init` does, as shapes that say where they lie."""
+    """Returns the result of `init` as shapes that say where they lie."""
     return self.layout.placed(jax.eval_shape(lambda: self.init(0)))
 
   def is_new(self, name: str, batch: Any = ()) -> bool:
-    """Returns True where the next call compiles: the first of each shape.
+    """Returns True if the next call compiles, being the first of its shapes.
 
     Args:
       name: of the function.

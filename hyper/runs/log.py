@@ -71,7 +71,7 @@ class Log:
     self._writer.close()
 
   def step(self, step: int, metrics: Any) -> None:
-    """Keeps the metrics of a dispatched step, and reads those of the last."""
+    """Keeps the metrics of a dispatched step; reads those of the one before."""
     before, self._pending = self._pending, (step, metrics)
     if before:
       self._read(*before)
@@ -79,7 +79,7 @@ class Log:
 
   @contextlib.contextmanager
   def aside(self) -> Iterator[None]:
-    """Leaves the time that a block takes out of speeds."""
+    """Excludes the time of a block from speeds."""
     began = time.monotonic()
     yield
     self._progress.leave_out(time.monotonic() - began)
@@ -111,9 +111,9 @@ class Log:
     self._observers.write(step, 'best', {self._task.selection[0]: best})
 
   def sample(self, step: int, state: TrainState) -> None:
-    """Shows observers what the task makes of a state, where that is due.
+    """Shows samples of a state to observers, if they are due.
 
-    That is at the first evaluation after each `sample_every_steps`.
+    They are due at the first evaluation after each `sample_every_steps` steps.
     """
     before, self._sampled = self._sampled, self._samples_before(step)
     if self._sampled == before or jax.process_count() > 1:
@@ -122,7 +122,7 @@ class Log:
       with self.aside():
         for name, sample in self._task.samples(state).items():
           self._observers.show(step, name, sample)
-    except Exception as error:  # what is shown is not worth a run
+    except Exception as error:  # a sample must not end the run
       logging.warning('No samples of step %d: %r', step, error)
 
   def _samples_before(self, step: int) -> int:

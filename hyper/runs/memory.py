@@ -1,4 +1,4 @@
-"""Explains errors of memory that ran out."""
+"""Explains errors that are raised when memory runs out."""
 
 import contextlib
 from collections.abc import Iterator

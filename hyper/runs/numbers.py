@@ -20,7 +20,7 @@ UNSEEN = {*CHANGEABLE, 'seed', 'paper'} - {*MESH}
 
 
 def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
-  """Returns the numbers at `paths` of a config that are there and not 0.
+  """Returns the numbers at `paths` of a config that exist and are not 0.
 
   >>> config = ConfigDict({'model': {'dropout_rate': 0.1}, 'l2_rate': 0})
   >>> numbers_of(config, ('l2_rate', 'model.dropout_rate', 'x'))
@@ -41,7 +41,7 @@ def numbers_of(config: ConfigDict, paths: Iterable[str]) -> dict[str, Any]:
 def with_numbers(
   fields: Fields, section: str, numbers: Numbers
 ) -> dict[str, Any]:
-  """Returns `fields` of a section, those at a path in `numbers` replaced.
+  """Returns `fields` of a section with those at paths in `numbers` replaced.
 
   >>> fields = {'units': 8, 'cell': {'dropout_rate': 0.1}}
   >>> with_numbers(fields, 'model', {'model.cell.dropout_rate': 0.2})

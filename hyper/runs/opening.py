@@ -87,7 +87,7 @@ def opened(
     config: as in `loop.train`.
     workdir: as in `loop.train`.
     data_dir: as in `loop.train`.
-    kept: compiled functions, those of the run among them afterwards.
+    kept: compiled functions of earlier runs; those of this run are added.
     begin_from: as in `loop.train`.
 
   Raises:

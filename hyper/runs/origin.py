@@ -2,8 +2,8 @@
 
 It is the newest checkpoint's, or the initial one, in which parameters may be
 those of another run or of a file. Only parameters are taken: the optimizer, the
-step and the batch statistics begin as in any run. The line of starts.jsonl has
-what was taken, and from where.
+step and the batch statistics begin as in any run. The line in starts.jsonl
+records what was taken, and from where.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Origin:
   patterns: tuple[str, ...] = ()
 
   def entry(self) -> dict[str, Any]:
-    """Returns what tells this origin from another one."""
+    """Returns what distinguishes this origin from another one."""
     return {'path': os.path.abspath(self.path), 'paths': list(self.patterns)}
 
 
@@ -79,7 +79,7 @@ def first_state(
 ) -> tuple[TrainState, dict[str, Any]]:
   """Returns the newest checkpoint's state, or the initial state.
 
-  Beside it are the entries of starts.jsonl that say where parameters of the
+  Also returns the entries for starts.jsonl that say where parameters of the
   initial state are from.
 
   Raises:
@@ -121,7 +121,7 @@ def check(origin: Origin | None, workdir: str) -> None:
 
   Raises:
     FileNotFoundError: there is no such run or file.
-    ValueError: the run has begun otherwise.
+    ValueError: the run began with other parameters.
   """
   steps = saved_steps(pathlib.Path(workdir, folder.CHECKPOINTS))
   is_run = folder.is_run(workdir)  # otherwise the lines are of another run

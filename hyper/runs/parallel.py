@@ -88,20 +88,20 @@ class Layout:
     return self.place(model_state) if self.has_streams else model_state
 
   def copy(self, tree: Any) -> Any:
-    """Puts host numbers whole on every device."""
+    """Puts a copy of host numbers on every device."""
     if self.mesh is None:
       return jax.device_put(tree)
     return jax.jit(lambda x: x, out_shardings=self._at())(tree)
 
   def carried(self, model_state: Any) -> Any:
-    """Splits the carries of streams, inside of a compiled function."""
+    """Splits the carries of streams, inside a compiled function."""
     if self.mesh is None or not self.has_streams:
       return model_state
     where = jax.tree.map(self.along_rows, model_state)
     return jax.lax.with_sharding_constraint(model_state, where)
 
   def whole(self, params: Any) -> Any:
-    """Puts parameters together that `fsdp` has split, before they are used."""
+    """Gathers parameters that `fsdp` has split, before they are used."""
     if self.mesh is None or not self.fsdp:
       return params
     return jax.lax.with_sharding_constraint(
@@ -109,13 +109,13 @@ class Layout:
     )
 
   def state(self, state: Any) -> Any:
-    """Lays out a TrainState, inside of a compiled function."""
+    """Lays out a TrainState, inside a compiled function."""
     if self.mesh is None:
       return state
     return jax.lax.with_sharding_constraint(state, self.shardings(state))
 
   def placed(self, shapes: Any) -> Any:
-    """Returns the shapes of a TrainState with where each array lies."""
+    """Returns the shapes of a TrainState, each with its sharding."""
     if self.mesh is None:
       return shapes
     return jax.tree.map(
@@ -181,7 +181,7 @@ def axes(
     shape: of the parameter.
     large: see `Task`.
     sizes: of the mesh's axes, by name.
-    fsdp: whether the largest other axis that divides is split along `data`.
+    fsdp: whether the largest other axis that `data` divides is split along it.
 
   Raises:
     ValueError: `model` does not divide the axis that `large` names.
@@ -264,7 +264,7 @@ def local_layout(task: Task) -> Layout:
 
 
 def make_mesh(data: int, model: int) -> Mesh:
-  """Returns a mesh of data x model devices, as many of each host."""
+  """Returns a mesh of data x model devices, with equally many of each host."""
   each = data * model // jax.process_count()
   chosen: dict[int, list[jax.Device]] = {}
   for device in jax.devices():

@@ -21,7 +21,7 @@ from absl import logging
 from hyper import files
 
 HEARTBEAT_SECONDS = 60  # without a sign of life a process counts as dead
-AGREE_STEPS = 10  # between two questions whether a process got a signal
+AGREE_STEPS = 10  # between two exchanges of signals
 TOKEN = '.processes'  # a file that shows whether all see one folder
 T = TypeVar('T')
 
@@ -31,13 +31,13 @@ def connect(
 ) -> None:
   """Joins the processes of a run, if there are several.
 
-  Without arguments they are found as JAX does, where Slurm or Open MPI started
-  several, or on TPU hosts. It must be called before anything is computed.
+  Without arguments JAX finds them, if Slurm or Open MPI started several, or on
+  TPU hosts. The function must be called before anything is computed.
 
   Args:
     coordinator: address and port of the first process, such as 'host0:1234'.
-    processes: how many there are; 1 joins none.
-    number: of this one, from 0.
+    processes: the number of processes; 1 joins none.
+    number: the number of this one, from 0.
 
   Raises:
     ValueError: some arguments are missing, or the number is too large.
@@ -102,7 +102,7 @@ def is_first() -> bool:
 
 
 def gather(value: Any) -> list[Any]:
-  """Returns the values of all processes, which JSON can hold, in their order.
+  """Returns the JSON values that all processes give, in the processes' order.
 
   >>> gather({'host': 'a'})
   [{'host': 'a'}]
@@ -126,7 +126,7 @@ def together(act: Callable[[], T]) -> T:
   """Returns `act()`; an error of one process is raised by all.
 
   Raises:
-    ValueError: `act` raised an error that a user can mend, here or elsewhere.
+    ValueError: `act` raised an error that a user can fix, here or elsewhere.
   """
   value, failure = None, None
   try:
@@ -146,7 +146,7 @@ def together(act: Callable[[], T]) -> T:
 def on_first(
   context: Callable[[], contextlib.AbstractContextManager[T]],
 ) -> Iterator[T | None]:
-  """Enters a context on the first process alone; its errors are all's."""
+  """Enters a context on the first process only; all raise its errors."""
   with contextlib.ExitStack() as stack:
     yield together(
       lambda: stack.enter_context(context()) if is_first() else None
@@ -155,7 +155,7 @@ def on_first(
 
 @contextlib.contextmanager
 def own_folder(workdir: str) -> Iterator[str]:
-  """Yields where this process writes metrics: all but the first, nowhere."""
+  """Yields the folder for this process's metrics; only the first keeps it."""
   if is_first():
     yield workdir
   else:
@@ -164,7 +164,7 @@ def own_folder(workdir: str) -> Iterator[str]:
 
 
 def check_alike(facts: Callable[[], Mapping[str, Any]]) -> None:
-  """Checks that all processes say the same of each fact.
+  """Checks that all processes agree on each fact.
 
   Args:
     facts: is called only if there are several processes.

@@ -14,19 +14,19 @@ T = TypeVar('T')
 class Progress:
   """Shows how far a run is: a bar on a terminal, elsewhere log lines.
 
-  A line, and on a terminal what stands beside the bar, is such as
+  A line, and on a terminal the text beside the bar, looks like this:
 
     step 1,200/20,000  bpc 1.532  31,200 characters/s  12:03 left
 
-  On a terminal it is logged at evaluations alone, and the bar moves with every
-  step.
+  On a terminal, lines are logged only at evaluations, and the bar moves with
+  every step.
 
   Args:
     total_steps: the last step of the run.
     start_step: the step that this part of the run starts from.
     unit: what `count` counts, such as 'characters'.
     selection: the score that is shown as the best, and 'min' or 'max'.
-    best: its best value and the step of that, if there is one.
+    best: its best value and the step of that; None if there is none yet.
     stream: shows the bar; None means standard error.
     clock: returns seconds.
   """
@@ -93,7 +93,7 @@ class Progress:
     return speed
 
   def leave_out(self, seconds: float) -> None:
-    """Does not count `seconds` since the last update as time of steps."""
+    """Excludes `seconds` since the last update from the time of steps."""
     self._last_time += seconds
 
   def watch(self, batches: Iterable[T]) -> Iterator[T]:

@@ -58,7 +58,7 @@ class Task(Protocol):
     """
 
   def init(self, key: Array) -> tuple[Any, Any]:
-    """Returns the first parameters and the first model state."""
+    """Returns the initial parameters and the initial model state."""
 
   def batches(
     self, split: str, seed: int, start: int, once: bool = False
@@ -99,7 +99,7 @@ class Task(Protocol):
     """Returns a hash of the data of a split."""
 
   def samples(self, state: Any) -> Mapping[str, str | bytes]:
-    """Returns what a state makes, texts or PNG pictures by name; may be {}."""
+    """Returns samples of a state, texts or PNG pictures by name; may be {}."""
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
     """Returns further scores, too slow for validation, or makes samples."""

@@ -1,6 +1,6 @@
 """Trackers of experiments, which observe a run as TensorBoard does.
 
-Each is imported where it is asked for.
+Each is imported only if it is chosen.
 """
 
 import html
@@ -75,7 +75,7 @@ TRACKERS: dict[str, Track] = {'wandb': WandB}
 
 
 def find(names: Sequence[str]) -> list[Track]:
-  """Returns what makes the trackers called `names`.
+  """Returns functions that make the trackers called `names`.
 
   Raises:
     ValueError: the package of one is not installed.

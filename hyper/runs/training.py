@@ -24,8 +24,8 @@ from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
-# What config.precision makes of products of float32, by JAX's names. With
-# bfloat16 factors are rounded to it and sums are float32; a CPU ignores that.
+# By config.precision, JAX's name for the precision of float32 products. With
+# 'bfloat16', factors are rounded and sums are float32; a CPU ignores that.
 PRECISIONS = {'float32': 'float32', 'bfloat16': 'BF16_BF16_F32'}
 
 
@@ -193,7 +193,7 @@ def evaluate(
   computed, so the device is one batch ahead of what `watch` shows.
 
   Args:
-    task: whose loss `eval_step` is of.
+    task: the one whose loss `eval_step` computes.
     eval_step: see `make_eval_step`.
     state: only its `params` and `model_state` are read.
     split: of the task's data.

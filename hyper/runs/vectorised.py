@@ -3,8 +3,8 @@
 Runs of one structure (see `hyper.runs.numbers`) that are at the same step are
 rows of one stacked state: the step is mapped over states, batches, keys and
 numbers. Each run keeps its own folder, log, checkpoints and scores, and what
-happens at a step is that of `loop.Loop`. A run that ends, by an error or since
-it is told to, leaves the others alone.
+happens at a step is that of `loop.Loop`. A run that ends, by an error or
+because it is told to, leaves the others alone.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Given:
     config: of the run; `loop.check` has passed.
     workdir: the run folder.
     observe: as in `loop.run`.
-    around: surrounds what is done for this run alone, such as its log.
+    around: a context for what is done for this run alone, such as its log.
   """
 
   config: ConfigDict
@@ -53,7 +53,7 @@ def run(
   data_dir: str,
   kept: CompiledCache,
 ) -> list[Outcome]:
-  """Trains runs, those that can be together, and returns how each ended.
+  """Trains runs, together where possible, and returns how each ended.
 
   A signal saves and ends all of them; see `loop.train`.
 
@@ -61,7 +61,7 @@ def run(
     make_task: as in `loop.train`.
     given: the runs.
     data_dir: of the data sets.
-    kept: compiled functions of earlier runs, to which those of these are added.
+    kept: compiled functions of earlier runs; those of these runs are added.
   """
   members = [Member(one) for one in given]
   with contextlib.ExitStack() as stack:
@@ -102,7 +102,7 @@ class Member:
 
   @contextlib.contextmanager
   def alone(self) -> Iterator[None]:
-    """Surrounds what is done for this run; an error ends it, and no other."""
+    """Encloses what is done for this run; an error ends it, and no other."""
     try:
       with self.given.around(), memory.explained():
         yield
@@ -150,7 +150,7 @@ class Member:
 
 
 def groups(members: Sequence[Member]) -> list[list[Member]]:
-  """Returns the runs that are open, those together that can be."""
+  """Returns the runs that are open, in groups that can train together."""
   found: dict[Any, list[Member]] = {}
   for member in living(members):
     found.setdefault(kind(member.opened), []).append(member)
@@ -199,7 +199,7 @@ def train(members: Sequence[Member], interruption: Interruption) -> None:
   try:
     with memory.explained():
       Rows(members).run(interruption)
-  except Exception as error:  # of the step of all
+  except Exception as error:  # of the common step
     for member in living(members):
       member.fail(error)
 
@@ -317,7 +317,7 @@ class Rows:
 
 
 class Entry:
-  """An entry of a stacked array, which is read when it is asked for.
+  """An entry of a stacked array, which is read when it is used.
 
   >>> jax.device_get(Entry(jnp.arange(3.0), 2))
   np.float32(2.0)

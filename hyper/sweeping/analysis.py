@@ -76,9 +76,9 @@ def evaluator(study: Study) -> Any:
 
 
 def importances(study: Study) -> dict[str, float]:
-  """Returns the share of each parameter in what decides, the largest first.
+  """Returns the importance of each parameter for the score, the largest first.
 
-  It is empty for a study of less than four trials, or without parameters.
+  It is empty for a study of fewer than four trials, or without parameters.
   """
   from optuna.importance import get_param_importances
 
@@ -91,10 +91,10 @@ def importances(study: Study) -> dict[str, float]:
 
 
 def with_levels(study: Study) -> Study:
-  """Returns the completed trials, numbers of few values as mere choices.
+  """Returns the completed trials; numbers with few values become choices.
 
-  PED-ANOVA smooths numbers, and so sees differences between the two or three
-  values of a grid that are none.
+  PED-ANOVA smooths over numbers. Between the two or three values of a grid, it
+  would see differences that do not exist.
   """
   import optuna
 
@@ -138,7 +138,7 @@ def plots(study: Study) -> Iterator[tuple[str, bytes]]:
 
 
 def drawings(study: Study) -> dict[str, tuple[Callable[[], Any], Size]]:
-  """Returns what draws each plot, and its size in inches, by its name."""
+  """Returns by name the function that draws a plot, and its size in inches."""
   from optuna.visualization import matplotlib as draw
 
   if not completed(study):

@@ -1,9 +1,9 @@
 """The trials of a study, in Optuna's journal, which is its only state.
 
 A study is a folder with `journal.log` and the run folders of its trials in
-`trials/`. A trial that is called running, while no process holds the lock of
-its folder, was left by a worker that has ended: it is told failed, and enqueued
-again with the attribute `folder`, so that it continues in its folder.
+`trials/`. A trial that is marked as running, although no process holds the lock
+of its folder, was left by a worker that has ended. It is marked as failed, and
+enqueued again with the attribute `folder`, so that it continues in its folder.
 """
 
 import contextlib
@@ -108,11 +108,11 @@ class Study:
     self._study.tell(trial, score)
 
   def prune(self, trial: Trial) -> None:
-    """Records that a trial was stopped, since it is worse than others."""
+    """Records that a trial was stopped because it was worse than others."""
     self._study.tell(trial, state=self._states.PRUNED)
 
   def leave(self, trial: Trial) -> None:
-    """Records that a trial was interrupted, which is no death of a worker.
+    """Records that a trial was interrupted, which counts as no worker's death.
 
     A trial whose end is recorded stays as it is.
     """
@@ -169,7 +169,7 @@ class Study:
     values: Parameters,
     ranges: Mapping[str, BaseDistribution],
   ) -> None:
-    """Adds a trial whose parameters have their values already."""
+    """Adds a trial whose parameters already have their values."""
     import optuna
 
     waiting = optuna.create_trial(

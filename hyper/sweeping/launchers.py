@@ -1,4 +1,4 @@
-"""Where workers run: on this machine, or on an engine that is asked for."""
+"""Where workers run: on this machine, or on an engine that is chosen."""
 
 import ast
 import importlib
@@ -18,12 +18,12 @@ ENGINES = {  # a module with a function `launcher`, and what it needs
 def on_this_machine(
   command: Sequence[str], workers: int, devices: Sequence[str]
 ) -> Callable[[int], Job]:
-  """Returns what starts a worker on its share of this machine.
+  """Returns a function that starts a worker on its share of this machine.
 
   Args:
     command: of a worker.
-    workers: how many there will be.
-    devices: names of accelerators that are to be used; none for all.
+    workers: the number of workers.
+    devices: names of the accelerators to use; empty for all.
 
   Raises:
     ValueError: there are more workers than devices.
@@ -35,7 +35,7 @@ def on_this_machine(
 def on_engine(
   name: str, command: Sequence[str], folder: str, options: Sequence[str]
 ) -> Callable[[int], Job]:
-  """Returns what starts a worker on an engine, which is imported here.
+  """Returns a function that starts a worker on an engine, and imports that.
 
   Args:
     name: one of ENGINES.
@@ -44,7 +44,7 @@ def on_engine(
     options: of the engine, each NAME=VALUE.
 
   Raises:
-    ValueError: the engine is not installed or not at hand, or has no such
+    ValueError: the engine is not installed or not available, or has no such
       option.
   """
   module, package = ENGINES[name]

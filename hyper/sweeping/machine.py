@@ -37,7 +37,7 @@ def shares(workers: int, kind: str, names: Sequence[str]) -> list[Share]:
   """Returns what each worker gets.
 
   Args:
-    workers: how many there are.
+    workers: the number of workers.
     kind: 'gpu', 'tpu' or 'cpu'.
     names: of the accelerators; those of cores if `kind` is 'cpu'.
 
@@ -71,7 +71,7 @@ def find(given: Sequence[str] = ()) -> tuple[str, list[str]]:
   """Returns the kind and the names of this machine's devices.
 
   Args:
-    given: names of accelerators that are to be used, instead of all.
+    given: names of the accelerators to use instead of all.
   """
   platform = os.environ.get('JAX_PLATFORMS', '').split(',')[0]
   gpus, chips = find_gpus(), find_chips()

@@ -13,7 +13,7 @@ else:  # Optuna is imported where a study is opened
   BaseDistribution = Any
 
 Parameters = Mapping[str, Any]  # by path in the config; also 'config'
-LOG_SCALE = 10  # the ratio of two values from which on they are on a log scale
+LOG_SCALE = 10  # the least ratio of largest to smallest value for a log scale
 
 
 def vary(points: Sequence[Point]) -> list[Parameters]:
@@ -24,7 +24,7 @@ def vary(points: Sequence[Point]) -> list[Parameters]:
   """
   whole = [whole_config(point) for point in points]
   paths = dict.fromkeys(path for point in points for path in point.fields)
-  first_of: dict[tuple[int, ...], str] = {}  # by which points are equal in it
+  first_of: dict[tuple[int, ...], str] = {}  # by which points share a value
   for path in itertools.chain(['config'], paths):
     column = [fields.get(path) for fields in whole]
     pattern = tuple(map(column.index, column))

@@ -1,4 +1,4 @@
-"""Watches over the workers of a study, and tells how far it is."""
+"""Watches over the workers of a study, and shows how far it is."""
 
 import math
 import signal
@@ -12,7 +12,7 @@ from hyper.sweeping.journal import FrozenTrial, Study, folder_of
 from hyper.sweeping.workers import Workers
 
 POLL_SECONDS = 1.0
-MARGIN_SECONDS = 30.0, 120.0  # before a time limit, for what is to be saved
+MARGIN_SECONDS = 30.0, 120.0  # before a time limit, to save
 STATES = {  # of Optuna's trials, as they are called here
   'RUNNING': 'running',
   'COMPLETE': 'done',
@@ -29,14 +29,14 @@ def supervise(
   selection: tuple[str, str],
   deadline: float,
 ) -> int:
-  """Shows how far a study is until its workers end or are to stop.
+  """Shows how far a study is until its workers end or have to stop.
 
   Args:
-    study: that they work on.
+    study: the one that they work on.
     workers: of the study.
-    count: how many there are.
+    count: the number of workers.
     selection: the score and 'min' or 'max'.
-    deadline: of the monotonic clock, when they are to save and leave.
+    deadline: when they must save and exit, by the monotonic clock.
 
   Returns:
     0, or 128 plus a signal's number.
@@ -61,7 +61,7 @@ def supervise(
 
 
 def deadline(time_limit: float) -> float:
-  """Returns when to save and leave, to have left after `time_limit` seconds.
+  """Returns when to save, so as to have exited after `time_limit` seconds.
 
   Args:
     time_limit: from now on; 0 is none.
@@ -72,7 +72,7 @@ def deadline(time_limit: float) -> float:
 
 
 def working_time(time_limit: float) -> float:
-  """Returns the seconds of a limit after which workers save and leave.
+  """Returns the seconds of a limit after which workers save and exit.
 
   A tenth of the limit is left for that: at least half a minute, and at most two
   minutes or half the limit.
@@ -87,7 +87,7 @@ def working_time(time_limit: float) -> float:
 def describe(
   trials: Sequence[FrozenTrial], workers: int, selection: tuple[str, str]
 ) -> str:
-  """Returns how many trials are in each state, the best, and the time left."""
+  """Returns the number of trials in each state, the best, and the time left."""
   counts = Counter(STATES[trial.state.name] for trial in trials)
   parts = [', '.join(f'{counts[x]} {x}' for x in STATES.values())]
   done = [trial for trial in trials if trial.state.name == 'COMPLETE']

@@ -17,12 +17,12 @@ PR_SET_PDEATHSIG = 1  # of prctl: the signal that a parent's death sends
 
 
 class Process:
-  """A worker on some node, which has to leave when this actor dies.
+  """A worker on some node, which exits when this actor dies.
 
   Args:
     command: of the worker.
-    folder: in which it runs.
-    log: a file for what it prints.
+    folder: the one in which it runs.
+    log: a file for its output.
   """
 
   def __init__(self, command: Sequence[str], folder: str, log: str):
@@ -41,7 +41,7 @@ class Process:
     return self._process.poll()
 
   def terminate(self) -> None:
-    """Lets the worker save and leave."""
+    """Lets the worker save and exit."""
     self._process.terminate()
 
 
@@ -68,7 +68,7 @@ class Placed:
     return self._status
 
   def terminate(self) -> None:
-    """Lets the worker save and leave, or never begin."""
+    """Lets the worker save and exit, or never begin."""
     if self._has_begun:
       self._actor.terminate.remote()
     else:
@@ -78,14 +78,14 @@ class Placed:
 def launcher(
   command: Sequence[str], folder: str, options: Mapping[str, Any]
 ) -> Callable[[int], Job]:
-  """Returns what places a worker on a node.
+  """Returns a function that places a worker on a node.
 
   Args:
     command: of a worker.
     folder: for the logs of the workers.
     options: what an actor needs, such as `num_cpus` (1 by default) and
-      `num_gpus`; `address` of the cluster, by default RAY_ADDRESS, or one that
-      runs here, or a new one of this machine alone.
+      `num_gpus`; and the cluster's `address`, by default RAY_ADDRESS, else that
+      of a cluster that runs here, else that of a new one on this machine.
 
   Raises:
     ValueError: there is no such cluster or option.

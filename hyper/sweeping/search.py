@@ -17,10 +17,9 @@ class Search:
 
   Attributes:
     name: one of SEARCHES; 'grid' trains the points that were added.
-    config: of the file whose `suggest` is called by the other searches.
+    config: FILE[:variant]; other searches call the file's `suggest`.
     fixed: fields of all trials.
-    limit: how many trials the study may have; a grid has no other trials than
-      its points.
+    limit: the most trials of the study; a grid has only its points.
   """
 
   name: str

@@ -32,17 +32,17 @@ class Submitted:
 def launcher(
   command: Sequence[str], folder: str, options: Mapping[str, Any]
 ) -> Callable[[int], Job]:
-  """Returns what submits a worker.
+  """Returns a function that submits a worker.
 
-  A worker saves and leaves in time for the limit of its job, and is then
-  submitted again.
+  A worker saves and exits before the limit of its job, and is then submitted
+  again.
 
   Args:
     command: of a worker.
     folder: for submitit's files and the logs of the jobs.
     options: of submitit's AutoExecutor, such as `timeout_min` (60 by default),
-      `gpus_per_node` and `slurm_partition`; `cluster` 'local' makes processes
-      of this machine of the jobs, to try it.
+      `gpus_per_node` and `slurm_partition`; `cluster` 'local' runs the jobs as
+      processes of this machine, for a try.
 
   Raises:
     ValueError: there is no Slurm here, or no such option.
@@ -59,7 +59,7 @@ def launcher(
 
 
 def run(command: Sequence[str]) -> int:
-  """Returns the exit status of a command; what interrupts it ends that too."""
+  """Returns the exit status of a command; an interrupt ends that, too."""
   with subprocess.Popen(command) as process:
     try:
       return process.wait()

@@ -72,7 +72,7 @@ def call(config: str, name: str) -> Any:
 
   Args:
     config: FILE[:variant].
-    name: of the function; None is returned if the file has no such one.
+    name: of the function; if the file does not have it, the result is None.
   """
   path, _, variant = config.partition(':')
   function = getattr(module(path), name, None)
@@ -183,8 +183,8 @@ def check(
 ) -> None:
   """Checks the trials of a sweep before the first one starts.
 
-  The task is made, which reads data, for the first trial of each value of a
-  field but the seed.
+  The task is made, which reads data, for the first trial of each value of every
+  field except the seed.
 
   Raises:
     ValueError: a config does not fit.

@@ -17,11 +17,11 @@ from hyper.sweeping.journal import LOG, Study, Trial
 from hyper.sweeping.progress import working_time
 from hyper.terminal import errors_to
 
-STRUCTURES = 4  # whose compiled steps are kept
+STRUCTURES = 4  # the most structures whose compiled steps are kept
 
 
 class Watch:
-  """Tells Optuna the scores of a trial, and hears when to stop.
+  """Tells Optuna the scores of a trial, and learns when to stop.
 
   Attributes:
     pruned: True once the trial is to be stopped.
@@ -46,7 +46,7 @@ class Worker:
   """Trains the trials of a study in this process.
 
   Args:
-    study: that other processes may work on too.
+    study: the trials, which other processes may work on, too.
     make_task: as for `loop.train`.
     selection: of the task, the score and 'min' or 'max'.
     data_dir: of the data sets.
@@ -117,7 +117,7 @@ class Worker:
 
   @contextlib.contextmanager
   def _guarded(self, trial: Trial) -> Iterator[None]:
-    """Writes to the log of a trial; an error makes it a failed one."""
+    """Writes to the log of a trial; an error makes the trial fail."""
     with self._logged(trial):
       try:
         yield
@@ -129,7 +129,7 @@ class Worker:
     return written_to(os.path.join(self._study.workdir(trial), LOG))
 
   def _begin(self, trial: Trial) -> tuple[Watch, Given]:
-    """Returns what watches a trial, and what is to be trained."""
+    """Returns the watch over a trial, and the run to train."""
     workdir, point = self._study.workdir(trial), self._study.point(trial)
     config = point.make()
     loop.check(config, workdir, self._data_dir)
@@ -146,7 +146,7 @@ class Worker:
     return watch, Given(config, workdir, watch, around)
 
   def _end(self, trial: Trial, watch: Watch, outcome: Outcome) -> None:
-    """Records how a trial ended that no signal has interrupted."""
+    """Records how a trial ended, unless a signal has interrupted it."""
     if isinstance(outcome, Exception):
       raise outcome
     if outcome:
@@ -173,10 +173,10 @@ class Worker:
 def obey(time_limit: float) -> None:
   """Makes signals, and the end of a time limit, interrupt this process.
 
-  The training loop saves and ends then; elsewhere KeyboardInterrupt is raised.
+  The training loop then saves and ends; elsewhere KeyboardInterrupt is raised.
 
   Args:
-    time_limit: seconds by which this process has left; 0 is none.
+    time_limit: the seconds after which this process has exited; 0 is none.
   """
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
@@ -197,7 +197,7 @@ def written_to(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def called_by(command: list[str]) -> Iterator[None]:
-  """Makes a command that of this process, so that the run records it."""
+  """Sets the command of this process, so that the run records it."""
   before, sys.argv = sys.argv, command[1:]
   try:
     yield

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 LOST = -int(signal.SIGKILL)  # the status of a worker that its engine lost
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # saved, and left
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # saved, and exited
 POLL_SECONDS = 0.1
 QUICK_SECONDS, QUICK_LOSSES = 60.0, 10
 
@@ -18,16 +18,16 @@ class Job(Protocol):
     """Returns the exit status, below 0 if it was killed; None while it runs."""
 
   def terminate(self) -> None:
-    """Lets the worker save and leave."""
+    """Lets the worker save and exit."""
 
 
 class Workers:
   """Workers that an engine runs. One that is killed is started again.
 
   Args:
-    start: starts the worker of a number.
-    count: how many there are.
-    log: where the error of a worker is found, for messages.
+    start: starts the worker with a given number.
+    count: the number of workers.
+    log: where to find the error of a worker, for messages.
   """
 
   def __init__(
@@ -55,7 +55,7 @@ class Workers:
     return any(status != 0 for status in states)
 
   def stop(self) -> None:
-    """Lets all workers save and leave, and waits for them."""
+    """Lets all workers save and exit, and waits for them."""
     for job in self._jobs:
       if job.poll() is None:
         job.terminate()

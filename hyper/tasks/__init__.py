@@ -27,7 +27,7 @@ TASKS: dict[str, type[Task]] = {
 def sections_of(config: ConfigDict) -> dict[str, Any]:
   """Returns what the sections of a config feed, as its task says.
 
-  A task may have no method `sections`; nothing is known of its fields then.
+  If a task has no method `sections`, nothing is known of its fields.
 
   Raises:
     ValueError: there is no such task.
@@ -48,8 +48,8 @@ def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
 def find_task(config: ConfigDict) -> type[Any]:
   """Returns the class of tasks, one of TASKS, that `config.task` names.
 
-  Its type is not checked to be `Task`, some of whose members only an instance
-  has.
+  The class is not checked against `Task`, since only its instances have all
+  members.
 
   Raises:
     ValueError: there is no such task.

@@ -1,4 +1,4 @@
-"""Image classification (4.1, 4.2 and A.1), in errors of 100 images."""
+"""Image classification (4.1, 4.2 and A.1), scored by the error in percent."""
 
 import functools
 import os
