@@ -67,9 +67,12 @@ def main() -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
-  flags.DEFINE_string(
-    'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  flags.DEFINE(commands.PATH, 'workdir', None, 'Folder of a trained run.')
+  flags.DEFINE(
+    commands.PATH,
+    'data_dir',
+    'data',
+    'Folder of the data sets, see hyper/data/README.md.',
   )
   flags.DEFINE_enum(
     'split',

@@ -125,7 +125,8 @@ def define_flags() -> None:
     'for each experiment. --config.FIELD=VALUE replaces a field. '
     'Without it, the run in --workdir is resumed.',
   )
-  flags.DEFINE_string(
+  flags.DEFINE(
+    commands.PATH,
     'workdir',
     None,
     'Folder of the run: config, metrics, checkpoints. A run in it is resumed.',
@@ -140,10 +141,14 @@ def define_flags() -> None:
     False,
     'Print each field of the config with its value and what it is, and stop.',
   )
-  flags.DEFINE_string(
-    'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  flags.DEFINE(
+    commands.PATH,
+    'data_dir',
+    'data',
+    'Folder of the data sets, see hyper/data/README.md.',
   )
-  flags.DEFINE_string(
+  flags.DEFINE(
+    commands.PATH,
     'init_from',
     '',
     'Run folder, whose best checkpoint is taken, or safetensors file: a new '

@@ -283,8 +283,8 @@ def keep(
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_float('minutes', 10, 'Minutes after which all has ended.', 0)
-  flags.DEFINE_string('out', None, 'Folder of the results.')
-  flags.DEFINE_string('data_dir', 'data', 'Folder of the data sets.')
+  flags.DEFINE(commands.PATH, 'out', None, 'Folder of the results.')
+  flags.DEFINE(commands.PATH, 'data_dir', 'data', 'Folder of the data sets.')
   flags.DEFINE_multi_enum('stage', STAGES, STAGES, 'What is done.')
   flags.DEFINE_multi_string('entry', [], 'What is trained, of ENTRIES.')
   flags.DEFINE_multi_string('field', [], 'A further argument of train.py.')

@@ -314,7 +314,7 @@ def define_flags() -> None:
   flags.DEFINE_enum('dtype', 'float32', ['float32', 'bfloat16'], 'Of products.')
   flags.DEFINE_integer('rounds', 5, 'Calls of each.', lower_bound=1)
   flags.DEFINE_multi_string('only', [''], 'Parts of names of contenders.')
-  flags.DEFINE_string('output', '', 'A JSON file to write.')
+  flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':

@@ -109,7 +109,7 @@ def define_flags() -> None:
   flags.DEFINE_enum('variant', '40_1', ['40_1', '40_2'], 'Size of the network.')
   flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
   flags.DEFINE_integer('rounds', 10, 'Calls of each.', lower_bound=1)
-  flags.DEFINE_string('output', '', 'A JSON file to write.')
+  flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':

@@ -372,7 +372,7 @@ def define_flags() -> None:
     'topology', [], 'Such as v5e:2x2 or v6e:2x4; by default two of 4 chips.'
   )
   flags.DEFINE_bool('recurrence', False, 'Compile cells alone.')
-  flags.DEFINE_string('output', '', 'A JSON file to write.')
+  flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':

@@ -120,10 +120,10 @@ def define_flags() -> None:
     'A file of configs/, with its variant after a colon; those of the default '
     'need no data.',
   )
-  flags.DEFINE_string('data_dir', 'data', 'Folder of the data sets.')
+  flags.DEFINE(commands.PATH, 'data_dir', 'data', 'Folder of the data sets.')
   flags.DEFINE_integer('steps', 20, 'Steps of a round.', lower_bound=1)
   flags.DEFINE_integer('rounds', 5, 'Rounds of each.', lower_bound=1)
-  flags.DEFINE_string('output', '', 'A JSON file to write.')
+  flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':

@@ -190,10 +190,10 @@ def define_flags() -> None:
   )
   flags.DEFINE_list('runs', ['1', '4', '8'], 'How many are trained at once.')
   flags.DEFINE_multi_string('set', [], 'FIELD=VALUE of all configs.')
-  flags.DEFINE_string('data_dir', 'data', 'Folder of the data sets.')
+  flags.DEFINE(commands.PATH, 'data_dir', 'data', 'Folder of the data sets.')
   flags.DEFINE_integer('steps', 3, 'Steps of a round.', lower_bound=1)
   flags.DEFINE_integer('rounds', 5, 'Rounds of each.', lower_bound=1)
-  flags.DEFINE_string('output', '', 'A JSON file to write.')
+  flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')
 
 
 if __name__ == '__main__':

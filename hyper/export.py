@@ -109,13 +109,15 @@ def main() -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  flags.DEFINE(commands.PATH, 'workdir', None, 'Folder of a trained run.')
   flags.DEFINE_bool(
     'baked',
     False,
     'Write the plain network of an image classifier, its kernels generated.',
   )
-  flags.DEFINE_string('output', '', 'The file; by default in the run folder.')
+  flags.DEFINE(
+    commands.PATH, 'output', '', 'The file; by default in the run folder.'
+  )
   flags.DEFINE_enum('checkpoint', 'best', ['best', 'latest'], 'Which one.')
   flags.mark_flag_as_required('workdir')
 

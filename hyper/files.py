@@ -19,10 +19,12 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     content: bytes, or text to write as UTF-8.
 
   Raises:
+    ValueError: `path` is a URL.
     OSError: the file cannot be written. The error names `path`, and a file
       that was there before is unchanged.
   """
   path = os.fspath(path)
+  check_path('the path', path)
   partial = f'{path}.{os.getpid()}.partial'  # others may write it too
   try:
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
@@ -84,7 +86,7 @@ def check_path(flag: str, path: str) -> None:
   """Checks that a path given by the user is on the local file system.
 
   Args:
-    flag: the name of the path in the message, such as '--workdir'.
+    flag: what the message calls the path, such as '--workdir'.
     path: the path.
 
   Raises:

@@ -277,7 +277,7 @@ def main(what: str) -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE_string('workdir', None, 'Folder of a trained run.')
+  flags.DEFINE(commands.PATH, 'workdir', None, 'Folder of a trained run.')
   commands.define_sampling_flags()
   flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_integer('count', 8, 'Lines of handwriting.', lower_bound=1)
@@ -288,21 +288,31 @@ def define_flags() -> None:
     'tidy.',
     lower_bound=0.0,
   )
-  flags.DEFINE_string(
+  flags.DEFINE(
+    commands.PATH,
     'prime',
     '',
     'Line of handwriting to continue: a .json or .csv file of your own pen, or '
     "the name of a line of the run's data. Your own has the right size if the "
     'pen is read about as often for each letter.',
   )
-  flags.DEFINE_string(
-    'data_dir', 'data', 'Folder of the data sets; for --prime=NAME only.'
+  flags.DEFINE(
+    commands.PATH,
+    'data_dir',
+    'data',
+    'Folder of the data sets; for --prime=NAME only.',
   )
-  flags.DEFINE_string(
-    'output', '', 'Pictures of handwriting, written as .svg and .png.'
+  flags.DEFINE(
+    commands.PATH,
+    'output',
+    '',
+    'Pictures of handwriting, written as .svg and .png.',
   )
-  flags.DEFINE_string(
-    'input', '', 'File of sentences to translate; otherwise standard input.'
+  flags.DEFINE(
+    commands.PATH,
+    'input',
+    '',
+    'File of sentences to translate; otherwise standard input.',
   )
   flags.DEFINE_integer(
     'beam_size',

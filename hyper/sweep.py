@@ -246,8 +246,11 @@ def define_flags() -> None:
     lower_bound=0.001,
     upper_bound=1.0,
   )
-  flags.DEFINE_string(
-    'study', None, 'Folder of the study: its journal, and trials/NUMBER.'
+  flags.DEFINE(
+    commands.PATH,
+    'study',
+    None,
+    'Folder of the study: its journal, and trials/NUMBER.',
   )
   flags.DEFINE_multi_string(
     'grid',
@@ -296,8 +299,11 @@ def define_flags() -> None:
     'for saving.',
     lower_bound=0.0,
   )
-  flags.DEFINE_string(
-    'data_dir', 'data', 'Folder of the data sets, see hyper/data/README.md.'
+  flags.DEFINE(
+    commands.PATH,
+    'data_dir',
+    'data',
+    'Folder of the data sets, see hyper/data/README.md.',
   )
   flags.DEFINE_enum(
     'launcher',

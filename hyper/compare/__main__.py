@@ -32,8 +32,8 @@ MARKED = re.compile(r'(<!-- results -->\n).*?(<!-- /results -->)', re.S)
 
 def main(folders: list[str]) -> None:
   """Prints tables of the runs in `folders`, and writes files if flags ask."""
-  commands.prepare_output(FLAGS.curves, ('png', 'svg', 'pdf'))
-  commands.prepare_output(FLAGS.html, ('html',))
+  commands.prepare_output(FLAGS.curves, ('png', 'svg', 'pdf'), '--curves')
+  commands.prepare_output(FLAGS.html, ('html',), '--html')
   runs = [finished.read(workdir) for workdir in finished.find(folders)]
   found, known = entries.group(runs), studies.read(folders)
   if FLAGS.curves:
@@ -94,17 +94,29 @@ def define_flags() -> None:
     False,
     'Print every row of the paper, with its command and what is missing.',
   )
-  flags.DEFINE_string(
-    'curves', '', 'Picture to write: validation over steps and over time.'
+  flags.DEFINE(
+    commands.PATH,
+    'curves',
+    '',
+    'Picture to write: validation over steps and over time.',
   )
-  flags.DEFINE_string(
-    'html', '', 'Page to write: tables, curves, and pictures in the folders.'
+  flags.DEFINE(
+    commands.PATH,
+    'html',
+    '',
+    'Page to write: tables, curves, and pictures in the folders.',
   )
-  flags.DEFINE_string(
-    'plots', '', "Folder for Optuna's plots of the studies given, as PNG."
+  flags.DEFINE(
+    commands.PATH,
+    'plots',
+    '',
+    "Folder for Optuna's plots of the studies given, as PNG.",
   )
-  flags.DEFINE_string(
-    'readme', '', 'Markdown file whose marked table of results is replaced.'
+  flags.DEFINE(
+    commands.PATH,
+    'readme',
+    '',
+    'Markdown file whose marked table of results is replaced.',
   )
 
 

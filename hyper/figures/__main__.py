@@ -123,7 +123,13 @@ def main(what: str) -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE_multi_string('workdir', None, 'Folders of runs.')
+  flags.DEFINE_multi(
+    commands.PATH,
+    flags.ArgumentSerializer(),
+    'workdir',
+    None,
+    'Folders of runs.',
+  )
   flags.DEFINE_string(
     'metric',
     '',
@@ -142,14 +148,17 @@ def define_flags() -> None:
   )
   commands.define_sampling_flags()
   flags.adopt_module_key_flags(commands)  # so that --help shows them
-  flags.DEFINE_string(
+  flags.DEFINE(
+    commands.PATH,
     'output',
     '',
     'File of the picture, .png, .svg or .pdf; for weight_change also .html, '
     'for examples .md.',
   )
   flags.DEFINE_string('sentence', '', 'Sentence to translate, for attention.')
-  flags.DEFINE_string('data_dir', 'data', 'Folder of the data, for examples.')
+  flags.DEFINE(
+    commands.PATH, 'data_dir', 'data', 'Folder of the data, for examples.'
+  )
   flags.DEFINE_enum(
     'split', 'test', ['validation', 'test'], 'Split of the examples.'
   )

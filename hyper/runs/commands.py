@@ -21,9 +21,22 @@ from hyper.runs import memory
 EXPECTED = (ValueError, OSError, FloatingPointError, MemoryError)
 # The flags of `define_sampling_flags`.
 SAMPLING = ('checkpoint', 'prompt', 'length', 'temperature', 'seed')
-PATHS = (  # flags
-  *('workdir', 'data_dir', 'study', 'output', 'input', 'prime', 'init_from'),
-)
+
+
+class Path(flags.ArgumentParser[str]):
+  """The parser of flags that are paths: `flags.DEFINE(PATH, 'workdir', ...)`.
+
+  A leading tilde, which the shell leaves in --workdir=~/run, becomes the home
+  folder, and a URL is an error.
+  """
+
+  def parse(self, argument: str) -> str:
+    """Returns the path to use; raises a ValueError if it is a URL."""
+    files.check_path('the path', argument)
+    return os.path.expanduser(argument)
+
+
+PATH = Path()
 
 
 def start(
@@ -69,11 +82,6 @@ def parse(argv: list[str]) -> list[str]:
   """
   try:
     rest = flags.FLAGS(argv)
-    for name in {*PATHS} & {*flags.FLAGS}:
-      flag = flags.FLAGS[name]  # the shell leaves --workdir=~/run as it is
-      flag.value = expanded(flag.value)
-      for path in flag.value if isinstance(flag.value, list) else [flag.value]:
-        files.check_path(f'--{name}', path or '')
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
       flags.FLAGS.config.to_dict()  # raises if the file is missing
     return rest
@@ -106,13 +114,6 @@ def mistyped(argv: list[str]) -> str:
   return ''
 
 
-def expanded(value: Any) -> Any:
-  """Replaces a leading tilde in a path, or in each of a list of paths."""
-  if isinstance(value, list):
-    return [os.path.expanduser(path) for path in value]
-  return os.path.expanduser(value) if value else value
-
-
 def arguments(given: list[str], choices: Collection[str]) -> list[str]:
   """Returns `given`, or exits unless it is one of `choices`.
 
@@ -138,12 +139,15 @@ def check_unread(
       )
 
 
-def prepare_output(path: str, endings: Collection[str] = ()) -> None:
+def prepare_output(
+  path: str, endings: Collection[str] = (), flag: str = '--output'
+) -> None:
   """Checks `path` and makes its folder, before long work writes the file.
 
   Args:
     path: of the file; if it is empty, nothing is done.
     endings: the allowed file endings, without the dot; empty allows any.
+    flag: the flag that the path comes from, for messages.
 
   Raises:
     ValueError: the path has another ending, or names a folder.
@@ -153,21 +157,24 @@ def prepare_output(path: str, endings: Collection[str] = ()) -> None:
     return
   if os.path.basename(path) in ('', '.', '..'):
     raise ValueError(
-      f'--output is {path!r}, a folder; name a file in it, such as '
+      f'{flag} is {path!r}, a folder; name a file in it, such as '
       f'{os.path.join(path, "out")}.'
     )
   if endings and not path.endswith(tuple(f'.{x}' for x in endings)):
     raise ValueError(
-      f'--output is {path!r}; it must end in .{", .".join(endings)}.'
+      f'{flag} is {path!r}; it must end in .{", .".join(endings)}.'
     )
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
 
 
 def required(given: list[str], operands: str) -> list[str]:
-  """Returns the paths `given` with tildes expanded; exits if there is none."""
+  """Returns the paths `given`; exits if there is none, or one is a URL."""
   if not given:
     sys.exit(f'error: give {operands} (--help explains the flags)')
-  return expanded(given)
+  try:
+    return [PATH.parse(path) for path in given]
+  except ValueError as error:
+    sys.exit(f'error: {error}')
 
 
 def checked(main: Callable[..., int | None], given: list[Any]) -> int:

@@ -112,7 +112,7 @@ def places(bench: Bench, tries: int) -> Iterator[Outcome]:
       command = bench.train_command(bench.folder)
       command[-2] = f'--workdir={place}'
       ended = bench.finish(bench.start(*command))
-    outcome = ended.refused('--workdir is')
+    outcome = ended.refused('--workdir')
     yield Outcome(place.rpartition('/')[-1], outcome.held, outcome.note)
 
 

@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import jax
 import pytest
+from absl import flags
 
 from hyper.runs import commands
 
@@ -19,7 +21,7 @@ def define_flags():
   flags.DEFINE_integer('count', 1, 'How many.', lower_bound=1)
   flags.DEFINE_string('raise', '', 'An error, by its name.')
   flags.DEFINE_integer('status', None, 'Returned.')
-  flags.DEFINE_multi_string('workdir', [], 'Folders.')
+  flags.DEFINE(commands.PATH, 'curves', '', 'A picture.')
   flags.DEFINE_bool('compute', False, 'Needs a device.')
 
 def main(*words):
@@ -36,6 +38,12 @@ commands.start(main, define_flags, CHOICES)
 """
 
 
+NO_PATHS = {  # flags of text that name no file to read or to write
+  *('prompt', 'text', 'sentence', 'metric', 'kernel', 'set', 'override'),
+  *('grid', 'launcher_option', 'devices', 'init_from_paths', 'coordinator'),
+  *('checkpoint', 'entry', 'field', 'size', 'only', 'runs', 'topology'),
+  'config',  # and its variant
+}
 BOTH = {'a': ('count', 'raise', 'status'), 'b': ('count',)}
 
 
@@ -72,7 +80,7 @@ def test_a_command_runs(arguments, choices, printed, status):
     (['c'], BOTH, "got 'c'; give one of: a, b."),
     ([], BOTH, 'give one of: a, b.'),
     (['b', '--status=1'], BOTH, 'b does not read --status; it reads --count.'),
-    (['--workdir=a', '--workdir=gs://b/c'], (), "--workdir is 'gs://b/c', a U"),
+    (['--curves=gs://b/c'], (), "flag --curves=gs://b/c: the path is 'gs://b"),
     (['--raise=ValueError'], (), 'the cause'),
     (['--raise=FloatingPointError'], (), 'the cause'),
     (['--raise=FileNotFoundError'], (), 'the cause'),
@@ -96,10 +104,35 @@ def test_a_missing_platform_is_named(platform):
 
 
 def test_a_tilde_is_the_home_folder():
+  values = flags.FlagValues()
+  flags.DEFINE(commands.PATH, 'one', '', '', flag_values=values)
+  flags.DEFINE_multi(
+    *(commands.PATH, flags.ArgumentSerializer(), 'many', None, ''),
+    flag_values=values,
+  )
+  values(['', '--one=~/run', '--many=~/a', '--many=b'])
   home = os.path.expanduser('~')
-  assert commands.expanded('~/run') == f'{home}/run'
-  assert commands.expanded(['~/a', 'b']) == [f'{home}/a', 'b']
-  assert commands.expanded(None) is None and commands.expanded('') == ''
+  assert (values.one, values.many) == (f'{home}/run', [f'{home}/a', 'b'])
+
+
+def test_operands_are_paths(capsys):
+  assert commands.required(['~/a'], 'folders') == [os.path.expanduser('~/a')]
+  with pytest.raises(SystemExit, match='a URL; .*docs/devices.md'):
+    commands.required(['a', 'gs://b/c'], 'folders')
+
+
+def test_each_flag_that_is_a_path_is_parsed_as_one():
+  folders = [ROOT / 'hyper', ROOT / 'benchmarks']
+  sources = [x for folder in folders for x in folder.rglob('*.py')]
+  found = set()
+  for path in [*sources, ROOT / 'train.py', ROOT / 'evaluate.py']:
+    found |= {
+      *re.findall(
+        r"DEFINE_(?:multi_)?(?:string|list)\(\s*'(\w+)'",
+        path.read_text('utf-8'),
+      )
+    }
+  assert found == NO_PATHS
 
 
 def test_an_output_is_checked_before_the_work(tmp_path):

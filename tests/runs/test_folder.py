@@ -82,6 +82,13 @@ def test_urls_are_refused(path):
     folder.check_run(path, get())
 
 
+def test_no_file_is_written_to_a_url(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(ValueError, match="'gs://bucket/file', a URL"):
+    files.write('gs://bucket/file', 'content')
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('name', ['back\\slash', 'a[1]', 'a\udcff'])
 def test_paths_that_orbax_reads_otherwise_are_refused(name, tmp_path):
   with pytest.raises(ValueError, match='--workdir is .* Give another one'):
