@@ -176,14 +176,10 @@ def find_selection() -> tuple[str, str]:
   Raises:
     ValueError: the configs' tasks are unknown, or decide by different scores.
   """
-  from hyper.tasks import TASKS
+  from hyper.tasks import find_task
 
   tasks = {space.load(config).task for config in configs()}
-  if unknown := tasks - set(TASKS):
-    raise ValueError(
-      f'config.task is {min(unknown)!r}; allowed: {", ".join(TASKS)}.'
-    )
-  found = {TASKS[task].selection for task in tasks}
+  found = {find_task(task).selection for task in sorted(tasks)}
   if len(found) > 1:
     raise ValueError(
       f'the configs are of the tasks {", ".join(sorted(tasks))}, whose scores '

@@ -102,6 +102,7 @@ SEES: dict[str, tuple[str, ...]] = {
     *('hyper.compare', 'hyper.paper', 'hyper.runs.commands'),
     *('hyper.runs.metrics', 'hyper.runs.folder', 'hyper.runs.record'),
     *('hyper.drawing.progress', 'hyper.files', 'hyper.sweeping'),
+    'hyper.tasks',
   ),
   'hyper.export': (
     *('hyper.trained', 'hyper.weights', 'hyper.runs', *CONFIGURATION),

@@ -20,6 +20,7 @@ from hyper.compare import (
   entries,
   finished,
   formats,
+  measures,
   page,
   studies,
   tables,
@@ -31,6 +32,7 @@ from hyper.sweeping import journal
 from hyper.sweeping.search import Search
 from hyper.sweeping.space import Point
 from hyper.sweeping.table import DATA, configs, shrink
+from hyper.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -61,7 +63,7 @@ def make_run(folder, name, fields=None, test=None, paces=(60,) * 4, **record):
   config = config.copy_and_resolve_references()
   config.update_from_flattened_dict(fields or {})
   save_config(str(folder), config)
-  metric = finished.MEASURES[config.task].metric
+  metric = measures.measure_of(config.task).metric
   time, lines = 0, []
   for k, pace in enumerate(paces, 1):
     time += pace
@@ -148,6 +150,39 @@ def test_a_run_on_other_data_has_no_figure(tmp_path):
   assert column(grid, 'paper') == ['']
 
 
+class Guessing:
+  """What a comparison needs of a task that the paper does not have."""
+
+  selection = ('hit_rate', 'max')
+  reported_split = 'test'
+
+
+def test_a_task_that_the_paper_lacks_is_compared_by_its_own_score(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setitem(TASKS, 'guessing', Guessing)
+  make_run(tmp_path, 'mnist_cnn:embedded', {'task': 'guessing'})
+  saved = tmp_path / 'config.json'
+  config = json.loads(saved.read_text())
+  del config['data']['source']
+  saved.write_text(json.dumps(config))
+  entries = group(str(tmp_path))
+  (grid,) = tables.compare(entries)
+  assert grid.title == 'guessing'
+  assert column(grid, 'network') == ['guessing']
+  assert column(grid, 'here') == ['3.000 hit rate (validation)']  # the highest
+  assert curves.curve_of(entries[0].first).metric == 'hit_rate'
+  monkeypatch.delitem(TASKS, 'guessing')
+  with pytest.raises(ValueError, match="'guessing'; allowed: char_lm, "):
+    group(str(tmp_path))
+
+
+def test_the_scores_in_tables_are_those_of_the_tasks():
+  for name, selection in measures.SELECTIONS.items():
+    assert TASKS[name].selection == selection
+    assert TASKS[name].reported_split == measures.MEASURES[name].split
+
+
 def test_without_a_test_score_it_is_validation_beside_validation(tmp_path):
   make_run(tmp_path, 'ptb_lstm')
   (grid,) = tables.compare(group(str(tmp_path)))
@@ -178,7 +213,8 @@ def test_what_evaluate_prints_is_kept_in_the_run_folder(
   tmp_path, monkeypatch, capsys
 ):
   make_run(tmp_path, 'mnist_cnn')
-  step = finished.best_of('classify', finished.read_metrics(str(tmp_path)))
+  lines = finished.read_metrics(str(tmp_path))
+  step = finished.best_of(('error', 'min'), lines)
   scores = {'checkpoint': step['step'], 'split': 'test', 'error': 0.5}
   monkeypatch.setattr(
     evaluate, 'evaluate', lambda *_: scores | {'nats': float('nan')}

@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from hyper.compare.entries import Entry
-from hyper.compare.finished import MEASURES, PAUSE, SELECTION, Run
+from hyper.compare.finished import PAUSE, Run
+from hyper.compare.measures import selection_of
 from hyper.compare.tables import title_of
 from hyper.drawing import progress
 from hyper.drawing.progress import Curve
@@ -55,8 +56,7 @@ def published(row: str, metric: str) -> Curve:
 
 def curve_of(run: Run) -> Curve:
   """Returns the score that selects checkpoints, over steps and hours."""
-  task = run.config.task
-  metric = SELECTION.get(task, MEASURES[task].metric)
+  metric, _ = selection_of(run.config.task)
   hours = hours_of(run)
   points = [
     (line['step'], hours[k], line[metric])

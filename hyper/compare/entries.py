@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from hyper import paper
-from hyper.compare.finished import MEASURES, SELECTION, Run
+from hyper.compare.finished import Run
+from hyper.compare.measures import digits_of, measure_of, selection_of
 from hyper.paper import Measure, Row, Table, recipes
-
-DIGITS = {'bpc': 3, 'error': 2, 'nats': 0, 'bleu': 2, 'log_perplexity': 3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Entry:
     of several test sets, is used.
     """
     task = self.first.config.task
-    wanted = MEASURES[task]
+    wanted = measure_of(task)
     known = [key for run in self.runs for key in run.scores]
     splits = [split for split, metric in known if metric == wanted.metric]
     others = [split for split in splits if split != 'validation']
@@ -61,7 +60,7 @@ class Entry:
       return wanted
     if splits:
       return dataclasses.replace(wanted, split=(others or splits)[0])
-    metric = SELECTION.get(task, wanted.metric)
+    metric, _ = selection_of(task)
     unit = wanted.unit if metric == wanted.metric else metric.replace('_', ' ')
     return Measure('validation', metric, unit)
 
@@ -117,7 +116,7 @@ def figure(values: Sequence[float], measure: Measure) -> str:
 
 def rounded(value: float, measure: Measure) -> str:
   """Returns a value with as many digits as the paper prints."""
-  return f'{value:,.{DIGITS[measure.metric]}f}'
+  return f'{value:,.{digits_of(measure.metric)}f}'
 
 
 def printed(row: Row, table: Table, measure: Measure) -> str:
@@ -138,4 +137,4 @@ def difference(entry: Entry) -> str:
   if not text:
     return ''
   gap = statistics.mean(values) - paper.number(text)
-  return f'{gap:+,.{DIGITS[entry.measure.metric]}f}'
+  return f'{gap:+,.{digits_of(entry.measure.metric)}f}'

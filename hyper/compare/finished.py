@@ -13,18 +13,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from hyper import paper
-from hyper.paper import Measure, recipes
+from hyper.compare.measures import selection_of
+from hyper.paper import recipes
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
 from hyper.runs.record import INIT_FROM, STARTS, evaluations, read_lines
 
-MEASURES = {  # by task, what the paper reports
-  'char_lm': Measure('test', 'bpc', 'bpc'),
-  'classify': Measure('test', 'error', '% error'),
-  'handwriting': Measure('validation', 'nats', 'nats'),
-  'translate': Measure('test', 'bleu', 'BLEU'),
-}
-SELECTION = {'translate': 'log_perplexity'}  # if it differs from that metric
 PAUSE = 10  # a gap of this many medians is an interruption
 
 
@@ -97,13 +91,14 @@ def read(workdir: str) -> Run:
   """Returns the run in a run folder.
 
   Raises:
-    ValueError: a file in it is damaged, or there is no folder configs/.
+    ValueError: a file in it is damaged, its task is unknown, or there is no
+      folder configs/.
   """
   config = load_config(workdir)
   record, start = origins_of(workdir)
   row = row_in(workdir, config)
   lines = read_metrics(workdir)
-  best = best_of(config.task, lines)
+  best = best_of(selection_of(config.task), lines)
   steps = max((line['step'] for line in lines), default=0)
   unit, speed = speed_of(lines)
   return Run(
@@ -192,16 +187,24 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
     return []
 
 
-def best_of(task: str, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-  """Returns the line of the best validation, the first of ties; {} if none."""
-  metric = SELECTION.get(task, MEASURES[task].metric)
+def best_of(
+  selection: tuple[str, str], lines: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+  """Returns the line of the best validation, the first of ties; {} if none.
+
+  Args:
+    selection: the score that decides, and 'min' or 'max'.
+    lines: of metrics.
+  """
+  metric, mode = selection
   found = [
     line
     for line in lines
     if line['split'] == 'validation'
     and math.isfinite(line.get(metric, math.nan))
   ]
-  return min(found, key=lambda line: line[metric], default={})
+  best = min if mode == 'min' else max
+  return best(found, key=lambda line: line[metric], default={})
 
 
 def scores_of(line: dict[str, Any]) -> dict[tuple[str, str], float]:

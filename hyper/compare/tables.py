@@ -71,7 +71,9 @@ def title_of(entry: Entry) -> str:
   if entry.table_row:
     table, _ = entry.table_row
     return f'{table.title} ({table.label} of the paper)'
-  return f'{entry.first.config.task}, {entry.first.config.data.source}'
+  config = entry.first.config
+  source = config.data.get('source')
+  return f'{config.task}, {source}' if source else config.task
 
 
 def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
 from hyper.runs import folder, metrics
-from hyper.tasks import TASKS
+from hyper.tasks import find_task
 
 SPLITS = ('validation', 'train')
 
@@ -34,7 +34,7 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
     ValueError: a run has no such metric.
   """
   configs = [folder.load_config(workdir) for workdir in workdirs]
-  metric = metric or TASKS[configs[0].task].selection[0]
+  metric = metric or find_task(configs[0].task).selection[0]
   read = [read_curves(workdir, metric) for workdir in workdirs]
   groups, references = {}, {}
   for name, numbers in group(run_names(workdirs), configs).items():

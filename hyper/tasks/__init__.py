@@ -32,7 +32,7 @@ def sections_of(config: ConfigDict) -> dict[str, Any]:
   Raises:
     ValueError: there is no such task.
   """
-  return getattr(find_task(config), 'sections', dict)()
+  return getattr(find_task(config.task), 'sections', dict)()
 
 
 def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
@@ -42,11 +42,11 @@ def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:
     ValueError: there is no such task, or the rest of the config does not fit.
     FileNotFoundError: the data are missing.
   """
-  return find_task(config)(config, data_dir, workdir)
+  return find_task(config.task)(config, data_dir, workdir)
 
 
-def find_task(config: ConfigDict) -> type[Any]:
-  """Returns the class of tasks, one of TASKS, that `config.task` names.
+def find_task(name: str) -> type[Any]:
+  """Returns the class of tasks, one of TASKS, that has `name`.
 
   The class is not checked against `Task`, since only its instances have all
   members.
@@ -54,8 +54,6 @@ def find_task(config: ConfigDict) -> type[Any]:
   Raises:
     ValueError: there is no such task.
   """
-  if config.task not in TASKS:
-    raise ValueError(
-      f'config.task is {config.task!r}; allowed: {", ".join(TASKS)}.'
-    )
-  return TASKS[config.task]
+  if name not in TASKS:
+    raise ValueError(f'config.task is {name!r}; allowed: {", ".join(TASKS)}.')
+  return TASKS[name]
