@@ -8,7 +8,8 @@ of CPU has its own folder of at most MOST_BYTES.
 Some versions of jaxlib refuse what they wrote for the CPU on some machines, and
 print an error for each entry. So the first process only writes to a folder, and
 the second reads a small program from it. If that fails, or prints anything, the
-cache stays off in that folder.
+cache stays off in that folder. Of the processes of one run, JAX lets only the
+first write; so the others read what is there, and leave the verdict to it.
 
 JAX's own variables are respected: JAX_ENABLE_COMPILATION_CACHE=false turns the
 cache off, and a folder in JAX_COMPILATION_CACHE_DIR is used as it is.
@@ -28,6 +29,7 @@ from absl import logging
 from jax.experimental.compilation_cache import compilation_cache
 
 from hyper import files
+from hyper.runs import processes
 from hyper.terminal import errors_to
 
 MOST_BYTES = 2 * 2**30
@@ -90,7 +92,7 @@ def is_sound(place: pathlib.Path) -> bool:
   """Returns whether entries in a folder can be read, as far as is known."""
   path = place / STATE
   state = path.read_text('utf-8') if path.exists() else ''
-  if state in ('', WRITTEN):
+  if state in ('', WRITTEN) and processes.is_first():
     hit, said = read_probe()
     state = (WORKS if hit and not said else FAILS) if state else WRITTEN
     files.write(path, state)

@@ -56,7 +56,8 @@ def train(
       if it has the same structure; otherwise it adds its own.
     begin_from: where a new run takes parameters from; None draws them all. A
       run that is resumed does not read it.
-    trackers: each makes an observer of the run, beside TensorBoard.
+    trackers: each makes an observer of the run, beside TensorBoard; only the
+      first process calls them.
 
   Raises:
     ValueError: the config or `begin_from` does not fit, or workdir has a run
@@ -158,6 +159,7 @@ def begun(
 ) -> Iterator['Loop']:
   """Claims the folder of an opened run, and yields its loop."""
   config, workdir, start = opened.config, opened.workdir, opened.start
+  trackers = trackers if processes.is_first() else ()
   opening.announce(opening.plan(opened))
   with (
     processes.on_first(opened.claim),

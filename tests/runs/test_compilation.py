@@ -78,6 +78,16 @@ def test_the_second_process_decides(probe, verdict, tmp_path, monkeypatch):
     monkeypatch.setattr(compilation, 'read_probe', None)  # not called again
 
 
+def test_only_the_first_process_decides(tmp_path, monkeypatch):
+  monkeypatch.setattr(compilation, 'read_probe', None)  # not called
+  monkeypatch.setattr(compilation.processes, 'is_first', lambda: False)
+  for _ in range(2):  # a host whose cache the first process does not share
+    assert compilation.is_sound(tmp_path)
+    assert not [*tmp_path.iterdir()]
+  (tmp_path / 'state').write_text('fails')
+  assert not compilation.is_sound(tmp_path)
+
+
 def test_an_error_turns_the_cache_off(tmp_path, monkeypatch):
   place = jax.config.jax_compilation_cache_dir
   (tmp_path / 'hyper').write_text('a file in the way')

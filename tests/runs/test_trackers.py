@@ -9,8 +9,9 @@ import types
 
 import pytest
 from PIL import Image
+from toy import KEPT, Toy, config_of
 
-from hyper.runs import trackers
+from hyper.runs import loop, trackers
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = """
@@ -64,6 +65,15 @@ def test_a_resumed_run_is_the_same_one(tmp_path, wandb):
     trackers.WandB(str(tmp_path / name), {})
   one, again, other = (given['id'] for given in wandb.told)
   assert one == again != other
+
+
+@pytest.mark.parametrize('is_first', [True, False])
+def test_only_the_first_process_is_tracked(is_first, tmp_path, monkeypatch):
+  monkeypatch.setattr(loop.processes, 'is_first', lambda: is_first)
+  made = []
+  given = Toy, config_of(), str(tmp_path), ''
+  loop.train(*given, kept=KEPT, trackers=[lambda *told: made.append(told)])
+  assert len(made) == is_first
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
