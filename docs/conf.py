@@ -4,11 +4,16 @@ The source folder is the repository, so that links between its files work on the
 site as they do elsewhere. `make docs` builds it; a warning is an error.
 """
 
+import inspect
 import pathlib
 import re
 import sys
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
+from flax import linen as nn
+
+if TYPE_CHECKING:
+  from sphinx.application import Sphinx
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,12 +37,14 @@ myst_heading_anchors = 3  # as on the web: README.md#results
 autodoc_default_options = {
   'members': True,
   'member-order': 'bysource',
-  'exclude-members': 'setup, name, parent, scope',
+  'special-members': '__call__',
+  'exclude-members': 'setup, name, parent, scope, dtype',
 }
 autodoc_typehints = 'none'  # shapes stand in the text
 autodoc_preserve_defaults = True
 default_role = 'code'  # `x` in a docstring is code
-napoleon_use_ivar = True  # fields are not listed twice
+highlight_language = 'text'  # an indented paragraph is an equation or a command
+napoleon_custom_sections = [('Attributes', 'params_style')]  # not "Variables"
 napoleon_attr_annotations = False  # of fields neither
 napoleon_use_rtype = False
 CONTENTS = (ROOT / 'docs' / 'contents.md').read_text(encoding='utf-8')
@@ -51,30 +58,37 @@ SECTIONS = (
 )
 
 
-def add_contents(app: Sphinx, name: str, source: list[str]) -> None:
+def add_contents(app: 'Sphinx', name: str, source: list[str]) -> None:
   """Puts the table of contents, which only the site has, into the README."""
   if name == root_doc:
     source[0] += '\n' + CONTENTS
 
 
 def as_written(
-  app: Sphinx, kind: str, name: str, it: object, options: dict, lines: list[str]
+  app: 'Sphinx',
+  kind: str,
+  name: str,
+  it: object,
+  options: dict,
+  lines: list[str],
 ) -> None:
   """Shows a docstring as it reads: equations and shapes are no markup.
 
   An indented paragraph becomes a literal block, elsewhere `*` and `|` are
-  characters. Sections such as "Args:" are left to napoleon.
+  characters. Sections such as "Args:" are left to napoleon, and an example, to
+  the next empty line, is code already.
   """
   shown: list[str] = []
-  in_section = in_block = False
+  in_section = in_block = in_example = False
   for line in lines:
     is_indented = line.startswith(' ')
+    in_example = bool(line) and (in_example or line.startswith('>>> '))
     if line and not is_indented:
       in_section, in_block = line in SECTIONS, False
     if is_indented and not (in_section or in_block) and not (shown or [''])[-1]:
       shown += ['::', '']
       in_block = True
-    shown.append(line if in_block or '>>> ' in line else escaped(line))
+    shown.append(line if in_block or in_example else escaped(line))
   lines[:] = shown
 
 
@@ -88,7 +102,7 @@ def escaped(line: str) -> str:
 
 
 def plain_signature(
-  app: Sphinx,
+  app: 'Sphinx',
   kind: str,
   name: str,
   it: object,
@@ -96,19 +110,33 @@ def plain_signature(
   signature: str | None,
   returned: str | None,
 ) -> tuple[str | None, str | None]:
-  """The signature without the two fields that every Flax module has."""
-  return signature and re.sub(r'(, )?parent=<.*(?=\))', '', signature), returned
+  """The fields of a class, those it inherits too, without Flax's own.
+
+  Sphinx takes those of `__new__` or of a metaclass, which say nothing.
+  """
+  make = getattr(it, '__init__', None)
+  if kind != 'class' or not inspect.isfunction(make):
+    return signature, returned
+  left_out = ('parent', 'name') if issubclass(it, nn.Module) else ()
+  _, *fields = inspect.signature(make).parameters.values()
+  shown = [
+    field.replace(annotation=field.empty)
+    for field in fields
+    if field.name not in left_out
+  ]
+  text = str(inspect.Signature(shown))
+  return re.sub(r"<class 'jax\.numpy\.(\w+)'>", r'jnp.\1', text), returned
 
 
 def is_left_out(
-  app: Sphinx, kind: str, name: str, it: object, skip: bool, options: dict
+  app: 'Sphinx', kind: str, name: str, it: object, skip: bool, options: dict
 ) -> bool | None:
   """True for fields of a named tuple, which its docstring lists; else None."""
   is_field = (getattr(it, '__doc__', None) or '').startswith('Alias for field')
   return True if is_field else None
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: 'Sphinx') -> None:
   """Connects the functions above; docstrings are read before napoleon does."""
   app.connect('source-read', add_contents)
   app.connect('autodoc-process-docstring', as_written, priority=100)

@@ -65,5 +65,5 @@ class NNXCell(nnx.RNNCellBase):
 
   @property
   def num_feature_axes(self) -> int:
-    """Returns 1: inputs are [..., v]."""
+    """Returns 1, since inputs are [..., v]."""
     return 1

@@ -73,6 +73,11 @@ def arguments(function: ast.FunctionDef) -> list[str]:
   return [x.arg for x in found if x.arg != 'self']
 
 
+def is_property(function: ast.FunctionDef) -> bool:
+  """Returns True if the site takes what precedes a colon for the type."""
+  return 'property' in map(ast.unparse, function.decorator_list)
+
+
 def lacks_of_function(function: ast.FunctionDef, owner: str) -> list[str]:
   """Returns what a function's docstring lacks.
 
@@ -83,6 +88,8 @@ def lacks_of_function(function: ast.FunctionDef, owner: str) -> list[str]:
   first, *_ = text.split(' ')
   if first not in VERBS:
     found.append(f'begins with {first!r}, which is no verb')
+  if is_property(function) and ': ' in text.split('\n')[0]:
+    found.append('is of a property and has a colon in its first line')
   given = arguments(function)
   unnamed = [x for x in given if not re.search(rf'\b{x}\b', text)]
   if unnamed:
@@ -136,12 +143,14 @@ def test_what_a_docstring_lacks_is_found():
     'def f(x, y):\n  """The x."""\n  raise ValueError\n'
     'class A:\n  """An A."""\n  def __init__(self):\n    raise ValueError\n'
     'def g(x):\n  """Returns x, see:\n\n  >>> g(1)\n  """\n'
+    '@property\ndef h():\n  """Returns h: x.\n\n  >>> h\n  """\n'
   )
   assert lacks(ast.parse(source)) == [
     "f begins with 'The', which is no verb",
     'f does not name y',
     'f has no Raises',
     'f has no example',
+    'h is of a property and has a colon in its first line',
     'A has no example',
     'A has no Raises',
   ]

@@ -136,7 +136,7 @@ class Cell(nn.RNNCellBase):
 
   @property
   def masks(self) -> Any:
-    """Returns the masks of recurrent dropout: `Mask`, a tuple of them, None."""
+    """Returns the `Mask` of recurrent dropout, a tuple of several, or None."""
     return None
 
   @nn.nowrap
@@ -156,7 +156,7 @@ class Cell(nn.RNNCellBase):
 
   @property
   def num_feature_axes(self) -> int:
-    """Returns 1: inputs are [..., v]."""
+    """Returns 1, since inputs are [..., v]."""
     return 1
 
   @nn.compact

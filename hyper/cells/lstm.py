@@ -112,7 +112,7 @@ class LSTMCell(GatedCell):
       gates is dropped then, as the paper's parameter counts require.
     dropout_rate: of recurrent dropout on tanh(g) (Semeniuta et al. 2016).
     forget_bias: added to f after layer norm.
-    orthogonal: 'whole' or 'gate', see `initialisers.orthogonal`.
+    orthogonal: 'whole' or 'gate', see `hyper.cells.initialisers.orthogonal`.
 
   Raises:
     ValueError: `orthogonal` is not among those allowed, or as for `Cell`.
@@ -199,7 +199,7 @@ class HyperLSTMCell(HyperGatedCell):
     dropout_rate: of recurrent dropout in the main cell, on tanh(g).
     hyper_dropout_rate: of recurrent dropout in the hyper cell.
     forget_bias: of both cells, added to f after layer norm.
-    orthogonal: 'whole' or 'gate', see `initialisers.orthogonal`.
+    orthogonal: 'whole' or 'gate', see `hyper.cells.initialisers.orthogonal`.
 
   Raises:
     ValueError: `orthogonal` is not among those allowed, or as for `Cell`.
