@@ -12,8 +12,9 @@ makes names of three other kinds
   1200.new, 1200.new.orbax-checkpoint-tmp, 1200.deleting
                   left by a killed process; deleted by the next that writes
 
-and leaves every other entry alone. `hyper.runs.checkpoint_reading` says how
-damage is found.
+and leaves every other entry alone, unless it has the name of a step that is to
+be saved: then it is renamed, `1200` to `1200.foreign`.
+`hyper.runs.checkpoint_reading` says how damage is found.
 
 If there are several processes, all must see one folder, and all must call the
 methods that write.
@@ -142,7 +143,9 @@ class Checkpoints(SavedCheckpoints):
     )
     logging.info('Saving checkpoint %s', self._path(step))
     new = self._path(step).with_suffix('.new')
-    response = ocp.save_checkpointables_async(new, {'state': arrays})
+    response = ocp.save_checkpointables_async(
+      new, {checkpoint_files.STATE: arrays}
+    )
     self._pending = self._thread.submit(self._complete, step, summary, response)
 
   def resume(self, like: Any) -> tuple[int, Any]:
@@ -237,6 +240,8 @@ class Checkpoints(SavedCheckpoints):
 
   def _held(self, step: int) -> dict[str, Any]:
     """Returns the summary of a checkpoint on disk; empty if there is none."""
+    if not checkpoint_files.is_checkpoint(self._path(step)):
+      return {}
     try:
       return checkpoint_files.read_summary(self._path(step))
     except (CorruptCheckpointError, VanishedError):

@@ -14,7 +14,7 @@ from absl import logging
 
 from hyper import files
 
-SUMMARY = 'summary.json'
+SUMMARY, STATE = 'summary.json', 'state'  # in the folder of a checkpoint
 NAME = re.compile('0|[1-9][0-9]*')
 # Other names that a run makes, see `hyper.runs.checkpoint`.
 LEFTOVER = re.compile(r'[0-9]+\.(deleting|new(\.orbax-checkpoint-tmp.*)?)')
@@ -30,9 +30,13 @@ class VanishedError(Exception):
 
 
 def is_checkpoint(path: pathlib.Path) -> bool:
-  """Returns whether `path` is a folder with the name of a checkpoint."""
-  is_named = bool(NAME.fullmatch(path.name))
-  return is_named and path.is_dir() and not path.is_symlink()
+  """Returns whether `path` is a checkpoint, which may be damaged.
+
+  It is a folder that has a step as its name, and arrays or a summary in it.
+  """
+  if not NAME.fullmatch(path.name) or path.is_symlink():
+    return False
+  return (path / STATE).is_dir() or (path / SUMMARY).is_file()
 
 
 def saved_steps(folder: pathlib.Path) -> list[int]:
@@ -79,14 +83,15 @@ def hash_files(folder: pathlib.Path) -> dict[str, str]:
 def publish(new: pathlib.Path, path: pathlib.Path, summary: dict) -> None:
   """Writes the summary into the folder `new`, and renames it to `path`.
 
-  An earlier checkpoint at `path` is deleted first. All files are flushed, so
-  that the checkpoint survives a loss of power.
+  An earlier checkpoint at `path` is deleted first, and anything else there is
+  renamed. All files are flushed, so that the checkpoint survives a loss of
+  power.
 
   Raises:
     OSError: no arrays lie in `new`.
   """
   hashes = hash_files(new)
-  if not any(name.startswith('state/') for name in hashes):
+  if not any(name.startswith(f'{STATE}/') for name in hashes):
     raise OSError(f'{new} has no arrays after they were written to it.')
   for name in hashes:
     files.sync(new / name)
@@ -94,8 +99,12 @@ def publish(new: pathlib.Path, path: pathlib.Path, summary: dict) -> None:
     if place.is_dir():
       files.sync(place)
   write_summary(new, summary | {'files': hashes})
-  if path.exists():
+  if is_checkpoint(path):
     delete(path)
+  elif os.path.lexists(path):
+    aside = files.free_name(f'{path}.foreign')
+    path.rename(aside)
+    logging.warning('%s is no checkpoint; it is renamed to %s.', path, aside)
   new.rename(path)
   files.sync(path.parent)
 

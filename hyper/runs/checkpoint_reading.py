@@ -22,7 +22,11 @@ from orbax.checkpoint import v1 as ocp
 
 from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint_arrays import fingerprints, fit, part
-from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
+from hyper.runs.checkpoint_files import (
+  STATE,
+  CorruptCheckpointError,
+  VanishedError,
+)
 
 T = TypeVar('T')
 
@@ -217,7 +221,7 @@ def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     VanishedError: the checkpoint was deleted meanwhile.
   """
   try:
-    return ocp.load_checkpointables(path, {'state': None})['state']
+    return ocp.load_checkpointables(path, {STATE: None})[STATE]
   except MemoryError:
     raise
   except Exception as error:

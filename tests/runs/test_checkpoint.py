@@ -92,9 +92,12 @@ def remove(folder: pathlib.Path) -> None:
   largest_file(folder / 'state').unlink()
 
 
-def empty(folder: pathlib.Path) -> None:
-  shutil.rmtree(folder)
-  folder.mkdir()
+def lose_arrays(folder: pathlib.Path) -> None:
+  shutil.rmtree(folder / 'state')
+
+
+def lose_summary(folder: pathlib.Path) -> None:
+  (folder / 'summary.json').unlink()
 
 
 def falsify(folder: pathlib.Path) -> None:
@@ -104,7 +107,7 @@ def falsify(folder: pathlib.Path) -> None:
   path.write_text(text.replace('2.5', '0.5'))
 
 
-DAMAGES = [flip, truncate, remove, empty, falsify]
+DAMAGES = [flip, truncate, remove, lose_arrays, lose_summary, falsify]
 
 
 @pytest.mark.parametrize('abstract', [False, True])
@@ -280,7 +283,7 @@ def test_resume_sets_a_corrupt_newest_one_aside(tmp_path, caplog, damage):
   assert sorted(os.listdir(tmp_path)) == ['2', '3.corrupt', '3.corrupt-2']
 
 
-@pytest.mark.parametrize('damage', [flip, truncate, empty])
+@pytest.mark.parametrize('damage', [flip, truncate, lose_summary])
 def test_reading_changes_nothing_even_if_the_newest_is_corrupt(
   tmp_path, caplog, damage
 ):
@@ -292,7 +295,7 @@ def test_reading_changes_nothing_even_if_the_newest_is_corrupt(
   with Checkpoints(tmp_path, BPC) as checkpoints:
     assert checkpoints.restore(make_state(0))[0] == 2
     assert f'{tmp_path}/3' in caplog.text
-    if damage is not empty:
+    if damage is not lose_summary:
       assert checkpoints.restore(make_state(0), 'best')[0] == 1
     assert checkpoints.restore(make_state(0), 2)[0] == 2
     with pytest.raises(CorruptCheckpointError, match=f'{tmp_path}/3'):
@@ -415,9 +418,10 @@ def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
   (tmp_path / '98').symlink_to(tmp_path / '1')
   for name in ('97', '٣', '7.new'):
     (tmp_path / name).write_text('x')
-  for name in ('007', 'notes'):
+  for name in ('007', 'notes', '95', '96'):
     (tmp_path / name).mkdir()
-  left = ['007', '97', '98', '99', 'notes', '٣']
+  (tmp_path / '96' / 'notes').write_text('x')
+  left = ['007', '95', '96', '97', '98', '99', 'notes', '٣']
   assert Checkpoints(tmp_path, BPC).saved_steps == [1, 2, 3]
   for which, step in (('latest', 3), ('best', 1)):
     caplog.clear()
@@ -429,6 +433,25 @@ def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
     checkpoints.save(4, make_state(4))
   names = ['1', '4', '7.new', *left]
   assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+def link(path: pathlib.Path) -> None:
+  path.symlink_to('nowhere')
+
+
+def fill(path: pathlib.Path) -> None:
+  path.mkdir()
+  (path / 'notes').write_text('x')
+
+
+@pytest.mark.parametrize('make', [pathlib.Path.touch, link, fill])
+def test_what_has_the_name_of_a_step_to_save_is_kept(make, tmp_path, caplog):
+  make(tmp_path / '2')
+  save_all(tmp_path, {1: 1.0, 2: 2.0})
+  assert Checkpoints(tmp_path, BPC).restore(make_state(0))[0] == 2
+  assert os.path.lexists(tmp_path / '2.foreign')
+  assert (make is fill) == (tmp_path / '2.foreign' / 'notes').exists()
+  assert '2 is no checkpoint; it is renamed' in caplog.text
 
 
 @pytest.mark.parametrize(
