@@ -285,7 +285,7 @@ def test_only_these_modules_see_a_config():
   allowed = (
     *('train', 'configs', 'hyper.tasks', 'hyper.trained'),
     *('hyper.runs.loop', 'hyper.runs.log', 'hyper.runs.task'),
-    'hyper.runs.parallel',
+    *('hyper.runs.parallel', 'hyper.runs.rehearsal'),
     *('hyper.runs.compiled', 'hyper.runs.numbers', 'hyper.runs.folder'),
     *('hyper.runs.origin', 'hyper.runs.opening', 'hyper.runs.vectorised'),
     *('hyper.figures', 'hyper.compare', 'hyper.paper.recipes'),

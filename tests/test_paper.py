@@ -11,7 +11,7 @@ from hyper import paper
 from hyper.configuration import splat
 from hyper.paper import recipes
 from hyper.runs import folder, training
-from hyper.sweeping.search import Probe
+from hyper.sweeping.search import Search, ends
 from hyper.tasks import char_lm, classify, handwriting, translate
 
 ROWS = [(table, row) for table in paper.TABLES for row in table.rows]
@@ -200,8 +200,6 @@ def test_a_sweep_changes_fields_that_exist(file):
 
 @pytest.mark.parametrize('file', FILES)
 def test_ends_of_what_is_suggested_are_fields_and_values(file):
-  module = importlib.import_module(f'configs.{file}')
-  for end in (0, -1):
-    config = module.get_config('embedded').copy_and_resolve_references()
-    config.update_from_flattened_dict(module.suggest(Probe(end)))
-    shapes(paper.find(file)[0], config)
+  path = pathlib.Path(recipes.__file__).parents[2] / f'configs/{file}.py'
+  for point in ends(Search('tpe', f'{path}:embedded', {}, 1)):
+    shapes(paper.find(file)[0], point.make())

@@ -236,7 +236,7 @@ def flatten(config: ConfigDict, prefix: str = '') -> dict[str, Any]:
 
 
 def change(
-  config: ConfigDict, assignments: Iterable[str], flag: str = '--set'
+  config: ConfigDict, assignments: Iterable[str], before: str = '--set='
 ) -> ConfigDict:
   """Returns a copy of `config` with fields replaced, locked.
 
@@ -245,7 +245,8 @@ def change(
     assignments: each FIELD=VALUE with the whole path of the field, such as
       'data.eval_streams=1'. Values are written as in Python; text needs no
       quotes.
-    flag: the flag that the assignments come from, for messages.
+    before: what stands before the assignments where they come from, for
+      messages.
 
   Raises:
     ValueError: there is no such field, or a value is of another type.
@@ -260,11 +261,11 @@ def change(
     path, _, text = assignment.partition('=')
     if path not in fields:
       raise ValueError(
-        f'{flag}={assignment}: there is no field {path!r}.'
+        f'{before}{assignment}: there is no field {path!r}.'
         f'{nearest(path, fields)} The fields are: {", ".join(fields)}.'
       )
     value = _parse(text, type(fields[path]))
-    check_type(f'{flag}={assignment}: the value', value, type(fields[path]))
+    check_type(f'{before}{assignment}: the value', value, type(fields[path]))
     changed.update_from_flattened_dict({path: value})
   return changed.lock()
 

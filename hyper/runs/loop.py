@@ -18,7 +18,15 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from hyper import files
-from hyper.runs import closing, folder, lock, opening, processes, training
+from hyper.runs import (
+  closing,
+  folder,
+  lock,
+  opening,
+  processes,
+  rehearsal,
+  training,
+)
 from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
@@ -82,21 +90,7 @@ def check(config: ConfigDict, workdir: str, data_dir: str) -> None:
   """Raises the ValueErrors of `train` that need no data."""
   files.check_path('--data_dir', data_dir)
   folder.check_run(workdir, config)
-  check_numbers(config)
-  training.products_in(config.precision)  # raises for an unknown one
-
-
-def check_numbers(config: ConfigDict) -> None:
-  """Raises a ValueError for a number of steps or a seed out of its range."""
-  for name, least in (
-    *(('train_steps', 1), ('eval_every_steps', 0), ('save_every_steps', 0)),
-    *(('log_every_steps', 0), ('sample_every_steps', 0), ('seed', 0)),
-  ):
-    if not least <= config[name] < 2**32:
-      raise ValueError(
-        f'config.{name} is {config[name]}; it must be at least {least}, and '
-        'below 2**32.'
-      )
+  rehearsal.check(config)
 
 
 def run(

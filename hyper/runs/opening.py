@@ -15,7 +15,6 @@ from hyper.configuration import flatten
 from hyper.paper import recipes
 from hyper.runs import (
   folder,
-  optimization,
   origin,
   parallel,
   processes,
@@ -94,7 +93,6 @@ def opened(
     ValueError: the config, the newest checkpoint or `begin_from` does not fit.
     FileNotFoundError: data are missing.
   """
-  optimization.make_optimization(config)  # raises before data are read
   processes.together(lambda: origin.check(begin_from, workdir))
   task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()

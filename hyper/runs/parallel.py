@@ -212,12 +212,19 @@ def axes(
   return found
 
 
-def make_layout(config: ConfigDict, task: Task) -> Layout:
-  """Returns the layout that the section config.mesh describes.
+def check_large(params: Any, large: Mapping[str, int], model: int) -> None:
+  """Raises the ValueError of `axes` for parameters split on `model` devices."""
+  sizes = {'data': 1, 'model': model}
+  for path, x in jax.tree_util.tree_leaves_with_path(params):
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    axes(name, x.shape, large, sizes, False)
+
+
+def check(config: ConfigDict) -> tuple[int, MeshSize]:
+  """Returns the rows of each part of a batch, and the section config.mesh.
 
   Raises:
-    ValueError: there are fewer devices, or `data` or `accumulate_steps` does
-      not divide the batch.
+    ValueError: `data` or `accumulate_steps` does not divide the batch.
   """
   rows, parts = config.data.batch_size, config.accumulate_steps
   if parts < 1 or rows % parts:
@@ -226,10 +233,29 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
       f'{rows} rows: {listed(divisors(rows, rows))}.'
     )
   size = splat(MeshSize, 'config.mesh', config.mesh)
+  if size.data and rows // parts % size.data:
+    raise ValueError(
+      f'config.mesh.data is {size.data}, and a batch of {rows} rows'
+      + (f' in {parts} parts' if parts > 1 else '')
+      + f' cannot be split on {size.data} devices; it may be '
+      f'{listed(divisors(rows // parts, rows))}, or 0 for as many as there '
+      'are.'
+    )
+  return rows // parts, size
+
+
+def make_layout(config: ConfigDict, task: Task) -> Layout:
+  """Returns the layout that the section config.mesh describes.
+
+  Raises:
+    ValueError: see `check`; or there are fewer devices, or they are not spread
+      evenly over the hosts.
+  """
+  rows, size = check(config)
   count, hosts = jax.device_count(), jax.process_count()
   allowed = [
     n
-    for n in divisors(rows // parts, count // size.model)
+    for n in divisors(rows, count // size.model)
     if n * size.model % hosts == 0
   ]
   data = size.data or max(allowed, default=1)
@@ -240,11 +266,9 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
       'are) or config.mesh.model.'
     )
   if data not in allowed:
-    where = f' on {hosts} hosts alike' if hosts > 1 else ''
     raise ValueError(
-      f'config.mesh.data is {size.data}, and a batch of {rows} rows'
-      + (f' in {parts} parts' if parts > 1 else '')
-      + f' cannot be split on {data} devices{where}. With {count} devices it '
+      f'config.mesh.data is {size.data}, and {data * size.model} devices '
+      f'cannot be spread evenly over {hosts} hosts. With {count} devices it '
       f'may be {listed(allowed)}.'
     )
   if data * size.model == 1:

@@ -1,7 +1,8 @@
 """How trials are chosen, and a trial that tries what a config file suggests."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from hyper.sweeping import space
@@ -9,6 +10,7 @@ from hyper.sweeping.space import Fields, Point
 
 Number = float | int
 SEARCHES = ('grid', 'random', 'tpe')
+MOST_TRIED = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,30 +39,30 @@ class Search:
       ValueError: the function fails, or returns no fields and values.
     """
     path = self.config.partition(':')[0]
-    try:
-      fields = space.module(path).suggest(trial)
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
-      raise ValueError(f'suggest of {path} fails: {error}') from error
-    if not isinstance(fields, Mapping):
-      raise ValueError(
-        f'suggest of {path} returns {fields!r}; it must return a dict of '
-        'fields and values.'
-      )
+    with space.blamed('suggest', path):
+      fields = space.fields_of(space.module(path).suggest(trial))
     return Point(self.config, {**fields, **self.fixed})
 
 
 class Probe:
-  """Stands for a trial of Optuna, and takes an end of each range.
+  """Stands for trials of Optuna, and takes ends of ranges and choices in turn.
 
-  >>> Probe(-1).suggest_float('rate', 0.1, 0.5)
-  0.5
-
-  Args:
-    end: 0 for the lower end or the first choice, -1 for the upper or the last.
+  >>> probe = Probe()
+  >>> probe.suggest_float('rate', 0.1, 0.5), probe.suggest_int('units', 8, 64)
+  (0.1, 8)
+  >>> probe.again(), probe.suggest_float('rate', 0.1, 0.5)
+  (True, 0.5)
   """
 
-  def __init__(self, end: int):
-    self._end = end
+  def __init__(self) -> None:
+    self._taken: Counter[str] = Counter()  # in how many trials
+    self._counts: dict[str, int] = {}  # of the ends or choices
+    self._own: dict[str, Any] = {}  # values of this trial
+
+  def again(self) -> bool:
+    """Begins another trial; returns whether a value has not been taken yet."""
+    self._own = {}
+    return any(self._taken[x] < count for x, count in self._counts.items())
 
   def suggest_float(
     self,
@@ -73,26 +75,26 @@ class Probe:
   ) -> float:
     """Returns an end of the range."""
     del step
-    return float(self._take(name, (low, high), log))
+    return float(self._end(name, (low, high), log))
 
   def suggest_int(
     self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
   ) -> int:
     """Returns an end of the range."""
     del step
-    return int(self._take(name, (low, high), log))
+    return int(self._end(name, (low, high), log))
 
   def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-    """Returns the first or the last of the choices."""
+    """Returns one of the choices."""
     if not choices:
       raise ValueError(f'{name!r} has no choices.')
-    return choices[self._end]
+    return self._take(name, choices)
 
   def __getattr__(self, name: str) -> Any:
     known = ', '.join(x for x in dir(Probe) if x.startswith('suggest_'))
     raise AttributeError(f'the trial has no {name}; it has {known}.')
 
-  def _take(self, name: str, ends: tuple[Number, Number], log: bool) -> Number:
+  def _end(self, name: str, ends: tuple[Number, Number], log: bool) -> Number:
     low, high = ends
     if low > high or (log and low <= 0):
       positive = ', and 0 has no place on a log scale' if log else ''
@@ -100,13 +102,26 @@ class Probe:
         f'{name!r} ranges from {low} to {high}; the first must not be above '
         f'the second{positive}.'
       )
-    return ends[self._end]
+    return self._take(name, ends)
+
+  def _take(self, name: str, values: Sequence[Any]) -> Any:
+    if name not in self._own:  # a trial has one value of a name
+      self._own[name] = values[self._taken[name] % len(values)]
+      self._taken[name] += 1
+      self._counts[name] = len(values)
+    return self._own[name]
 
 
 def ends(search: Search) -> list[Point]:
-  """Returns the points at both ends of all ranges that are suggested.
+  """Returns points with both ends of all ranges and with each choice.
+
+  There are no more than MOST_TRIED.
 
   Raises:
     ValueError: see `Search.suggest`.
   """
-  return [search.suggest(Probe(end)) for end in (0, -1)]
+  probe = Probe()
+  points = [search.suggest(probe)]
+  while probe.again() and len(points) < MOST_TRIED:
+    points.append(search.suggest(probe))
+  return points

@@ -5,6 +5,7 @@ returns a grid as fields and values of each trial, and `suggest(trial)`, which
 returns the fields of one trial by the `suggest_*` methods of Optuna's trial.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -13,9 +14,10 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from hyper import configuration
@@ -49,7 +51,7 @@ class Point:
       ValueError: there is no such field, or a value is of another type.
     """
     given = [f'{path}={value!r}' for path, value in self.fields.items()]
-    return configuration.change(load(self.config), given)
+    return configuration.change(load(self.config), given, '')
 
   def command(self, workdir: str, data_dir: str) -> list[str]:
     """Returns the command that trains the point."""
@@ -107,7 +109,7 @@ def fixed_fields(config: str, assignments: Sequence[str]) -> Fields:
 def value_of(config: ConfigDict, text: str, flag: str) -> tuple[str, Any]:
   """Returns the field and the value of FIELD=VALUE, checked with a config."""
   path = text.partition('=')[0]
-  changed = configuration.change(config, [text], flag)
+  changed = configuration.change(config, [text], f'{flag}=')
   return path, configuration.flatten(changed)[path]
 
 
@@ -150,12 +152,45 @@ def repeats(seeds: int) -> list[Fields]:
 def grid(config: str, grids: Sequence[str], fixed: Fields) -> Iterable[Fields]:
   """Returns the fields of each trial of a config, see `points`."""
   if not grids:
-    return call(config, 'get_sweep') or [{}]
+    with blamed('get_sweep', config):
+      return [*map(fields_of, call(config, 'get_sweep') or [{}])]
   axes = [axis(config, text) for text in grids]
   for path, _ in itertools.chain.from_iterable(axis[:1] for axis in axes):
     if path in fixed:
       raise ValueError(f'both --grid and --set name {path}; leave out one.')
   return [dict(pairs) for pairs in itertools.product(*axes)]
+
+
+@contextlib.contextmanager
+def blamed(function: str, config: str) -> Iterator[None]:
+  """Names a function of a config file in errors, which are all ValueErrors."""
+  try:
+    yield
+  except (TypeError, AttributeError, LookupError, ValueError) as error:
+    raise ValueError(f'{function} of {config} fails: {error}') from error
+
+
+def fields_of(returned: Any) -> Fields:
+  """Returns the fields of a trial that a config file gives.
+
+  >>> fields_of({'model.units': np.int64(8), 'seed': 3})
+  {'model.units': 8, 'seed': 3}
+
+  Raises:
+    ValueError: they are no dict.
+  """
+  if not isinstance(returned, Mapping):
+    raise ValueError(
+      f'it gives {returned!r}; each trial must be a dict of fields and values.'
+    )
+  return {path: plain(value) for path, value in returned.items()}
+
+
+def plain(value: Any) -> Any:
+  """Returns NumPy's numbers, also in a tuple, as Python's."""
+  if isinstance(value, tuple | list):
+    return tuple(map(plain, value))
+  return value.item() if isinstance(value, np.generic) else value
 
 
 def axis(config: str, text: str) -> list[tuple[str, Any]]:
@@ -183,28 +218,41 @@ def check(
 ) -> None:
   """Checks the trials of a sweep before the first one starts.
 
-  The task is made, which reads data, for the first trial of each value of every
-  field except the seed.
+  The task is made, which reads data, and its first step is traced for the
+  first trial of each value of every field except the seed.
 
   Raises:
     ValueError: a config does not fit.
     FileNotFoundError: data are missing.
   """
-  from hyper.runs import loop, optimization  # takes a second, for jax
+  from hyper.runs import rehearsal  # takes a second, for jax
 
+  for point in points:
+    with named(point):
+      configuration.check(point.make())
+      rehearsal.check(point.make())
+  for point in new_values(points):
+    with named(point), tempfile.TemporaryDirectory() as folder:
+      config = point.make()
+      rehearsal.trace(config, make_task(config, data_dir, folder))
+
+
+@contextlib.contextmanager
+def named(point: Point) -> Iterator[None]:
+  """Names the point in errors, which are all ValueErrors."""
+  try:
+    yield
+  except (TypeError, ValueError) as error:  # JAX raises both for shapes
+    where = f'{point.config} with {dict(point.fields)}'
+    raise ValueError(f'{where}: {error}') from error
+
+
+def new_values(points: Sequence[Point]) -> Iterator[Point]:
+  """Yields the first point of each value of every field except the seed."""
   seen: set[str] = set()
   for point in points:
-    try:
-      config = point.make()
-      configuration.check(config)
-      loop.check_numbers(config)
-      optimization.make_optimization(config)
-      varied = [x for x in point.fields.items() if x[0] != 'seed']
-      values = {f'{point.config} {x!r}' for x in [*varied, '']}
-      if values - seen:
-        with tempfile.TemporaryDirectory() as folder:
-          make_task(config, data_dir, folder)
-      seen |= values
-    except ValueError as error:
-      where = f'{point.config} with {dict(point.fields)}'
-      raise ValueError(f'{where}: {error}') from error
+    varied = [x for x in point.fields.items() if x[0] != 'seed']
+    values = {f'{point.config} {x!r}' for x in [*varied, '']}
+    if values - seen:
+      yield point
+    seen |= values

@@ -66,11 +66,11 @@ def test_as_many_devices_as_divide_the_batch(rows, parts, mesh, shape, eight):
 @pytest.mark.parametrize(
   'mesh, message',
   [
-    ({'data': 16}, 'asks for 16 x 1 devices, and there are 8'),
+    ({'data': 12}, 'asks for 12 x 1 devices, and there are 8'),
     ({'data': 4, 'model': 4}, 'asks for 4 x 4 devices, and there are 8'),
     ({'model': 16}, 'asks for 1 x 16 devices, and there are 8'),
-    ({'data': 5}, r'batch of 12 rows cannot .* may be 1, 2, 3, 4 or 6\.'),
-    ({'data': 4, 'model': 2, 'parts': 2}, r'in 2 parts .* may be 1, 2 or 3'),
+    ({'data': 5}, r'batch of 12 rows cannot .* may be 1, 2, 3, 4, 6 or 12'),
+    ({'data': 4, 'model': 2, 'parts': 2}, r'in 2 parts .* be 1, 2, 3 or 6'),
     ({'parts': 5}, r'accumulate_steps is 5; it must divide .* 4, 6 or 12\.'),
     ({'parts': 0}, r'accumulate_steps is 0; it must divide'),
     ({'data': -1}, r'config.mesh.data is -1; it must be at least 0'),

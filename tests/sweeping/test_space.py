@@ -52,7 +52,12 @@ def test_what_cannot_vary_is_an_error(grids, assignments, error):
     ({'optimizer.name': 'foo'}, 'allowed: adam, sgd'),
     ({'model.name': 'foo'}, 'config.model.name'),
     ({'train_steps': 0}, 'config.train_steps is 0'),
-    ({'model.units': 3}, "no field 'model.units'"),
+    ({'model.units': 3}, ": model.units=3: there is no field 'model.units'"),
+    ({'precision': 'flaot32'}, 'allowed: default, float32, bfloat16'),
+    ({'accumulate_steps': 7}, 'it must divide a batch'),
+    ({'mesh.data': 3}, 'cannot be split on 3 devices'),
+    ({'mesh.model': 0}, 'must be at least 1'),
+    ({'data.batch_size': 7000}, 'there are only'),
   ],
 )
 def test_values_are_checked_before_the_first_trial(fields, error, data_dir):
@@ -63,13 +68,78 @@ def test_values_are_checked_before_the_first_trial(fields, error, data_dir):
 
 
 @pytest.mark.parametrize(
+  'config, fields, error',
+  [
+    ('mnist_hyper', {'hypernetwork.generate': ('conv9/kernel',)}, 'no param'),
+    ('mnist_coordinate', {'hypernetwork.output_shape': (8, 8)}, 'make one'),
+    ('ptb_lstm', {'model.remat_steps': 7}, 'remat_steps'),
+    ('ptb_lstm', {'mesh.model': 3}, 'does not divide the axis of'),
+  ],
+)
+def test_values_that_only_the_first_step_reads_are_checked(
+  config, fields, error, data_dir
+):
+  point = Point(f'{ROOT}/configs/{config}.py:embedded', fields)
+  with pytest.raises(ValueError, match=f'{config}.*: .*{error}'):
+    space.check([point], make_task, data_dir)
+
+
+def test_a_grid_may_have_numbers_of_numpy(tmp_path):
+  path = tmp_path / 'grid.py'
+  body = "{'l2_rate': x, 'model.hidden_units': n, 'data.split': (x,)}"
+  path.write_text(
+    'import numpy as np\nfrom configs.mnist_mlp import get_config\n'
+    'def get_sweep(variant):\n'
+    f'  return [{body} for x in np.array([1.0, 2]) for n in np.arange(2)]\n'
+  )
+  points = space.points([f'{path}:embedded'], [], [], 0)
+  fields = {'l2_rate': 2.0, 'model.hidden_units': 1, 'data.split': (2.0,)}
+  assert points[3].fields == fields
+  assert json.loads(points[3].key)[1] == points[3].fields | {'data.split': [2]}
+
+
+@pytest.mark.parametrize(
+  'body, error',
+  [
+    ('3', 'not iterable'),
+    ('[3]', 'must be a dict'),
+    ("[{'seed': {}['a']}]", "get_sweep of .*grid.py:embedded fails: 'a'"),
+  ],
+)
+def test_a_grid_that_cannot_be_read_is_an_error(tmp_path, body, error):
+  path = tmp_path / 'grid.py'
+  path.write_text(f'{SUGGEST}\ndef get_sweep(variant):\n  return {body}\n')
+  with pytest.raises(ValueError, match=error):
+    space.points([f'{path}:embedded'], [], [], 0)
+
+
+def test_each_choice_is_tried(tmp_path):
+  path = tmp_path / 'suggesting.py'
+  path.write_text(
+    SUGGEST.partition('  return')[0]
+    + "  rate = trial.suggest_float('rate', 0.1, 0.5)\n"
+    "  names = ['adam', 'adamm', 'sgd']\n"
+    "  name = trial.suggest_categorical('name', names)\n"
+    "  assert trial.suggest_categorical('name', names) == name\n"
+    "  units = trial.suggest_int('units', 1, 9) if name == 'sgd' else 5\n"
+    "  return {'l2_rate': rate, 'optimizer.name': name, 'x': units}\n"
+  )
+  found = ends(Search('tpe', f'{path}:embedded', {}, 1))
+  assert [tuple(point.fields.values()) for point in found] == [
+    *((0.1, 'adam', 5), (0.5, 'adamm', 5), (0.1, 'sgd', 1)),
+    *((0.5, 'adam', 5), (0.1, 'adamm', 5), (0.5, 'sgd', 9)),
+  ]
+
+
+@pytest.mark.parametrize(
   'body, error',
   [
     ("{'model.hiden': trial.suggest_int('a', 1, 2)}", "no field 'model.hiden'"),
     ("{'seed': trial.suggest_int('a', 2, 1)}", 'from 2 to 1'),
     ("{'seed': trial.suggest_int('a', 0, 9, log=True)}", 'on a log scale'),
     ("{'seed': trial.suggest('a')}", 'no suggest; it has suggest_categorical'),
-    ("trial.suggest_int('seed', 1, 2)", 'must return a dict'),
+    ("trial.suggest_int('seed', 1, 2)", 'must be a dict'),
+    ("{'seed': trial.suggest_categorical('a', [0, -1, 1])}", 'seed is -1'),
     ("{'seed': trial.suggest_int('a', 0, 2**32)}", 'config.seed is 4294967296'),
   ],
 )
