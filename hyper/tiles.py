@@ -46,7 +46,7 @@ class KernelGenerator(nn.Module):
   [i, e, d], b_in [i, d], w_out [d, *window, o], b_out [*window, o].
 
   Deviation: the author's notebook reverses the axes of the generated kernel, so
-  that each *output* channel has a W_i of its own. Here each input channel has
+  that each output channel has a W_i of its own. Here each input channel has
   one, as printed. The counts are equal if a tile has as many input as output
   channels.
 

@@ -35,6 +35,8 @@ TREES = {
   for path in paths()
 }
 
+PACKAGE = sorted((ROOT / 'hyper').rglob('*.py'))
+
 
 def public(tree: Tree, kind: type) -> Iterator:
   """Returns the public classes or functions that are directly in `tree`."""
@@ -136,6 +138,25 @@ def lacks(tree: ast.Module) -> list[str]:
 def test_every_public_name_is_documented(path):
   found = lacks(TREES[path])
   assert not found, '\n'.join(found)
+
+
+def without_a_verb(tree: ast.Module) -> list[str]:
+  """Returns the functions whose docstring does not begin with a verb."""
+  functions = (x for x in ast.walk(tree) if isinstance(x, ast.FunctionDef))
+  texts = ((x.name, ast.get_docstring(x)) for x in functions)
+  return [x for x, y in texts if y and not re.match(r'[A-Z][a-z]+s\b', y)]
+
+
+@pytest.mark.parametrize(
+  'path', PACKAGE, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_function_says_what_it_does(path):
+  assert not without_a_verb(ast.parse(path.read_text(encoding='utf-8')))
+
+
+def test_a_docstring_without_a_verb_is_found():
+  source = 'def f():\n  """The x."""\ndef g():\n  """Returns x."""\n'
+  assert without_a_verb(ast.parse(source)) == ['f']
 
 
 def test_what_a_docstring_lacks_is_found():

@@ -24,32 +24,33 @@ class Entry:
 
   @property
   def first(self) -> Run:
-    """The first run, for the properties that all runs share."""
+    """Returns the first run, for the properties that all runs share."""
     return self.runs[0]
 
   @property
   def name(self) -> str:
-    """The folders' names."""
+    """Returns the names of the folders."""
     return ', '.join(run.name for run in self.runs)
 
   @property
   def table_row(self) -> tuple[Table, Row] | None:
-    """The paper's row, if the entry uses the data of its table."""
+    """Returns the paper's row, if the entry uses the data of its table."""
     return (
       paper.find(self.first.row) if self.first.has_the_papers_data else None
     )
 
   @property
   def is_the_papers(self) -> bool:
-    """True if the config is the row's, so that its figure applies."""
+    """Returns whether the config is the row's, so that its figure applies."""
     return self.table_row is not None and not self.first.changes
 
   @property
   def measure(self) -> Measure:
-    """The measure to show: the paper's if it has been scored, else validation.
+    """Returns the measure to show.
 
-    If there is no score of the test split, a split of another name, such as one
-    of several test sets, is used.
+    That is the paper's if it has been scored, else its metric on another split,
+    such as one of several test sets. If there is no score, it is the one that
+    selects checkpoints, on validation.
     """
     task = self.first.config.task
     wanted = measure_of(task)
@@ -65,7 +66,7 @@ class Entry:
     return Measure('validation', metric, unit)
 
   def values(self, measure: Measure) -> list[float]:
-    """The scores of the runs that have one."""
+    """Returns the scores of the runs that have one."""
     key = measure.split, measure.metric
     return [run.scores[key] for run in self.runs if key in run.scores]
 

@@ -57,12 +57,12 @@ class Run:
 
   @property
   def name(self) -> str:
-    """The last part of the folder's path."""
+    """Returns the last part of the folder's path."""
     return os.path.basename(os.path.normpath(self.workdir))
 
   @property
   def has_the_papers_data(self) -> bool:
-    """True if the run uses the data set of its row's table."""
+    """Returns whether the run uses the data set of its row's table."""
     found = paper.find(self.row)
     return found is not None and found[0].data == self.config.data.source
 

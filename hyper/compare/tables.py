@@ -123,7 +123,7 @@ def here(entry: Entry) -> str:
 
 
 def is_odd(entry: Entry) -> bool:
-  """True if the split shown is not the one that the paper reports."""
+  """Returns whether the split shown is not the one that the paper reports."""
   found = entry.table_row
   return not found or entry.measure.split != found[0].measures[0].split
 

@@ -25,7 +25,7 @@ class Vocabulary:
 
   @property
   def start(self) -> int:
-    """The number read before a text: the line end's if there is one, else 0."""
+    """Returns the number of the line end, or 0: it is read before a text."""
     return max(int(self._look_up(np.array([ord('\n')]))[0]), 0)
 
   def encode(self, text: np.ndarray, name: str = 'the text') -> np.ndarray:

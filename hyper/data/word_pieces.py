@@ -53,7 +53,7 @@ class WordPieces:
 
   @property
   def fingerprint(self) -> str:
-    """The first twelve digits of a SHA-256 of these pieces."""
+    """Returns the first twelve digits of a SHA-256 of these pieces."""
     return hashlib.sha256(self._text.encode()).hexdigest()[:12]
 
   def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:

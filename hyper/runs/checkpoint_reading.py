@@ -55,14 +55,15 @@ class SavedCheckpoints:
 
   @property
   def saved_steps(self) -> list[int]:
-    """The steps of the complete checkpoints on the disk, in order."""
+    """Returns the steps of the complete checkpoints on the disk, in order."""
     return checkpoint_files.saved_steps(self.folder)
 
   @property
   def best_step(self) -> int | None:
-    """The step of the best checkpoint, or None if none was saved with metrics.
+    """Returns the step of the best checkpoint.
 
-    Of equal metrics the earliest is the best; NaN never is.
+    It is None if no checkpoint was saved with metrics. Of equal metrics the
+    earliest is the best; NaN never is.
 
     Raises:
       CorruptCheckpointError: a summary is damaged; its checkpoint may be best.

@@ -57,7 +57,7 @@ class Saved(Protocol):
 
   @property
   def saved_steps(self) -> list[int]:
-    """The steps that have a checkpoint."""
+    """Returns the steps that have a checkpoint."""
 
   def wait(self) -> None:
     """Waits until all saves are complete."""

@@ -58,7 +58,7 @@ class Opened:
 
   @property
   def is_complete(self) -> bool:
-    """Whether the run has all its steps, and scores of the last."""
+    """Returns whether the run has all its steps, and scores of the last."""
     is_last = self.start == self.config.train_steps
     return is_last and self.checkpoints.score(self.start) is not None
 

@@ -65,7 +65,7 @@ class Layout:
 
   @property
   def sizes(self) -> Mapping[str, int]:
-    """The devices along each axis."""
+    """Returns the number of devices along each axis."""
     return dict.fromkeys(AXES, 1) if self.mesh is None else self.mesh.shape
 
   def place(self, batch: Any) -> Any:

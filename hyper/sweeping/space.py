@@ -41,7 +41,7 @@ class Point:
 
   @property
   def key(self) -> str:
-    """A text that only equal points share."""
+    """Returns a text that only equal points share."""
     return json.dumps([self.config, dict(self.fields)], sort_keys=True)
 
   def make(self) -> ConfigDict:
