@@ -98,9 +98,8 @@ def sweep(
   for number in (signal.SIGTERM, signal.SIGINT):  # a scheduler's, Ctrl-C
     signal.signal(number, signal.default_int_handler)
   workers = Workers(start, FLAGS.workers, log)
-  status = progress.supervise(
-    study, workers, FLAGS.workers, selection, deadline
-  )
+  slots = FLAGS.workers * FLAGS.vectorize
+  status = progress.supervise(study, workers, slots, selection, deadline)
   if not status:
     report(study)
   return status

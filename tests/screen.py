@@ -1,8 +1,11 @@
 """A pseudo-terminal, and what a person would see on it."""
 
 import contextlib
+import fcntl
 import os
 import re
+import struct
+import termios
 import tty
 
 CODE = re.compile(r'\x1b\[([?\d;]*)([A-Za-z])')
@@ -32,9 +35,11 @@ class Screen:
 
 
 @contextlib.contextmanager
-def terminal():
+def terminal(columns=80):
   """Opens a pseudo-terminal as a `Screen`."""
   master, slave = os.openpty()
+  size = struct.pack('HHHH', 24, columns, 0, 0)
+  fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
   tty.setraw(slave)
   os.set_blocking(master, False)
   with os.fdopen(slave, 'w') as stream:
@@ -50,8 +55,8 @@ def seen(text):
       text = text[code.end() :]
       if code[2] == 'A':
         row -= int(code[1] or 1)
-      elif code[2] == 'K' and code[1] == '2':
-        screen[row] = ''
+      elif code[2] == 'K':
+        screen[row] = '' if code[1] == '2' else screen[row][:column]
       continue
     letter, text = text[0], text[1:]
     if letter == '\r':

@@ -125,12 +125,17 @@ class Study:
     trial.set_user_attr('error', error)
     self._study.tell(trial, state=self._states.FAIL)
 
+  def unasked(self) -> int:
+    """Returns the number of trials that are yet to be suggested."""
+    if self._search.name == 'grid':
+      return 0
+    return max(self._search.limit - len(self.latest()), 0)
+
   def _has_more(self) -> bool:
     waiting = (self._states.WAITING,)
     if self._study.get_trials(deepcopy=False, states=waiting):
       return True
-    is_grid = self._search.name == 'grid'
-    return not is_grid and len(self.latest()) < self._search.limit
+    return self.unasked() > 0
 
   def _take_up(self) -> None:
     for trial in self.latest():

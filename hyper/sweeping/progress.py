@@ -1,11 +1,17 @@
 """Watches over the workers of a study, and shows how far it is."""
 
+import contextlib
+import dataclasses
+import datetime
 import math
+import os
 import signal
+import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import TextIO
 
 from hyper.runs.progress import format_duration
 from hyper.sweeping.journal import FrozenTrial, Study, folder_of
@@ -20,12 +26,13 @@ STATES = {  # of Optuna's trials, as they are called here
   'FAIL': 'failed',
   'WAITING': 'waiting',
 }
+ENDED = ('COMPLETE', 'PRUNED')
 
 
 def supervise(
   study: Study,
   workers: Workers,
-  count: int,
+  slots: int,
   selection: tuple[str, str],
   deadline: float,
 ) -> int:
@@ -34,7 +41,7 @@ def supervise(
   Args:
     study: the one that they work on.
     workers: of the study.
-    count: the number of workers.
+    slots: the number of trials that they train at once.
     selection: the score and 'min' or 'max'.
     deadline: when they must save and exit, by the monotonic clock.
 
@@ -42,20 +49,25 @@ def supervise(
     0, or 128 plus a signal's number.
   """
   progress = Progress()
+
+  def show() -> None:
+    given = study.latest(), study.unasked(), slots, selection
+    progress.show(describe(*given))
+
   try:
     while workers.poll():
-      progress.show(describe(study.latest(), count, selection))
+      show()
       if time.monotonic() > deadline:
-        print('time limit: saving and leaving', file=sys.stderr)
+        progress.say('time limit: saving and leaving')
         workers.stop()
         return 128 + signal.SIGTERM
       time.sleep(POLL_SECONDS)
   except KeyboardInterrupt:
-    print('saving and leaving; the same command resumes', file=sys.stderr)
+    progress.say('saving and leaving; the same command resumes')
     workers.stop()
     return 128 + signal.SIGINT
   finally:
-    progress.show(describe(study.latest(), count, selection))
+    show()
     progress.close()
   return 0
 
@@ -84,40 +96,116 @@ def working_time(time_limit: float) -> float:
   return time_limit - min(max(time_limit / 10, least), most, time_limit / 2)
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """How far a study is.
+
+  Attributes:
+    counts: the number of trials in each state.
+    best: the best score and its folder; empty if no trial is done.
+    left: the time left; empty if it is unknown, or no trial is ahead.
+  """
+
+  counts: str
+  best: str
+  left: str
+
+  def line(self, width: int = 0) -> str:
+    """Returns the parts of the report that fit a width; 0 is any.
+
+    >>> Report('1 running, 2 done', 'best error 8.5 in 0001', '1:30').line()
+    '1 running, 2 done; 1:30 left; best error 8.5 in 0001'
+    >>> Report('1 running, 2 done', 'best error 8.5 in 0001', '1:30').line(40)
+    '1 running, 2 done; 1:30 left'
+    """
+    left = self.left and f'{self.left} left'
+    parts = [part for part in (self.counts, left, self.best) if part]
+    while width and len(parts) > 1 and len('; '.join(parts)) > width:
+      parts.pop()
+    return '; '.join(parts)[: width or None]
+
+
 def describe(
-  trials: Sequence[FrozenTrial], workers: int, selection: tuple[str, str]
-) -> str:
-  """Returns the number of trials in each state, the best, and the time left."""
+  trials: Sequence[FrozenTrial],
+  unasked: int,
+  slots: int,
+  selection: tuple[str, str],
+) -> Report:
+  """Returns how far a study is.
+
+  Args:
+    trials: the last of each run folder.
+    unasked: the number of trials that are yet to be suggested.
+    slots: the number of trials that train at once.
+    selection: the score and 'min' or 'max'.
+  """
   counts = Counter(STATES[trial.state.name] for trial in trials)
-  parts = [', '.join(f'{counts[x]} {x}' for x in STATES.values())]
+  counts['waiting'] += unasked
+  shown = [f'{counts[x]} {x}' for x in STATES.values() if counts[x]]
   done = [trial for trial in trials if trial.state.name == 'COMPLETE']
   scores = [(trial.value or 0.0, folder_of(trial)) for trial in done]
-  times = [trial.duration.total_seconds() for trial in done if trial.duration]
+  best = ''
   if scores:
     score, name = (min if selection[1] == 'min' else max)(scores)
-    parts.append(f'best {selection[0]} {score:.4g} in {name}')
-    mean = sum(times) / len(times)
-    ahead = counts['waiting'] + counts['running'] / 2
-    parts.append(f'{format_duration(mean * ahead / workers)} left')
-  return '; '.join(parts)
+    best = f'best {selection[0]} {score:.4g} in {name}'
+  left = time_left(trials, counts['waiting'], slots)
+  return Report(', '.join(shown) or 'no trials', best, left)
+
+
+def time_left(trials: Sequence[FrozenTrial], waiting: int, slots: int) -> str:
+  """Returns the time left if trials take as long as those that have ended."""
+  ended = [trial for trial in trials if trial.state.name in ENDED]
+  times = [trial.duration.total_seconds() for trial in ended if trial.duration]
+  since = [
+    (datetime.datetime.now() - trial.datetime_start).total_seconds()
+    for trial in trials
+    if trial.state.name == 'RUNNING' and trial.datetime_start
+  ]
+  if not times or not (since or waiting):
+    return ''
+  mean = statistics.mean(times)
+  ahead = [max(mean - x, 0.0) for x in since] + [mean] * waiting
+  return format_duration(max(sum(ahead) / max(slots, len(since)), *ahead))
 
 
 class Progress:
-  """A line on standard error that is printed when it changes."""
+  """A line on standard error: one that changes if that is a terminal.
+
+  Elsewhere a line is printed when a trial changes its state.
+  """
 
   def __init__(self) -> None:
-    self._stream, self._shown = sys.stderr, ''
+    self._stream, self._shown = sys.stderr, Report('', '', '')
+    self._is_terminal = self._stream.isatty()
 
-  def show(self, line: str) -> None:
-    """Prints the line, unless it is there already."""
-    if line == self._shown:
-      return
-    self._shown = line
-    is_terminal = self._stream.isatty()
-    self._stream.write(f'\r{line}\x1b[K' if is_terminal else f'{line}\n')
-    self._stream.flush()
+  def show(self, report: Report) -> None:
+    """Shows a report, unless it is there already."""
+    seen, self._shown = self._shown, report
+    if self._is_terminal and report != seen:
+      self._write(f'\r{report.line(columns(self._stream) - 1)}\x1b[K')
+    elif (report.counts, report.best) != (seen.counts, seen.best):
+      self._write(f'{report.line()}\n')
+
+  def say(self, text: str) -> None:
+    """Prints a line of its own."""
+    self.close()
+    self._write(f'{text}\n')
 
   def close(self) -> None:
-    """Ends the line."""
-    if self._shown and self._stream.isatty():
-      self._stream.write('\n')
+    """Ends the line on a terminal."""
+    if self._is_terminal and self._shown.counts:
+      self._shown = Report('', '', '')
+      self._write('\n')
+
+  def _write(self, text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+      self._stream.write(text)
+      self._stream.flush()
+
+
+def columns(stream: TextIO) -> int:
+  """Returns the width of a terminal, or 80 if it is unknown."""
+  try:
+    return os.get_terminal_size(stream.fileno()).columns or 80
+  except OSError:
+    return 80

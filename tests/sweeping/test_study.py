@@ -36,7 +36,8 @@ def test_a_grid_is_trained_in_run_folders_and_grows(tmp_path, data_dir):
     assert start['command'] == point.line(workdir, data_dir)
     given = make_task, point.make(), workdir, data_dir
     assert loop.train(*given, kept=kept) == 0
-  assert '4 done' in progress.describe(study.latest(), 1, ('error', 'min'))
+  report = progress.describe(study.latest(), 0, 1, ('error', 'min'))
+  assert report.counts == '4 done' and not report.left
 
 
 def test_a_trial_that_fails_keeps_its_error_and_the_next_one_is_trained(
