@@ -64,7 +64,7 @@ CONFIGS = (
 )
 TOPOLOGIES = {'v5e:2x2': (1, 4), 'v6e:2x2': (1, 4)}  # chips that are used
 SYMBOLS = {'ptb': 50, 'enwik8': 205}
-PEN_STEPS = 1024  # of a line; only a few lines of IAM-OnDB are longer
+PEN_STEPS = 1024  # of a line; IAM-OnDB's are shorter but for a few
 COLLECTIVES = (
   *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
   'collective-permute',
@@ -193,7 +193,7 @@ def tokenizer_of(pieces: list[str]) -> str:
 
 
 def shapes(config: ConfigDict) -> dict[str, Any]:
-  """Returns the shapes of a batch, a long one of handwriting or sentences."""
+  """Returns the shapes of a batch, the longest of handwriting or sentences."""
   data, rows = config.data, config.data.batch_size
   struct = jax.ShapeDtypeStruct
   if config.task == 'char_lm':
@@ -210,7 +210,7 @@ def shapes(config: ConfigDict) -> dict[str, Any]:
       'length': struct((rows,), jnp.int32),
     }
   if config.task == 'translate':
-    length = data.bucket_lengths[-2]
+    length = data.bucket_lengths[-1]
     rows = min(rows, data.batch_tokens // length)
     names = ('source', 'inputs', 'targets')
     return dict.fromkeys(names, struct((rows, length), jnp.int32))
