@@ -1,6 +1,7 @@
 """Studies of a small perceptron on the embedded digits."""
 
 import pathlib
+import signal
 
 from hyper.sweeping import journal, progress, space
 from hyper.sweeping.journal import Study
@@ -30,6 +31,21 @@ def open_study(place, name='grid', config='', limit=0, prune=False):
 def work(study, data_dir, make_task=make_task, together=1):
   given = study, make_task, ('error', 'min'), data_dir
   return Worker(*given, together=together).work()
+
+
+def signalled(*given):
+  """Makes a task that sends SIGTERM to its process once training begins."""
+  task = make_task(*given)
+  batches = task.batches
+
+  def batches_after_a_signal(split, *args, **options):
+    handler = signal.getsignal(signal.SIGTERM)
+    if split == 'train' and handler is not signal.SIG_DFL:  # in the loop
+      signal.raise_signal(signal.SIGTERM)
+    return batches(split, *args, **options)
+
+  task.batches = batches_after_a_signal
+  return task
 
 
 def states(study):

@@ -5,7 +5,16 @@ import pathlib
 import signal
 
 import pytest
-from sweep_cases import CONFIG, SMALL, SUGGEST, open_study, seeds, states, work
+from sweep_cases import (
+  CONFIG,
+  SMALL,
+  SUGGEST,
+  open_study,
+  seeds,
+  signalled,
+  states,
+  work,
+)
 
 from hyper.runs import folder, lock, loop, metrics
 from hyper.sweeping import journal, progress, space
@@ -73,22 +82,9 @@ def test_a_trial_whose_worker_has_ended_is_taken_up_in_its_folder(
 
 
 def test_an_interrupted_trial_continues_from_its_checkpoint(tmp_path, data_dir):
-  class Interrupted:
-    def __init__(self, task):
-      self._task = task
-
-    def __getattr__(self, name):
-      return getattr(self._task, name)
-
-    def batches(self, split, seed, start, once=False):
-      handler = signal.getsignal(signal.SIGTERM)
-      if split == 'train' and handler is not signal.SIG_DFL:  # in the loop
-        signal.raise_signal(signal.SIGTERM)
-      return self._task.batches(split, seed, start, once)
-
   study = open_study(tmp_path)
   study.add(seeds(2))
-  status = work(study, data_dir, lambda *given: Interrupted(make_task(*given)))
+  status = work(study, data_dir, signalled)
   assert status == 128 + signal.SIGTERM
   assert states(study) == {'0000': 'running', '0001': 'waiting'}
   assert work(study, data_dir) == 0

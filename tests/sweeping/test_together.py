@@ -8,7 +8,15 @@ import types
 import optuna
 import pytest
 from absl import logging
-from sweep_cases import CONFIG, SMALL, open_study, seeds, states, work
+from sweep_cases import (
+  CONFIG,
+  SMALL,
+  open_study,
+  seeds,
+  signalled,
+  states,
+  work,
+)
 
 from hyper import sweep
 from hyper.runs import metrics
@@ -66,23 +74,9 @@ def test_trials_that_fit_train_together(tmp_path, data_dir, said):
 
 @pytest.mark.slow
 def test_trials_that_were_interrupted_continue(tmp_path, data_dir):
-  class Interrupted:
-    def __init__(self, task):
-      self._task = task
-
-    def __getattr__(self, name):
-      return getattr(self._task, name)
-
-    def batches(self, split, *given, **options):
-      if split == 'train':
-        signal.raise_signal(signal.SIGTERM)
-      return self._task.batches(split, *given, **options)
-
   study = open_study(tmp_path)
   study.add(seeds(3))
-  status = work(
-    study, data_dir, lambda *given: Interrupted(make_task(*given)), together=2
-  )
+  status = work(study, data_dir, signalled, together=2)
   assert status == 128 + signal.SIGTERM
   assert list(states(study).values()) == ['running', 'running', 'waiting']
   assert work(study, data_dir, together=3) == 0
@@ -111,7 +105,7 @@ def test_an_interrupt_outside_of_the_loop_leaves_all(tmp_path, data_dir):
 
   study = open_study(tmp_path)
   study.add(seeds(2))
-  status = work(study, data_dir, interrupted, together=2)
+  status = work(study, data_dir, signalled, together=2)
   assert status == 128 + signal.SIGINT
   assert states(study) == {'0000': 'running', '0001': 'running'}
   steps = [trial.user_attrs['step'] for trial in study.latest()]
