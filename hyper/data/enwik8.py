@@ -4,10 +4,11 @@ The text is read from the file `enwik8`, plain or in a zip or gzip archive. A
 prefix of the file can be used in its place; it is split in the same way.
 """
 
+import contextlib
 import gzip
 import os
 import zipfile
-import zlib
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -103,16 +104,16 @@ def _read(data_dir: str, first_bytes: int) -> bytes:
 
 
 def _unpacked(path: str) -> bytes:
-  try:
+  with raw_files.reading_archive(path), contextlib.ExitStack() as stack:
+    file: Any
     if path.endswith('.zip'):
-      with zipfile.ZipFile(path) as archive, archive.open('enwik8') as file:
-        return raw_files.read(file, WHOLE, path)
-    with (gzip.open if path.endswith('.gz') else open)(path, 'rb') as file:
-      return raw_files.read(file, WHOLE, path)
-  except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is a damaged archive: {error}') from error
-  except KeyError as error:
-    raise ValueError(f'{path} holds no file called enwik8.') from error
+      archive = stack.enter_context(zipfile.ZipFile(path))
+      if 'enwik8' not in archive.namelist():
+        raise ValueError(f'{path} holds no file called enwik8.')
+      file = archive.open('enwik8')
+    else:
+      file = (gzip.open if path.endswith('.gz') else open)(path, 'rb')
+    return raw_files.read(stack.enter_context(file), WHOLE, path)
 
 
 def _splits(content: bytes) -> dict[str, dict[str, np.ndarray]]:

@@ -10,7 +10,6 @@ import gzip
 import io
 import math
 import os
-import zlib
 
 import numpy as np
 
@@ -91,12 +90,10 @@ def _download(folders: list[str], name: str) -> str:
 
 def _decode(content: bytes, name: str, path: str) -> np.ndarray:
   """Unzips, parses and verifies the content of the idx file `name`."""
-  try:
-    if content.startswith(b'\x1f\x8b'):
+  if content.startswith(b'\x1f\x8b'):
+    with raw_files.reading_archive(path):
       packed = gzip.GzipFile(fileobj=io.BytesIO(content))
       content = raw_files.read(packed, FILES[name][0], path)
-  except (OSError, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is a damaged gzip file: {error}') from error
   array = _parse_idx(content, path)
   raw_files.verify(content, *FILES[name], path)
   return array

@@ -13,17 +13,17 @@ sizes and times of all files. An .npz file is read at each start.
 import dataclasses
 import json
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
 
-from hyper.data import fingerprints, prepared, raw_files
+from hyper.data import fingerprints, npz, prepared, raw_files
 from hyper.data.own_text import check_shares
 from hyper.data.prepared import SPLITS
 from hyper.terminal import track
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
+LARGEST_NPZ = 2**34  # bytes of its arrays, unpacked
 SEED = 1609_09106  # for drawing missing parts
 
 Arrays = dict[str, np.ndarray]
@@ -210,22 +210,23 @@ def _pixels(path: str) -> np.ndarray:
         )
       mode = {'1': 'L', 'L': 'L', 'RGBA': 'RGBA'}.get(picture.mode, 'RGB')
       pixels = np.array(picture.convert(mode))
-  except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
-    raise ValueError(f'{path} cannot be read as a picture: {e}') from e
+  except MemoryError:
+    raise
+  except Exception as error:  # Pillow raises all sorts for a damaged picture
+    if getattr(error, 'errno', None) is not None:  # it is the machine's
+      raise
+    raise ValueError(f'{path} cannot be read as a picture: {error}') from error
   return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _read_npz(path: str) -> dict[str, Arrays]:
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(f'{path} cannot be read as .npz: {error}') from error
+  wanted = [f'{axis}_{part}' for part in SPLITS for axis in ('x', 'y')]
+  arrays, others = npz.read(path, wanted, LARGEST_NPZ)
   parts = {part: _part(arrays, part, path) for part in SPLITS}
   if parts['train'] is None:
     raise ValueError(
-      f'{path} has the arrays ({", ".join(arrays)}); it needs x_train and '
-      'y_train, and may have those of validation and test.'
+      f'{path} has the arrays ({", ".join([*arrays, *others])}); it needs '
+      'x_train and y_train, and may have those of validation and test.'
     )
   shape = parts['train']['image'].shape[1:]
   for part, found in parts.items():

@@ -10,13 +10,13 @@ import hashlib
 import itertools
 import os
 import pathlib
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hyper.data import fingerprints, prepared, raw_files
 
 FIELDS = ('source', 'target')
+LARGEST_UNPACKED = 2**36  # bytes of a .gz, unpacked
 Pair = tuple[str, str]
 
 
@@ -170,11 +170,12 @@ def _records(source: str, target: str) -> Iterator[dict[str, bytes]]:
 
 def _lines(path: str) -> Iterator[bytes]:
   # Lines end only at b'\n'; Python would also split text at other characters.
-  try:
-    with gzip.open(path) if path.endswith('.gz') else open(path, 'rb') as file:
+  if not path.endswith('.gz'):
+    with open(path, 'rb') as file:
       yield from raw_files.lines(file, path)
-  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-    raise ValueError(f'{path} is damaged: {error}') from error
+    return
+  with raw_files.reading_archive(path), gzip.open(path) as packed:
+    yield from raw_files.lines(packed, path, LARGEST_UNPACKED)
 
 
 def _fingerprint(paths: list[str]) -> str:

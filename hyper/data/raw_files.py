@@ -1,15 +1,20 @@
 """Raw files as their owners publish them: finding, fetching, checking them."""
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.client
+import lzma
+import math
 import os
 import queue
+import struct
 import tarfile
 import threading
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -17,8 +22,13 @@ from typing import Any, Protocol, runtime_checkable
 from hyper import files
 
 LONGEST_LINE = 2**20  # bytes
-# Errors of a damaged archive; any other OSError comes from the machine.
-DAMAGE = (tarfile.TarError, KeyError, gzip.BadGzipFile, EOFError, zlib.error)
+# Errors of an archive that is damaged, encrypted (RuntimeError), or packed in a
+# way that Python does not know (NotImplementedError).
+DAMAGE = (
+  *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error),
+  *(lzma.LZMAError, struct.error, EOFError, KeyError, RuntimeError),
+  UnicodeDecodeError,
+)
 
 
 @runtime_checkable
@@ -83,15 +93,38 @@ def read(file: File, most: int, name: str) -> bytes:
   return content
 
 
-def lines(file: File, name: str) -> Iterator[bytes]:
-  """Yields the lines of `file`; a ValueError if one exceeds a megabyte."""
+def lines(file: File, name: str, most: float = math.inf) -> Iterator[bytes]:
+  """Yields the lines of `file`.
+
+  Raises:
+    ValueError: a line exceeds a megabyte, or all of them `most` bytes.
+  """
+  left = most
   while line := file.readline(LONGEST_LINE + 1):
+    left -= len(line)
+    if left < 0:
+      raise _too_large(name, most)
     if len(line) > LONGEST_LINE:
       raise ValueError(
         f'{name} has a line of more than {LONGEST_LINE:,} bytes; this is no '
         'text file.'
       )
     yield line
+
+
+@contextlib.contextmanager
+def reading_archive(path: str) -> Iterator[None]:
+  """Turns the errors of a damaged archive into a ValueError that names it.
+
+  Errors of the machine, such as too many open files, are raised unchanged.
+  """
+  try:
+    yield
+  except (*DAMAGE, OSError) as error:
+    # bz2 raises an OSError without a number, a seek to a wrong place EINVAL.
+    if getattr(error, 'errno', None) not in (None, errno.EINVAL):
+      raise
+    raise ValueError(f'{path} is a damaged archive: {error}') from error
 
 
 @contextlib.contextmanager
@@ -109,16 +142,13 @@ def unpacking(
     ValueError: the archive is damaged or too large. It is raised on opening, or
       while the block reads from the archive.
   """
-  try:
-    with contextlib.ExitStack() as stack:
-      packed = file or stack.enter_context(open(path, 'rb'))
-      plain = _unzipped(packed)
-      bounded: Any = _Bounded(plain, most, path)
-      archive = stack.enter_context(tarfile.open(fileobj=bounded, mode='r:'))
-      found = ((x.name, archive.extractfile(x)) for x in archive)
-      yield ((name, content) for name, content in found if content)
-  except DAMAGE as error:
-    raise ValueError(f'{path} is a damaged archive: {error}') from error
+  with reading_archive(path), contextlib.ExitStack() as stack:
+    packed = file or stack.enter_context(open(path, 'rb'))
+    plain = _unzipped(packed)
+    bounded: Any = _Bounded(plain, most, path)
+    archive = stack.enter_context(tarfile.open(fileobj=bounded, mode='r:'))
+    found = ((x.name, archive.extractfile(x)) for x in archive)
+    yield ((name, content) for name, content in found if content)
 
 
 def _unzipped(file: File) -> File:
@@ -146,7 +176,7 @@ class _Bounded:
     return self._file.seek(place, whence)
 
 
-def _too_large(name: str, most: int) -> ValueError:
+def _too_large(name: str, most: float) -> ValueError:
   return ValueError(
     f'{name} has, unpacked, more than the {most:,} bytes that are allowed; it '
     'is not the expected data set.'

@@ -124,7 +124,7 @@ def _member(path: str, name: str) -> Iterator[Iterable[bytes]]:
 
 def _lines(file: raw_files.File, name: str) -> Iterable[bytes]:
   if name.endswith('.gz'):
-    return raw_files.lines(gzip.GzipFile(fileobj=file), name)
+    return raw_files.lines(gzip.GzipFile(fileobj=file), name, LARGEST_ARCHIVE)
   lines = raw_files.lines(file, name)
   return _segments(lines) if name.endswith('.sgm') else lines
 

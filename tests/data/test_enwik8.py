@@ -140,6 +140,20 @@ def test_a_damaged_archive_is_refused(tmp_path, name):
     load(tmp_path)
 
 
+@pytest.mark.parametrize('place, value', [(6, 1), (8, 99)])
+def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path, place, value):
+  path = tmp_path / 'enwik8.zip'
+  with zipfile.ZipFile(path, 'w') as archive:
+    archive.writestr('enwik8', CONTENT)
+  content = bytearray(path.read_bytes())
+  central = content.rindex(b'PK\1\2')
+  for header in (place, central + place + 2):  # encrypted, or another method
+    content[header] = value
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match='zip is a damaged archive'):
+    load(tmp_path)
+
+
 def test_an_archive_of_something_else_is_refused(tmp_path):
   with zipfile.ZipFile(tmp_path / 'enwik8.zip', 'w') as archive:
     archive.writestr('enwik9', CONTENT)

@@ -137,8 +137,8 @@ def damage_zip(data):
 @pytest.mark.parametrize(
   'damage, message',
   [
-    (damage_zip, 'damaged gzip file'),
-    (lambda data: gzip.compress(data)[:-20], 'damaged gzip file'),
+    (damage_zip, 'damaged archive'),
+    (lambda data: gzip.compress(data)[:-20], 'damaged archive'),
     (lambda data: b'\0\0\x0d' + data[3:], 'found 00 00 0d 03'),
     (lambda data: data[:3], 'found 00 00 08'),
     (lambda data: data[:9], r'shape \[12, 0, 0\], found 9'),

@@ -184,7 +184,7 @@ X, Y = pixels(4, 2, 2), np.arange(4)
       {'x_train': X, 'y_train': Y, 'x_test': X[:, :1], 'y_test': Y},
       'x_test has images of',
     ),
-    ({'x_train': np.array([None]), 'y_train': Y}, 'cannot be read as .npz'),
+    ({'x_train': np.array([None]), 'y_train': Y}, 'x_train cannot be read'),
   ],
 )
 def test_arrays_that_do_not_fit_are_named(tmp_path, arrays, message):
@@ -197,8 +197,44 @@ def test_arrays_that_do_not_fit_are_named(tmp_path, arrays, message):
 def test_a_damaged_file_of_arrays_is_named(tmp_path):
   for content in (b'', b'PK no zip'):
     (tmp_path / 'own.npz').write_bytes(content)
-    with pytest.raises(ValueError, match=r'own\.npz cannot be read as \.npz'):
+    with pytest.raises(ValueError, match=r'own\.npz is a damaged archive'):
       load(tmp_path, 'own.npz')
+
+
+def test_an_array_under_the_name_of_an_archive_is_named(tmp_path):
+  np.save(tmp_path / 'own.npy', X)
+  (tmp_path / 'own.npy').rename(tmp_path / 'own.npz')
+  with pytest.raises(ValueError, match=r'own\.npz is a damaged archive'):
+    load(tmp_path, 'own.npz')
+
+
+def test_only_the_arrays_of_images_are_unpacked(tmp_path, monkeypatch):
+  path, images = tmp_path / 'own.npz', pixels(50, 4, 4)
+  labels = np.arange(50)
+  size = images.nbytes + labels.nbytes + 256  # with the headers
+  monkeypatch.setattr(own_images, 'LARGEST_NPZ', size)
+  np.savez_compressed(
+    path, x_train=images, y_train=labels, notes=np.zeros(10**5)
+  )
+  assert len(load(tmp_path, 'own.npz')['train']['label']) == 40
+  monkeypatch.setattr(own_images, 'LARGEST_NPZ', size - 257)
+  with pytest.raises(ValueError, match=r'own\.npz has arrays of more than'):
+    load(tmp_path, 'own.npz')
+
+
+@pytest.mark.parametrize(
+  'error, wanted',
+  [(OSError(24, 'Too many open files'), OSError), (IndexError(), ValueError)],
+)
+def test_a_picture_is_damaged_only_if_its_content_is(
+  error, wanted, tmp_path, parts, monkeypatch
+):
+  def fail(path):
+    raise error
+
+  monkeypatch.setattr(Image, 'open', fail)
+  with pytest.raises(wanted):
+    load(tmp_path)
 
 
 def test_a_changed_picture_of_the_same_size_and_date_is_read(tmp_path, parts):

@@ -104,9 +104,20 @@ def test_a_damaged_archive_is_named(damage, tmp_path):
   path = tmp_path / 'x.en.gz'
   path.write_bytes(damage(gzip.compress(text)))
   (tmp_path / 'x.fr').write_bytes(text)
-  with pytest.raises(ValueError, match=r'x\.en\.gz is damaged'):
+  with pytest.raises(ValueError, match=r'x\.en\.gz is a damaged archive'):
     load(tmp_path, train=('x.en.gz', 'x.fr'))
   assert not list((tmp_path / 'prepared').glob('*'))
+
+
+def test_a_packed_text_that_unpacks_to_too_much_is_refused(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(parallel_text, 'LARGEST_UNPACKED', 10**4)
+  text = b'0' * 99 + b'\n'
+  (tmp_path / 'x.en.gz').write_bytes(gzip.compress(text * 101))
+  (tmp_path / 'x.fr').write_bytes(text * 101)
+  with pytest.raises(ValueError, match=r'x\.en\.gz has, unpacked, more than'):
+    load(tmp_path, train=('x.en.gz', 'x.fr'))
 
 
 def test_files_without_lines_are_named(tmp_path):

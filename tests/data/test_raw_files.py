@@ -1,11 +1,14 @@
 """Finding, checking, fetching and storing files, without a network."""
 
 import contextlib
+import errno
 import hashlib
 import http.server
 import io
+import lzma
 import os
 import socket
+import struct
 import tarfile
 import threading
 import time
@@ -186,6 +189,35 @@ def test_a_damaged_archive_is_named(tmp_path):
   make_archive(path, link='nowhere')
   with pytest.raises(ValueError, match=r'x\.tgz is a damaged archive'):
     read_archive(path)
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    RuntimeError('File is encrypted, password required for extraction'),
+    NotImplementedError('That compression method is not supported'),
+    OSError('Invalid data stream'),  # of bz2, without a number
+    lzma.LZMAError('Corrupt input data'),
+    struct.error('unpack requires a buffer of 4 bytes'),
+    OSError(errno.EINVAL, 'Invalid argument'),  # a seek to a place before 0
+    UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid start byte'),
+  ],
+)
+def test_every_error_of_an_archive_names_it(error):
+  with (
+    pytest.raises(ValueError, match=r'x\.zip is a damaged archive: .*\w'),
+    raw_files.reading_archive('x.zip'),
+  ):
+    raise error
+
+
+def test_lines_have_a_bound_for_each_and_for_all():
+  text = b'12\n34\n'
+  assert [*raw_files.lines(io.BytesIO(text), 'x', 6)] == [b'12\n', b'34\n']
+  with pytest.raises(
+    ValueError, match='x has, unpacked, more than the 5 bytes'
+  ):
+    list(raw_files.lines(io.BytesIO(text), 'x', 5))
 
 
 def test_an_archive_that_cannot_be_opened_is_not_called_damaged(tmp_path):
