@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -121,7 +121,8 @@ def load(
       f'{workdir} is a run of the task {config.task!r}; a run of {task!r} is '
       'needed.'
     )
-  made = make_task(config, data_dir, workdir)
+  with folder.naming_config(workdir):
+    made = make_task(config, data_dir, workdir)
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
   like = {'params': params}
   if not made.has_streams:  # carries start from zero in an evaluation
@@ -278,23 +279,32 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   6
   """
   text = weights.load_text(path)
-  if 'config' not in text:
+  if not {'config', 'baked'} <= text.keys():
     raise ValueError(
       f'{path} does not say of which network it is; load it with '
       'hyper.weights.load, or write it again with python -m hyper.export.'
     )
-  config = configuration.from_json(text['config'])
   baked = text['baked'] == 'true'
-  with tempfile.TemporaryDirectory() as workdir:
-    for name in {*folder.KEPT} & {*text}:
-      folder.save(workdir, name, text[name])
-    folder.save_config(workdir, config)
-    task: Any = make_task(config, '', workdir)  # of one of the two kinds
+  try:
+    task = _task_of(text)
+  except ValueError as error:
+    raise ValueError(f'{path} cannot be used: {error}') from error
   shapes = jax.eval_shape(task.init, jax.random.key(0))
   like = jax.eval_shape(
     lambda params, state: _variables(task, params, state, baked), *shapes
   )
   return _module(task, baked), weights.load(path, like)
+
+
+def _task_of(text: Mapping[str, str]) -> Any:  # of one of the two kinds
+  """Returns the task whose config and kept files are in `text`, by name."""
+  config = configuration.from_json(text['config'])
+  configuration.check(config)
+  with tempfile.TemporaryDirectory() as workdir:
+    for name in {*folder.KEPT} & {*text}:
+      folder.save(workdir, name, text[name])
+    folder.save_config(workdir, config)
+    return make_task(config, '', workdir)
 
 
 def _module(task: _OfModel | _OfMain, baked: bool) -> nn.Module:

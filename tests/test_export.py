@@ -199,6 +199,21 @@ def test_a_file_without_a_config_says_how_it_can_be_read(tmp_path):
     trained.load_network(path)
 
 
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ({'config': '{}'}, 'does not say of which network it is'),
+    ({'config': '{"task": ', 'baked': 'true'}, 'cannot be used: Expecting'),
+    ({'config': '{}', 'baked': 'true'}, "cannot be used: .*no field 'task'"),
+  ],
+)
+def test_a_file_without_a_sound_config_is_named(text, message, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  weights.save({'params': {'a': np.ones(9, 'f')}}, path, text)
+  with pytest.raises(ValueError, match=f'{path} {message}'):
+    trained.load_network(path)
+
+
 def test_only_image_classifiers_are_baked(runs, tmp_path):
   with pytest.raises(ValueError, match="of the task 'char_lm'; only the"):
     export.export(runs['text'], str(tmp_path / 'x.safetensors'), baked=True)

@@ -90,6 +90,17 @@ def test_parameters_of_another_model_are_named(place):
     load(place, changes=['model.cell.units=7'])
 
 
+def test_a_config_that_lacks_a_section_is_named(place, tmp_path):
+  for path in (place / 'char_lm').glob('*.json'):
+    shutil.copy(path, tmp_path / path.name)
+  path = tmp_path / folder.CONFIG
+  fields = json.loads(path.read_text())
+  del fields['model']['cell']
+  path.write_text(json.dumps(fields))
+  with pytest.raises(ValueError, match=f'task of {path} .*config.model'):
+    trained.load(str(tmp_path), 'best', str(place / 'data'))
+
+
 def test_a_folder_without_checkpoints_is_named(place, tmp_path):
   for name in (folder.CONFIG, folder.VOCABULARY):
     shutil.copy(place / 'char_lm' / name, tmp_path / name)

@@ -283,5 +283,5 @@ def read_json(path: str) -> dict[str, Any]:
     content = file.read()
   try:
     return dict(json.loads(content))
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, RecursionError) as error:
     raise ValueError(f'{path} is damaged: {error}') from error

@@ -117,8 +117,15 @@ def from_json(text: str) -> ConfigDict:
   A config of an older format is upgraded.
 
   Raises:
-    ValueError: `text` is no JSON object, or of a newer format.
+    ValueError: `text` is no config, or of a newer format.
   """
+  try:
+    return _from_json(text)
+  except (TypeError, AttributeError, RecursionError) as error:
+    raise ValueError(f'it is no config: {error}') from error
+
+
+def _from_json(text: str) -> ConfigDict:
   fields = json.loads(text)
   if not isinstance(fields, dict):
     raise ValueError(f'a config is a JSON object, not {text[:40]!r}.')

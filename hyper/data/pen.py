@@ -110,7 +110,7 @@ def read(path: str) -> list[strokes.Line]:
       is_csv = path.lower().endswith('.csv')
       lines = _of_csv(file) if is_csv else _of_json(file)
       found = [_line(line, n) for n, line in enumerate(lines, 1)]
-    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
       raise ValueError(f'{path}: {error}') from error
   if not found:
     raise ValueError(f'{path} has no lines.')

@@ -136,13 +136,11 @@ def _check_origin(folder: str, paths: list[str], data_dir: str) -> None:
   """Raises a ValueError if a raw file has changed since the copy was made.
 
   A file is hashed only if its size or time has changed. If a copy has no record
-  of its raw files, the present ones are recorded.
+  of its raw files, or a damaged one, the present ones are recorded.
   """
-  origin = os.path.join(folder, ORIGIN)
-  if not os.path.exists(origin):
+  noted = _read_origin(os.path.join(folder, ORIGIN))
+  if not noted:
     return _note_origin(folder, paths, data_dir)
-  with open(origin, encoding='utf-8') as file:
-    noted = json.load(file)
   moved = {}
   for path in paths:
     name = _name(path, data_dir)
@@ -158,6 +156,22 @@ def _check_origin(folder: str, paths: list[str], data_dir: str) -> None:
         )
   if moved:
     _write_origin(folder, noted | moved)
+
+
+def _read_origin(path: str) -> dict[str, Any]:
+  """Returns what `_write_origin` wrote; {} if it is missing or damaged."""
+  if not os.path.exists(path):
+    return {}
+  with open(path, 'rb') as file:
+    content = file.read()
+  try:
+    noted = json.loads(content)
+    if all(isinstance(x['sha256'], str) for x in noted.values()):
+      return noted
+  except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    pass
+  logging.warning('%s is damaged and is made again.', path)
+  return {}
 
 
 def _name(path: str, data_dir: str) -> str:

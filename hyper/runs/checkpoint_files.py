@@ -126,7 +126,13 @@ def read_summary(path: pathlib.Path) -> dict[str, Any]:
     summary = json.loads((path / SUMMARY).read_bytes())
     if summary['seal'] != _seal(summary):
       raise ValueError(f'{SUMMARY} is not what was saved')
-  except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+  except (
+    FileNotFoundError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RecursionError,
+  ) as error:
     raise corrupt_or_vanished(path, error) from error
   return summary
 

@@ -86,9 +86,25 @@ def load_config(workdir: str) -> ConfigDict:
   try:
     config = configuration.from_json(content.decode())
     configuration.check(config)
-  except (ValueError, TypeError, AttributeError) as error:
+  except ValueError as error:
     raise ValueError(f'{path} cannot be used: {error}') from error
   return config
+
+
+@contextlib.contextmanager
+def naming_config(workdir: str) -> Iterator[None]:
+  """Names the config.json of a run in a ValueError of the block.
+
+  Only its task knows the fields that a config must have. So a field that is
+  missing in the file is found when the task is made.
+  """
+  try:
+    yield
+  except ValueError as error:
+    if not is_run(workdir):
+      raise
+    path = os.path.join(workdir, CONFIG)
+    raise ValueError(f'the task of {path} cannot be made: {error}') from error
 
 
 def save_config(workdir: str, config: ConfigDict) -> None:

@@ -154,7 +154,7 @@ def _parse(path: pathlib.Path) -> list[tuple[bytes, dict[str, Any]]]:
 def _parse_line(text: bytes) -> dict[str, Any] | None:
   try:
     line = json.loads(text)
-  except ValueError:
+  except (ValueError, RecursionError):
     return None
   if not isinstance(line, dict):
     return None

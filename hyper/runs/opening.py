@@ -94,7 +94,9 @@ def opened(
     FileNotFoundError: data are missing.
   """
   processes.together(lambda: origin.check(begin_from, workdir))
-  task = processes.together(lambda: make_task(config, data_dir, workdir))
+  with folder.naming_config(workdir):
+    optimization.make_optimization(config)  # raises before data are read
+    task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()
   processes.check_alike(lambda: facts(config, data, task))
   layout = parallel.make_layout(config, task)

@@ -63,7 +63,7 @@ def read_record(workdir: str) -> Record | None:
       return Record(**json.loads(file.read()))
   except FileNotFoundError:
     return None
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, RecursionError) as error:
     raise ValueError(
       f'{path} is damaged ({error}). Put back a copy of it; or remove it, and '
       'the next start records the files of the run as they are then.'
@@ -140,7 +140,7 @@ def read_lines(workdir: str, name: str) -> list[dict[str, Any]]:
   for number, line in enumerate(content.splitlines(), 1):
     try:
       entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
       entry = None
     if isinstance(entry, dict):
       entries.append(entry)

@@ -127,6 +127,7 @@ POINT = [1, 2]
   [
     ('[', 'a.json: .*line 1'),
     ('{}', 'found a dict'),
+    pytest.param('[' * 10**5, 'a.json: maximum recursion depth', id='deep'),
     ('[]', 'has no lines'),
     (json.dumps([[]]), 'line 1 must be a list of strokes'),
     (json.dumps([[[POINT] * 3], [[]]]), 'stroke 1 of line 2'),

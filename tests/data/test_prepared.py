@@ -244,6 +244,22 @@ def test_a_copy_of_earlier_versions_notes_its_raw_files(raw, tmp_path):
     prepared.load(source, str(tmp_path), 'train')
 
 
+@pytest.mark.parametrize(
+  'content',
+  ['', '{"a": ', '[]', '{"a": 1}', pytest.param('[' * 10**5, id='deep')],
+)
+def test_damaged_notes_on_raw_files_are_made_again(
+  content, raw, tmp_path, caplog
+):
+  source, folder, _ = raw
+  path = folder / prepared.ORIGIN
+  before = path.read_text()
+  path.write_text(content)
+  prepared.load(source, str(tmp_path), 'train')
+  assert path.read_text() == before
+  assert f'{path} is damaged and is made again' in caplog.text
+
+
 @pytest.mark.parametrize('key', ['pythonClassName', 'type'])
 def test_a_copy_cannot_name_a_class_to_import(key, tmp_path, monkeypatch):
   source, _ = make_source(make_splits())

@@ -72,6 +72,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
   assert path.read_bytes() == b'\xff'
 
 
+# JSON that is nested too deeply to be parsed, or to be worked on.
+DEEP = [
+  pytest.param('{"data":' * n + '0' + '}' * n, id=f'{n} deep')
+  for n in (10**5, 600)
+]
+
+
 @pytest.mark.parametrize(
   'path', ['gs://bucket/run1', 's3://a', 'http://a/b', 'file:///tmp/a']
 )
@@ -123,6 +130,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
   [
     *('', '{"seed": 0', 'seed = 0', '[]', '\xff', '{"task": "char_lm"}'),
     *('{"task": [], "data": {}}', '{"format": 99}', '{"data": 3}'),
+    *('{"data": {}, "hypernetwork": 3}', *DEEP),
   ],
 )
 def test_a_config_file_that_cannot_be_used_is_named(text, tmp_path):
@@ -160,7 +168,15 @@ def test_each_start_is_a_line(tmp_path, monkeypatch):
   assert first['data'] == DATA
 
 
-@pytest.mark.parametrize('tail', [b'{"step": 1, "da', b'\xff\xfe\n', b'[]\n'])
+@pytest.mark.parametrize(
+  'tail',
+  [
+    b'{"step": 1, "da',
+    b'\xff\xfe\n',
+    b'[]\n',
+    pytest.param(b'[' * 10**5, id='deep'),
+  ],
+)
 def test_a_damaged_line_of_the_starts_is_named_and_skipped(
   tail, tmp_path, caplog
 ):
@@ -217,6 +233,7 @@ def test_a_run_without_a_record_is_accepted_and_gets_one(tmp_path, caplog):
     '{"data": [], "files": {}, "first_checkpoint": 1}',
     '{"data": {}, "files": 3, "first_checkpoint": 1}',
     '{"data": {}, "files": {}, "first_checkpoint": "1"}',
+    *DEEP,
   ],
 )
 def test_a_damaged_record_is_named(damaged, tmp_path):
