@@ -55,6 +55,11 @@ def start(
     operands: for a command that takes one or more arguments, what they are,
       such as 'run folders'; `main` is called with the list of them.
   """
+  if sys.platform == 'win32':
+    sys.exit(
+      'error: hyper runs on Linux and macOS; Windows is not supported. Use the '
+      'Windows Subsystem for Linux.'
+    )
   # Notebooks set this to a backend that may not be installed, and matplotlib
   # then cannot be imported. Commands draw to files and need no backend.
   os.environ.pop('MPLBACKEND', None)

@@ -1,7 +1,6 @@
 """The lock of a run folder: only one process trains in it."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 
@@ -19,6 +18,8 @@ def hold(workdir: str) -> Iterator[None]:
     ValueError: another process trains there.
     OSError: the file system has no locks, or cannot be written.
   """
+  import fcntl  # Windows has none, where commands say so
+
   is_new = not os.path.isdir(workdir)
   os.makedirs(workdir, exist_ok=True)
   path = os.path.join(workdir, LOCK)

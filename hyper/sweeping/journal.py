@@ -7,7 +7,6 @@ enqueued again with the attribute `folder`, so that it continues in its folder.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,6 +187,8 @@ class Study:
   @contextlib.contextmanager
   def _alone(self) -> Iterator[None]:
     """Keeps other processes from changing the study."""
+    import fcntl  # see hyper.runs.lock
+
     path = os.path.join(self.place, LOCK)
     with open(path, 'a', encoding='utf-8') as file:
       fcntl.flock(file, fcntl.LOCK_EX)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-LOST = -int(signal.SIGKILL)  # the status of a worker that its engine lost
+LOST = -9  # as after SIGKILL, the status of a worker that its engine lost
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # saved, and exited
 POLL_SECONDS = 0.1
 QUICK_SECONDS, QUICK_LOSSES = 60.0, 10

@@ -161,6 +161,21 @@ def test_a_command_draws_on_no_screen(monkeypatch):
   assert 'MPLBACKEND' not in os.environ
 
 
+def test_windows_is_refused_in_a_line(monkeypatch):
+  monkeypatch.setattr(sys, 'platform', 'win32')
+  with pytest.raises(SystemExit, match='error: hyper runs on Linux and macOS'):
+    commands.start(print, lambda: None)
+
+
+def test_nothing_is_imported_before_that_which_windows_lacks():
+  lacks = re.compile(
+    r'^(import|from) (fcntl|resource|termios)\b|^\S.*signal\.SIGKILL', re.M
+  )
+  sources = [x.read_text('utf-8') for x in (ROOT / 'hyper').rglob('*.py')]
+  assert len(sources) > 100
+  assert not [x.partition('\n')[0] for x in sources if lacks.search(x)]
+
+
 @pytest.mark.parametrize(
   'error, said, status',
   [('KeyboardInterrupt', 'interrupted\n', 130), ('BrokenPipeError', '', 141)],
