@@ -14,8 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from hyper.runs import commands, folder
-from hyper.runs.record import finite
+from hyper.runs import commands, record
 
 DIGITS = 6  # that are printed; evaluations.jsonl has all
 
@@ -60,9 +59,9 @@ def main() -> None:
     args.split,
     [*args.override, *args.set],
   )
-  shown = {name: rounded(x) for name, x in finite(scores).items()}
+  shown = {name: rounded(x) for name, x in record.finite(scores).items()}
   print(json.dumps(shown, allow_nan=False), flush=True)
-  folder.note_evaluation(args.workdir, scores)
+  record.note_evaluation(args.workdir, scores)
 
 
 def define_flags() -> None:

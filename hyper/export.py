@@ -78,7 +78,7 @@ def scores(run: Run) -> dict[str, dict[str, float]]:
 
   Training knows those of validation, `evaluate.py` those that it was asked for.
   """
-  lines = record.read_lines(run.workdir, folder.METRICS)
+  lines = record.read_lines(run.workdir, record.METRICS)
   found = [
     x
     for x in lines

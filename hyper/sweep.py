@@ -25,7 +25,7 @@ from absl import flags
 
 from hyper.compare import entries, finished, studies, tables
 from hyper.compare.formats import FORMATS
-from hyper.runs import commands, folder
+from hyper.runs import commands, folder, record
 from hyper.sweeping import (
   analysis,
   journal,
@@ -84,7 +84,7 @@ def evaluate(workdir: str) -> None:
   from hyper import trained
 
   scores = trained.evaluate(workdir, data_dir=FLAGS.data_dir)
-  folder.note_evaluation(workdir, scores)
+  record.note_evaluation(workdir, scores)
 
 
 def sweep(

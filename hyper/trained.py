@@ -22,7 +22,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from hyper import configuration, terminal, weights
-from hyper.runs import folder, parallel, training
+from hyper.runs import folder, parallel, record, training
 from hyper.runs.checkpoint_reading import SavedCheckpoints
 from hyper.runs.task import Task
 from hyper.tasks import make_task
@@ -210,7 +210,7 @@ def evaluate(
     if split != 'test':
       logging.info('There is no test part; what is scored is %s.', split)
   data = task.fingerprint(split)
-  other = folder.data_changes(workdir, {split: data})
+  other = record.data_changes(workdir, {split: data})
   if other:
     logging.warning('%s was begun with %s.', workdir, other)
   scores = score(run, split)

@@ -109,7 +109,8 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.sweep': (
     *('hyper.sweeping', 'hyper.compare', 'hyper.tasks', 'hyper.runs.commands'),
-    *('hyper.runs.folder', 'hyper.trained', 'hyper.runs.compilation'),
+    *('hyper.runs.folder', 'hyper.runs.record', 'hyper.runs.compilation'),
+    'hyper.trained',
   ),
   'hyper.sweeping': (
     *('hyper.sweeping', 'hyper.runs', 'hyper.paper', 'hyper.terminal'),

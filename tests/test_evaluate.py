@@ -25,7 +25,7 @@ def place(tmp_path):
 
 def test_numbers_that_are_not_finite_are_null():
   scores = {'a': math.nan, 'b': -math.inf, 'c': 1.5, 'd': 'x', 'e': 3}
-  found = evaluate.finite(scores)
+  found = evaluate.record.finite(scores)
   assert found == {'a': None, 'b': None, 'c': 1.5, 'd': 'x', 'e': 3}
 
 

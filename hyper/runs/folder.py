@@ -15,7 +15,6 @@
 """
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -29,18 +28,20 @@ from hyper.files import write
 from hyper.runs import checkpoint_files, processes, provenance
 from hyper.runs.record import (
   EVALUATIONS,
+  METRICS,
   RECORD,
   STARTS,
   Record,
   append,
-  finite,
+  data_changes,
+  first_checkpoint,
   known_data,
   read_record,
   sha256,
   write_record,
 )
 
-CONFIG, METRICS = 'config.json', 'metrics.jsonl'
+CONFIG = 'config.json'
 CHECKPOINTS, TENSORBOARD, PROFILE = 'checkpoints', 'tensorboard', 'profile'
 VOCABULARY = 'vocabulary.json'
 NORMALISATION = 'normalisation.json'
@@ -143,12 +144,12 @@ def check_run(workdir: str, config: ConfigDict) -> None:
       + 'Give a new --workdir, or the old values to resume that run. Only '
       f'{", ".join(configuration.CHANGEABLE)} may change.'
     )
-  record = read_record(workdir)
-  if record and record.first_checkpoint is not None and not saved:
+  first = first_checkpoint(workdir)
+  if first is not None and not saved:
     raise ValueError(
-      f'{workdir} had checkpoints, the first of step '
-      f'{record.first_checkpoint}, and has none now. Put back a copy of '
-      f'{CHECKPOINTS}, or give a new --workdir to begin again.'
+      f'{workdir} had checkpoints, the first of step {first}, and has none '
+      f'now. Put back a copy of {CHECKPOINTS}, or give a new --workdir to '
+      'begin again.'
     )
 
 
@@ -205,41 +206,6 @@ def claim(
       for name in (CONFIG, RECORD, STARTS):
         pathlib.Path(workdir, name).unlink(missing_ok=True)
     raise
-
-
-def note_checkpoint(workdir: str, step: int) -> None:
-  """Records the step of a published checkpoint, if it is the first one."""
-  record = read_record(workdir)
-  if record and record.first_checkpoint is None:
-    write_record(workdir, dataclasses.replace(record, first_checkpoint=step))
-
-
-def data_changes(workdir: str, data: Mapping[str, str]) -> str:
-  """Describes the splits whose data have changed since the run began.
-
-  Args:
-    workdir: the run folder.
-    data: the fingerprint of each split now.
-
-  Returns:
-    Words such as 'other training data (a) than there are now (b)'. Empty if the
-    splits that were fingerprinted when the run began are unchanged.
-  """
-  known = known_data(workdir)
-  changed = [x for x in data if x in known and known[x] != data[x]]
-  names = ['training' if x == 'train' else x for x in changed]
-  before, now = (', '.join(d[x] for x in changed) for d in (known, data))
-  if not changed:
-    return ''
-  return f'other {", ".join(names)} data ({before}) than there are now ({now})'
-
-
-def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
-  """Appends `scores` to evaluations.jsonl; warns if it cannot be written."""
-  try:
-    append(workdir, EVALUATIONS, finite(scores))
-  except OSError as error:
-    logging.warning('the scores are not kept in %s: %s', workdir, error)
 
 
 def save(workdir: str, name: str, text: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any, SupportsInt
 from absl import logging
 
 from hyper import files
-from hyper.runs.folder import METRICS
 from hyper.runs.observers import Observers
+from hyper.runs.record import METRICS
 
 KINDS: dict[str, Any] = {'step': int, 'split': str, 'time': int | float}
 RESERVED = tuple(KINDS)  # names that no value may have

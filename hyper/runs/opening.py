@@ -19,6 +19,7 @@ from hyper.runs import (
   parallel,
   processes,
   provenance,
+  record,
   training,
 )
 from hyper.runs.checkpoint import Checkpoints
@@ -95,14 +96,13 @@ def opened(
   """
   processes.together(lambda: origin.check(begin_from, workdir))
   with folder.naming_config(workdir):
-    optimization.make_optimization(config)  # raises before data are read
     task = processes.together(lambda: make_task(config, data_dir, workdir))
   data, description = fingerprints(task), task.describe()
   processes.check_alike(lambda: facts(config, data, task))
   layout = parallel.make_layout(config, task)
   compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)
-  note = functools.partial(folder.note_checkpoint, workdir)
+  note = functools.partial(record.note_checkpoint, workdir)
   with Checkpoints(place, task.selection, published=note) as checkpoints:
     announce(description)
     state, line = origin.first_state(

@@ -24,7 +24,7 @@ from absl import logging
 from hyper import files
 
 RECORD, STARTS = 'record.json', 'starts.jsonl'
-EVALUATIONS = 'evaluations.jsonl'
+EVALUATIONS, METRICS = 'evaluations.jsonl', 'metrics.jsonl'
 INIT_FROM = 'init_from'  # in the line of a start with parameters of another run
 
 
@@ -94,6 +94,47 @@ def known_data(workdir: str) -> Mapping[str, str]:
   return {'train': first} if first else {}
 
 
+def first_checkpoint(workdir: str) -> int | None:
+  """Returns the step of the first checkpoint that a run published, if any.
+
+  Of a run without a record it is the step of the first score in metrics.jsonl.
+  Earlier versions saved a checkpoint for each score.
+  """
+  record = read_record(workdir)
+  if record is not None:
+    return record.first_checkpoint
+  lines = read_lines(workdir, METRICS)
+  scored = [x.get('step') for x in lines if x.get('split') == 'validation']
+  return scored[0] if scored else None
+
+
+def note_checkpoint(workdir: str, step: int) -> None:
+  """Records the step of a published checkpoint, if it is the first one."""
+  record = read_record(workdir)
+  if record and record.first_checkpoint is None:
+    write_record(workdir, dataclasses.replace(record, first_checkpoint=step))
+
+
+def data_changes(workdir: str, data: Mapping[str, str]) -> str:
+  """Describes the splits whose data have changed since the run began.
+
+  Args:
+    workdir: the run folder.
+    data: the fingerprint of each split now.
+
+  Returns:
+    Words such as 'other training data (a) than there are now (b)'. Empty if the
+    splits that were fingerprinted when the run began are unchanged.
+  """
+  known = known_data(workdir)
+  changed = [x for x in data if x in known and known[x] != data[x]]
+  names = ['training' if x == 'train' else x for x in changed]
+  before, now = (', '.join(d[x] for x in changed) for d in (known, data))
+  if not changed:
+    return ''
+  return f'other {", ".join(names)} data ({before}) than there are now ({now})'
+
+
 def evaluations(workdir: str, step: int) -> list[dict[str, Any]]:
   """Returns what evaluate.py found at a checkpoint, in the order of time.
 
@@ -108,6 +149,14 @@ def evaluations(workdir: str, step: int) -> list[dict[str, Any]]:
     and not line.get('set')
     and not line.get('other_data')
   ]
+
+
+def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:
+  """Appends `scores` to evaluations.jsonl; warns if it cannot be written."""
+  try:
+    append(workdir, EVALUATIONS, finite(scores))
+  except OSError as error:
+    logging.warning('the scores are not kept in %s: %s', workdir, error)
 
 
 def append(workdir: str, name: str, entry: Mapping[str, Any]) -> None:

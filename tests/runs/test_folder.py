@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hyper import configuration, files
-from hyper.runs import folder
+from hyper.runs import folder, record
 from hyper.runs.checkpoint import Checkpoints
 
 DATA = {'train': 'a', 'validation': 'b'}
@@ -31,7 +31,7 @@ def checkpoints_of(workdir):
   return Checkpoints(
     os.path.join(workdir, folder.CHECKPOINTS),
     ('error', 'min'),
-    published=lambda step: folder.note_checkpoint(workdir, step),
+    published=lambda step: record.note_checkpoint(workdir, step),
   )
 
 
@@ -241,6 +241,20 @@ def test_a_damaged_record_is_named(damaged, tmp_path):
   (tmp_path / folder.RECORD).write_text(damaged)
   with pytest.raises(ValueError, match=f'{folder.RECORD} is damaged'):
     start(tmp_path)
+
+
+def test_a_run_of_format_1_that_lost_its_checkpoints_is_refused(tmp_path):
+  start(tmp_path)
+  (tmp_path / folder.RECORD).unlink()
+  path = tmp_path / record.METRICS
+  path.write_text('{"step": 2, "split": "train"}\n')
+  folder.check_run(str(tmp_path), get())
+  with path.open('a') as file:
+    file.write('{"step": 4, "split": "validation"}\n{"ste')
+  before = path.read_bytes()
+  with pytest.raises(ValueError, match='had checkpoints, the first of step 4'):
+    folder.check_run(str(tmp_path), get())
+  assert path.read_bytes() == before
 
 
 def test_a_new_run_that_fails_before_its_first_checkpoint_is_undone(tmp_path):
