@@ -5,6 +5,7 @@ Shapes: b batch, h height, w width, c channels.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,25 @@ from jaxtyping import Array, Float
 
 TRUNCATED_NORMAL = nn.initializers.truncated_normal(0.01)
 HE_NORMAL = nn.initializers.he_normal()
+BFLOAT16 = 'BF16_BF16_F32'  # JAX's name for bfloat16 factors, float32 sums
+
+
+def in_precision(
+  inputs: Array, kernel: Array, bias: Array | None, dtype: Any = None
+) -> tuple[Array, Array, Array | None]:
+  """Returns a convolution's arguments, factors in the precision of products.
+
+  JAX gives bfloat16 factors to products of matrices alone where
+  `jax.default_matmul_precision('BF16_BF16_F32')` asks for them. Here those of
+  a convolution are cast, too. The bias is float32, and so is the sum with it.
+  """
+  del dtype
+  if jax.config.jax_default_matmul_precision == BFLOAT16:
+    return inputs.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), bias
+  return inputs, kernel, bias
+
+
+convolution = functools.partial(nn.Conv, promote_dtype=in_precision)
 
 
 class MnistConvnet(nn.Module):
@@ -35,7 +55,7 @@ class MnistConvnet(nn.Module):
     del train
     x = images
     for name in ('conv1', 'conv2'):
-      x = nn.Conv(16, (7, 7), kernel_init=self.kernel_init, name=name)(x)
+      x = convolution(16, (7, 7), kernel_init=self.kernel_init, name=name)(x)
       x = max_pool(jax.nn.relu(x))
     x = x.reshape(x.shape[0], -1)
     return nn.Dense(
@@ -177,7 +197,7 @@ class ResidualBlock(nn.Module):
 
 def conv3x3(channels: int, stride: int, name: str) -> nn.Conv:
   """Returns a 3x3 convolution at the pixels that the shortcut takes."""
-  return nn.Conv(
+  return convolution(
     channels, (3, 3), stride, padding=1, kernel_init=HE_NORMAL, name=name
   )
 

@@ -1,5 +1,7 @@
 """Plain networks against the equations in NumPy, and their training mode."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import reference
 
 from hyper.models.classify import MnistConvnet, Perceptron, WideResNet
+from hyper.runs.training import products_in
 
 SIZE = 8
 
@@ -122,3 +125,36 @@ def test_impossible_sizes_are_errors():
     Perceptron(hidden_units=0)
   with pytest.raises(ValueError, match='even sides, not 7 x 6'):
     MnistConvnet().init(jax.random.key(0), jnp.zeros((1, 7, 6, 1)))
+
+
+@pytest.mark.parametrize(
+  'precision, factor', [('default', 'f32'), ('bfloat16', 'bf16')]
+)
+@pytest.mark.parametrize('network', [MnistConvnet(), WideResNet(blocks=1)])
+def test_convolutions_have_the_precision_of_products(
+  network, precision, factor
+):
+  images = jnp.ones((2, SIZE, SIZE, 1))
+  like = jax.eval_shape(network.init, jax.random.key(0), images)
+
+  def loss(variables):
+    return network.apply(variables, images).sum()
+
+  with products_in(precision):
+    program = jax.jit(jax.value_and_grad(loss)).trace(like).jaxpr
+  found = re.findall(r':(\w+)\[[\d,]*\] = conv_general_dilated', str(program))
+  assert len(found) > 4 and {*found} == {factor}  # forward and backward
+  assert {x.dtype for x in program.out_avals} == {np.dtype('float32')}
+
+
+def test_bfloat16_convolutions_are_close():
+  network, images = (
+    MnistConvnet(),
+    jax.random.normal(jax.random.key(1), (2, SIZE, SIZE, 1)),
+  )
+  variables = network.init(jax.random.key(0), images)
+  full = network.apply(variables, images)
+  with products_in('bfloat16'):
+    half = network.apply(variables, images)
+  size = jnp.abs(full).max()
+  assert 0 < jnp.abs(half - full).max() < 0.02 * size
