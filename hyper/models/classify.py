@@ -27,7 +27,8 @@ def in_precision(
   a convolution are cast, too. The bias is float32, and so is the sum with it.
   """
   del dtype
-  if jax.config.jax_default_matmul_precision == BFLOAT16:
+  asked_for = jax.config.jax_default_matmul_precision  # type: ignore
+  if asked_for == BFLOAT16:
     return inputs.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), bias
   return inputs, kernel, bias
 

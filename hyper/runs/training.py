@@ -25,8 +25,8 @@ from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
 # By config.precision, JAX's name for the precision of float32 products. With
-# 'bfloat16', factors are rounded and sums are float32; a CPU ignores that. JAX
-# applies that name to products of matrices only; the models see to convolutions.
+# 'bfloat16', factors are rounded and sums are float32; a CPU ignores that. For
+# JAX the name is of products of matrices only; models see to convolutions.
 PRECISIONS = {'float32': 'float32', 'bfloat16': 'BF16_BF16_F32'}
 
 
