@@ -74,6 +74,7 @@ EMBEDDED = {
   'eval_every_steps': 150,
   'save_every_steps': 150,
   'log_every_steps': 25,
+  'sample_every_steps': 150,
 }
 VARIANTS = {
   '': {},

@@ -74,6 +74,7 @@ EMBEDDED = {
   'eval_every_steps': 60,
   'save_every_steps': 60,
   'log_every_steps': 20,
+  'sample_every_steps': 60,
 }
 IMAGES = EMBEDDED | {
   'data.source': 'images',

@@ -188,3 +188,11 @@ def test_every_variant_has_its_numbers():
     variants = set(getattr(module, 'VARIANTS', {'': None}))
     tested = {x.partition(':')[2] for x in RECIPES if x.split(':')[0] == name}
     assert variants - tested <= {'embedded', 'small', 'text', 'images'}
+
+
+def test_every_variant_is_long_enough_to_show_a_sample():
+  for name in {recipe.partition(':')[0] for recipe in RECIPES}:
+    module = importlib.import_module(f'configs.{name}')
+    for variant in getattr(module, 'VARIANTS', {'': None}):
+      config = module.get_config(variant)
+      assert 0 < config.sample_every_steps <= config.train_steps, variant

@@ -114,6 +114,7 @@ class Log:
     """Shows samples of a state to observers, if they are due.
 
     They are due at the first evaluation after each `sample_every_steps` steps.
+    Runs of several processes show none.
     """
     before, self._sampled = self._sampled, self._samples_before(step)
     if self._sampled == before or jax.process_count() > 1:
