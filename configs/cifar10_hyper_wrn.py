@@ -12,7 +12,8 @@ recipe differs from cifar10_wrn.py in that and, as in the paper, in optimizer
 and schedule. The initialisation is ours, see `Tiles` in hyper/tiles.py.
 
 Paper: test error 8.02 %, `:40_2` 7.23 %. Measured so far: `:40_1` for 5 epochs
-of its 1,900: 39.79 % (60 images/s on one CPU core, 105 on two).
+of its 1,900: 39.79 % (50 minutes, the first third on one CPU core, the rest on
+two).
 
 While the learning rate is high, a step changes all generated kernels together,
 the running averages of batch norm lag, and the validation error is high and

@@ -7,7 +7,7 @@ rendered digits, which needs no data; and `:images`, as small, on images of your
 own (mnist_cnn.py has the command).
 
 Paper: test error 6.73 %, `:40_2` 5.66 %. Measured so far: `:40_1` for 5 epochs
-of its 400: 25.41 % (65 images/s on one CPU core).
+of its 400: 25.41 % (64 minutes on one CPU core).
 
 Not in the paper: the momentum, and the standardisation of colours by mean and
 deviation of the training images. Both are those of the original wide residual

@@ -117,7 +117,8 @@ def test_the_flags_named_are_defined(entry, names):
   files = [*files, *(ROOT / 'hyper' / 'runs').glob('*.py')]
   text = '\n'.join(file.read_text(encoding='utf-8') for file in files)
   for name in names:
-    assert re.search(rf"DEFINE_\w+\(\s*'{name}'", text), f'{entry} --{name}'
+    defined = rf"DEFINE(_\w+\(|\(\s*[\w.]+,)\s*'{name}'"  # or of a parser
+    assert re.search(defined, text), f'{entry} --{name}'
 
 
 def run_python(name: str, heading: str) -> dict:

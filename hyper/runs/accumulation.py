@@ -53,11 +53,7 @@ def make_gradient(
   def in_parts(
     params: Any, model_state: Any, batch: Any, key: jax.Array, numbers: Numbers
   ) -> tuple[Outcome, Any]:
-    if jax.tree.leaves(model_state) and not has_streams:
-      raise ValueError(
-        f'config.accumulate_steps is {parts}, and the network has statistics '
-        'of whole batches (batch norm); it must be 1.'
-      )
+    check_rows(model_state, has_streams, parts)
     count = parts_of(len(jax.tree.leaves(batch)[0]), parts)
 
     def add(total: Any, now: Any) -> tuple[Any, Any]:
@@ -80,6 +76,15 @@ def make_gradient(
     return (value, (join(states), sums)), gradient
 
   return whole if parts == 1 else in_parts
+
+
+def check_rows(model_state: Any, has_streams: bool, parts: int) -> None:
+  """Raises a ValueError if the model state does not belong to rows."""
+  if jax.tree.leaves(model_state) and not has_streams:
+    raise ValueError(
+      f'config.accumulate_steps is {parts}, and the network has statistics '
+      'of whole batches (batch norm); it must be 1.'
+    )
 
 
 def parts_of(rows: int, parts: int) -> int:
