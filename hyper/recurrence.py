@@ -100,6 +100,7 @@ class Recurrence(nn.Module):
     train: bool = False,
     scale: ArrayLike | None = None,
     reset: ArrayLike | None = None,
+    carry: Any = None,
   ) -> Any:
     """Runs the cell over `inputs`.
 
@@ -124,6 +125,7 @@ class Recurrence(nn.Module):
       reset: bool, true where a sequence starts again from the zero carry: [b]
         before the window, or [b, t] before each step. It has no effect after
         the end of a sequence.
+      carry: catches calls with the old name of `initial_carry`, likewise.
 
     Returns:
       The outputs [b, t, n] or, with `return_carry`, `(carry, outputs)`.
@@ -133,7 +135,7 @@ class Recurrence(nn.Module):
         vectors, or an argument has a wrong shape, type or structure.
     """
     del init_key
-    if old:
+    if old or carry is not None:
       raise ValueError(NEW_CALL)
     is_major = _given(time_major, self.time_major)
     is_backward = _given(reverse, self.reverse)

@@ -147,6 +147,8 @@ def test_the_old_order_of_arguments_is_refused_with_the_new_one(name):
   inputs = jnp.ones((BATCH, TIME, INPUTS))
   with pytest.raises(ValueError, match=r'recurrence\(inputs, initial_carry='):
     Recurrence(cell).apply({}, cell.zeros((BATCH,)), inputs)
+  with pytest.raises(ValueError, match=r'recurrence\(inputs, initial_carry='):
+    Recurrence(cell).apply({}, inputs, carry=cell.zeros((BATCH,)))
 
 
 def test_a_carry_alone_is_no_input():

@@ -110,12 +110,17 @@ def check_carry(cell: Any, carry: Any, batch: tuple[Any, ...]) -> None:
 def described(tree: Any) -> str:
   """Returns the types and shapes of the arrays in `tree`, for messages.
 
-  >>> described((jnp.zeros((2, 8)), jnp.zeros(3, int)))
-  '(float32[2,8], int32[3])'
+  A leaf that is no array is described by its class.
+
+  >>> described((jnp.zeros((2, 8)), jnp.zeros(3, int), 'x'))
+  '(float32[2,8], int32[3], str)'
   """
 
-  def one(x: Any) -> str:
+  def one(leaf: Any) -> str:
+    try:
+      x = jax.eval_shape(lambda x: x, leaf)
+    except TypeError:
+      return type(leaf).__name__
     return f'{x.dtype}[{",".join(map(str, x.shape))}]'
 
-  types = jax.eval_shape(lambda x: x, tree)
-  return str(jax.tree.map(one, types)).replace("'", '')
+  return str(jax.tree.map(one, tree)).replace("'", '')

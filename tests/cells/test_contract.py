@@ -154,6 +154,13 @@ def test_the_error_names_the_carry_given_and_the_carry_wanted():
     cell.init(jax.random.key(0), carry, jnp.ones((2, 3)))
 
 
+def test_a_carry_with_a_leaf_that_is_no_array_is_described():
+  cell = LSTMCell(8)
+  message = re.escape('was given the carry (float32[2,8], str); its own is (')
+  with pytest.raises(ValueError, match=message):
+    cell.init(jax.random.key(0), (jnp.zeros((2, 8)), 'h'), jnp.ones((2, 3)))
+
+
 @EACH
 def test_a_batch_may_be_empty(name):
   cell, x = small(name), jnp.zeros((0, INPUTS))
