@@ -33,7 +33,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from hyper import files
-from hyper.runs import checkpoint_files
+from hyper.runs import checkpoint_files, memory
 from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit
 from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
 from hyper.runs.checkpoint_reading import SavedCheckpoints, until_undisturbed
@@ -180,11 +180,14 @@ class Checkpoints(SavedCheckpoints):
 
     Raises:
       OSError: it could not be written; checkpoints before it are intact.
+      MemoryError: likewise, since memory ran out.
     """
     if self._pending is None:
       return
     pending, self._pending = self._pending, None
     if error := pending.exception():
+      if memory.is_lack(error):
+        raise MemoryError(checkpoint_files.reason(error)) from error
       raise OSError(
         f'A checkpoint in {self.folder} could not be written: '
         f'{checkpoint_files.reason(error)}'

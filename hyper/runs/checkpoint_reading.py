@@ -20,7 +20,7 @@ import numpy as np
 from absl import logging
 from orbax.checkpoint import v1 as ocp
 
-from hyper.runs import checkpoint_files
+from hyper.runs import checkpoint_files, memory
 from hyper.runs.checkpoint_arrays import fingerprints, fit, part
 from hyper.runs.checkpoint_files import (
   STATE,
@@ -219,13 +219,14 @@ def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
 
   Raises:
     OSError: orbax failed; since the files are sound, the machine is the cause.
+    MemoryError: its memory ran out.
     VanishedError: the checkpoint was deleted meanwhile.
   """
   try:
     return ocp.load_checkpointables(path, {STATE: None})[STATE]
-  except MemoryError:
-    raise
   except Exception as error:
+    if memory.is_lack(error):
+      raise MemoryError(checkpoint_files.reason(error)) from error
     if not checkpoint_files.is_checkpoint(path):
       raise VanishedError(path) from error
     raise OSError(

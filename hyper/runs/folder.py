@@ -246,6 +246,8 @@ def read(workdir: str, name: str, parse: Callable[[str], T]) -> T | None:
     )
   try:
     return parse(content.decode())
+  except MemoryError:
+    raise
   except Exception as error:  # tokenizers raises nothing narrower
     raise ValueError(
       f'{path} is damaged ({error}). Put back a copy of it.'

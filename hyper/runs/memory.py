@@ -21,7 +21,16 @@ def explained() -> Iterator[None]:
   try:
     yield
   except (MemoryError, RuntimeError) as error:
-    reason = str(error).strip().partition('\n')[0].rstrip('.')
-    if isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' not in reason:
+    if not is_lack(error):
       raise
+    reason = str(error).strip().partition('\n')[0].rstrip('.')
     raise MemoryError(f'out of memory: {reason}. {ADVICE}') from error
+
+
+def is_lack(error: BaseException | None) -> bool:
+  """Returns whether an error, or one that caused it, is a lack of memory."""
+  while error is not None:
+    if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+      return True
+    error = error.__cause__ or error.__context__
+  return False

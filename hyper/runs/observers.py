@@ -1,10 +1,13 @@
 """Observers of a run: one that fails is dropped, and the run continues."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from absl import logging
+
+SECONDS = 60.0  # that an observer may take to close
 
 
 @runtime_checkable  # annotations are checked in the tests
@@ -51,10 +54,10 @@ class Observers:
     self._tell('show', step, name, sample)
 
   def close(self) -> None:
-    """Closes all observers."""
+    """Closes all observers; one that takes a minute is left alone."""
     for observer in self._observers:
       try:
-        observer.close()
+        _close(observer)
       except Exception as error:
         _warn(observer, error)
 
@@ -66,7 +69,26 @@ class Observers:
         _warn(observer, error)
         self._observers.remove(observer)
         with contextlib.suppress(Exception):
-          observer.close()
+          _close(observer)
+
+
+def _close(observer: Any) -> None:
+  """Closes an observer; raises a TimeoutError if that does not end in time."""
+  failures: list[Exception] = []
+
+  def close() -> None:
+    try:
+      observer.close()
+    except Exception as error:
+      failures.append(error)
+
+  thread = threading.Thread(target=close, daemon=True)
+  thread.start()
+  thread.join(SECONDS)
+  if thread.is_alive():
+    raise TimeoutError(f'it has not closed after {SECONDS:g} s')
+  if failures:
+    raise failures[0]
 
 
 def _warn(observer: Any, error: Exception) -> None:

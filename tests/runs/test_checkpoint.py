@@ -487,6 +487,25 @@ def test_an_error_of_the_machine_is_not_called_corruption(
   assert Checkpoints(tmp_path, BPC).resume(make_state(0))[0] == 2
 
 
+@pytest.mark.parametrize('act', ['restore', 'save'])
+def test_a_lack_of_memory_is_not_called_anything_else(
+  act, tmp_path, monkeypatch
+):
+  def fail(*_):
+    cause = RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes')
+    raise ValueError('in several lines') from cause
+
+  save_all(tmp_path, {1: 1.0})
+  monkeypatch.setattr(ocp, 'load_checkpointables', fail)
+  monkeypatch.setattr(checkpoint_files, 'publish', fail)
+  with pytest.raises(MemoryError, match='RESOURCE_EXHAUSTED: Out of memory'):
+    if act == 'restore':
+      Checkpoints(tmp_path, BPC).restore(make_state(0))
+    else:
+      save_all(tmp_path, {2: 1.0})
+  assert Checkpoints(tmp_path, BPC).saved_steps == [1]
+
+
 def test_arrays_written_elsewhere_are_noticed(tmp_path, monkeypatch):
   save = ocp.save_checkpointables_async
 

@@ -243,6 +243,16 @@ def test_a_damaged_record_is_named(damaged, tmp_path):
     start(tmp_path)
 
 
+def test_a_lack_of_memory_is_no_damage_of_a_file(tmp_path):
+  def parse(text):
+    raise MemoryError
+
+  start(tmp_path, save=[1])
+  folder.save(str(tmp_path), folder.VOCABULARY, '[1, 2]')
+  with pytest.raises(MemoryError):
+    folder.read(str(tmp_path), folder.VOCABULARY, parse)
+
+
 def test_a_run_of_format_1_that_lost_its_checkpoints_is_refused(tmp_path):
   start(tmp_path)
   (tmp_path / folder.RECORD).unlink()

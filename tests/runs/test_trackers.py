@@ -5,13 +5,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
 from PIL import Image
 from toy import KEPT, Toy, config_of
 
-from hyper.runs import loop, trackers
+from hyper.runs import loop, observers, trackers
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = """
@@ -74,6 +75,20 @@ def test_only_the_first_process_is_tracked(is_first, tmp_path, monkeypatch):
   given = Toy, config_of(), str(tmp_path), ''
   loop.train(*given, kept=KEPT, trackers=[lambda *told: made.append(told)])
   assert len(made) == is_first
+
+
+def test_one_that_does_not_end_holds_no_run(monkeypatch, caplog):
+  release = threading.Event()
+
+  class Stuck:
+    def close(self):
+      release.wait()
+
+  monkeypatch.setattr(observers, 'SECONDS', 0.05)
+  observers.Observers(Stuck).close()
+  release.set()
+  assert 'Stuck failed; ' in caplog.text
+  assert 'it has not closed after 0.05 s' in caplog.text
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
