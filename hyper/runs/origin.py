@@ -87,6 +87,8 @@ def first_state(
       a step after `config.train_steps`; or `begin_from` does not fit.
   """
   if not checkpoints.saved_steps:
+    if compiled.is_new('init'):
+      logging.info('Compiling the initial state.')
     state = compiled.init(config.seed)
     if begin_from is None:
       return state, {}

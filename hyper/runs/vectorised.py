@@ -277,6 +277,7 @@ class Rows:
     step = compiled.train_alike if self._is_shared else compiled.train_many
     with contextlib.ExitStack() as compiling:
       if compiled.is_new(f'train {count}', batch):
+        logging.info('Compiling the training step of %d runs.', count)
         for member in living(self._members):
           compiling.enter_context(member.loop.log.aside())
       self._state, metrics = step(self._state, batch, self._numbers)
@@ -287,7 +288,9 @@ class Rows:
     for member in living(self._members):
       with member.alone():
         member.loop.log.flush()
-    began, task = time.monotonic(), self._task
+    began, task, count = time.monotonic(), self._task, len(self._members)
+    if self._compiled.is_new(f'evaluate {count}'):
+      logging.info('Compiling the evaluation step of %d runs.', count)
     start = jax.vmap(lambda state: task.eval_state(state.model_state))
     parts = training.sums_of(
       *(self._compiled.evaluate_many, self._state.params, start(self._state)),

@@ -278,7 +278,8 @@ def test_compiling_is_announced_and_left_out_of_speeds(
     train(tmp_path / 'two', kept=kept)
   said = [x for x in caplog.messages if x.startswith('Compiling')]
   assert said == [
-    *('Compiling the training step.', 'Compiling the evaluation step.')
+    f'Compiling the {what}.'
+    for what in ('initial state', 'training step', 'evaluation step')
   ]
   first = metrics.read(tmp_path / 'one')[0]
   assert first['step'] == 2

@@ -165,6 +165,18 @@ def test_runs_of_one_structure_share_a_step(tmp_path, fields, traces):
   assert Toy.traces - before == traces
 
 
+def test_compiling_is_announced(tmp_path, caplog):
+  kept, pair = CompiledCache(), [config_of(), config_of(seed=1)]
+  with caplog.at_level('INFO', logger='absl'):
+    for name in ('compiled', 'kept'):
+      assert together(tmp_path / name, pair, kept=kept) == [0, 0]
+  assert [x for x in caplog.messages if x.startswith('Compiling')] == [
+    'Compiling the initial state.',
+    'Compiling the training step of 2 runs.',
+    'Compiling the evaluation step of 2 runs.',
+  ]
+
+
 def kinds(tmp_path, pair, task=Toy):
   kept = CompiledCache(8)
   with contextlib.ExitStack() as stack:
