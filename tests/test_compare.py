@@ -239,6 +239,32 @@ def test_baselines_stand_beside_hypernetworks_in_the_papers_order(tmp_path):
   ]
 
 
+PTB = 'Penn Treebank, characters (Table 3 of the paper)'
+
+
+def test_runs_of_other_configs_stand_with_those_of_their_data(tmp_path):
+  own = {'paper': '', 'model.cell.units': 7}
+  command = 'python train.py --config=my.py --workdir=x'
+  for name in ('ptb_lstm:text', 'ptb_lstm'):
+    folder = tmp_path / name.replace(':', '_')
+    path = name.replace('ptb_lstm', 'configs/ptb_lstm.py')
+    start = f'python train.py --config={path} --workdir=x'
+    make_run(folder / 'shipped', name, command=start)
+    make_run(folder / 'own', name, own, command=command)
+  make_run(tmp_path / 'pen', 'iam_lstm:embedded')  # in between, by its row
+  entries = group(str(tmp_path))
+  grids = {x.title: column(x, 'runs') for x in tables.compare(entries)}
+  assert grids == {
+    PTB: ['shipped', 'own'],
+    'char_lm, text': ['shipped', 'own'],
+    'handwriting, embedded': ['pen'],
+  }
+  panels = curves.collect(entries)
+  drawn = {title: [x.name for x in found] for title, found in panels.items()}
+  assert drawn.pop(PTB)[:2] == [*('shipped', 'own')]
+  assert drawn == {k: grids[k] for k in drawn} and len(drawn) == 2
+
+
 def test_a_run_in_training_has_no_difference(tmp_path):
   make_run(tmp_path / 'a', 'mnist_cnn', test=[0.9])
   make_run(tmp_path / 'b', 'mnist_cnn', {'seed': 1}, [0.8])
@@ -396,6 +422,9 @@ def test_the_page_needs_nothing_else(tmp_path):
   (tmp_path / 'runs' / 'kernels.png').write_bytes(b'picture')
   (tmp_path / 'runs' / 'text.txt').write_text('<sample>')
   (tmp_path / 'runs' / 'weight_change.html').write_text('<p title="x">')
+  (tmp_path / 'runs' / 'log.txt').write_text('of a trial')
+  (tmp_path / 'runs' / 'wandb' / 'files').mkdir(parents=True)
+  (tmp_path / 'runs' / 'wandb' / 'files' / 'x.png').write_bytes(b'a copy')
   path = tmp_path / 'runs' / 'page.html'
   for _ in range(2):  # the page is no picture of its own
     folders = [str(tmp_path / 'runs')]

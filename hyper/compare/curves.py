@@ -2,12 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hyper.compare.entries import Entry
 from hyper.compare.finished import PAUSE, Run
 from hyper.compare.measures import selection_of
-from hyper.compare.tables import title_of
+from hyper.compare.tables import by_title
 from hyper.drawing import progress
 from hyper.drawing.progress import Curve
 from hyper.paper.published import CURVES
@@ -28,7 +28,7 @@ def draw(entries: Sequence[Entry], path: str) -> None:
 def collect(entries: Sequence[Entry]) -> dict[str, list[Curve]]:
   """Returns the curves of each data set, by its title, with published ones."""
   panels = of_runs(entries)
-  for title, group in itertools.groupby(entries, title_of):
+  for title, group in by_title(entries).items():
     rows = dict.fromkeys(run.row for entry in group for run in entry.runs)
     if found := panels.get(title):
       metric = found[0].metric
@@ -36,10 +36,10 @@ def collect(entries: Sequence[Entry]) -> dict[str, list[Curve]]:
   return panels
 
 
-def of_runs(entries: Iterable[Entry]) -> dict[str, list[Curve]]:
+def of_runs(entries: Sequence[Entry]) -> dict[str, list[Curve]]:
   """Returns the curves of the runs of each data set, by its title."""
   panels = {}
-  for title, group in itertools.groupby(entries, title_of):
+  for title, group in by_title(entries).items():
     curves = [curve_of(run) for entry in group for run in entry.runs]
     if found := [curve for curve in curves if curve.steps]:
       panels[title] = found

@@ -14,10 +14,12 @@ from hyper import files
 from hyper.compare import curves, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
-from hyper.sweeping import analysis
+from hyper.sweeping import analysis, journal
 
 IMAGES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 TEXTS = ('.txt', '.md')
+# Names of files and folders with other texts and pictures: logs, and copies.
+NO_SAMPLES = {'README.md', journal.LOG, 'wandb'}
 
 
 def write(
@@ -112,7 +114,8 @@ def pictures(folders: Sequence[str], page: str) -> list[str]:
     for folder in folders
     for root, _, names in sorted(os.walk(folder))
     for name in sorted(names)
-    if name.endswith(endings) and name != 'README.md'
+    if name.endswith(endings)
+    and not {*os.path.relpath(root, folder).split(os.sep), name} & NO_SAMPLES
   ]
   return [x for x in found if os.path.abspath(x) != os.path.abspath(page)]
 

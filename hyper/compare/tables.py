@@ -1,7 +1,6 @@
 """Tables of entries, as plain cells: what any format shows."""
 
 import dataclasses
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,20 +58,33 @@ def compare(entries: Sequence[Entry]) -> list[Grid]:
   parentheses, a note has the changes, and the difference is left out.
   """
   grids = []
-  for title, group in itertools.groupby(entries, title_of):
+  for title, group in by_title(entries).items():
     notes: list[str] = []
     rows = tuple(cells(entry, notes) for entry in group)
     grids.append(Grid(title, HEADER, rows, notes=tuple(notes)))
   return grids
 
 
+def by_title(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+  """Returns the entries of each data set, by the title of its table."""
+  groups: dict[str, list[Entry]] = {}
+  for entry in entries:
+    groups.setdefault(title_of(entry), []).append(entry)
+  return groups
+
+
 def title_of(entry: Entry) -> str:
-  """Returns the data set, with the paper's table if there is one."""
-  if entry.table_row:
-    table, _ = entry.table_row
-    return f'{table.title} ({table.label} of the paper)'
+  """Returns the data set, with the paper's table if there is one.
+
+  An entry without a row is in the first table of its data.
+  """
   config = entry.first.config
   source = config.data.get('source')
+  tables = [table for table in paper.TABLES if table.data == source]
+  if entry.table_row:
+    tables = [entry.table_row[0]]
+  if tables:
+    return f'{tables[0].title} ({tables[0].label} of the paper)'
   return f'{config.task}, {source}' if source else config.task
 
 
