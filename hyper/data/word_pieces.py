@@ -7,12 +7,16 @@ be put together again without rules of any language.
 
 import hashlib
 import json
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
+
+from hyper.data import raw_files
 
 # Pieces that are no part of a sentence; their places are their numbers.
 SPECIAL = ('<pad>', '<s>', '</s>', '<unk>')
@@ -27,6 +31,7 @@ WORDS = (
 # The most frequent characters are kept whatever their share; nearly all
 # alphabets have fewer.
 KEPT_CHARACTERS = 1000
+LEARNER = 1  # to be raised if `train` learns other pieces from then on
 
 
 class WordPieces:
@@ -54,7 +59,7 @@ class WordPieces:
   @property
   def fingerprint(self) -> str:
     """Returns the first twelve digits of a SHA-256 of these pieces."""
-    return hashlib.sha256(self._text.encode()).hexdigest()[:12]
+    return _sha256(self._text)[:12]
 
   def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
     """Returns each sentence as numbers, int32 [n], the last of which is END.
@@ -138,6 +143,43 @@ def train(
     max_input_chars_per_word=1000,
   )
   return WordPieces(_tokenizer(model, alphabet).to_str())
+
+
+def kept(folder: str, name: str, learn: Callable[[], WordPieces]) -> WordPieces:
+  """Returns the pieces stored in a folder; learns and stores missing ones.
+
+  Args:
+    folder: for a file of pieces and their SHA-256.
+    name: of the pieces, different for each set.
+    learn: is called if they are not stored.
+
+  Raises:
+    ValueError: the file is damaged.
+  """
+  path = os.path.join(folder, f'pieces_{LEARNER}_{name}.json')
+  if os.path.exists(path):
+    return _stored(path)
+  pieces = learn()
+  text = pieces.to_text()
+  try:
+    raw_files.store(f'{text}\n{_sha256(text)}'.encode(), path)
+  except OSError as error:
+    logging.info('The word pieces are not kept: %s', error)
+  return pieces
+
+
+def _stored(path: str) -> WordPieces:
+  with open(path, encoding='utf-8', errors='replace') as file:
+    text, _, digest = file.read().rpartition('\n')
+  if digest != _sha256(text):
+    raise ValueError(
+      f'{path} is damaged (another checksum). Delete it to have it made again.'
+    )
+  return WordPieces(text)
+
+
+def _sha256(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _alphabet(sentences: Iterable[str], coverage: float) -> list[str]:

@@ -78,7 +78,20 @@ class TranslationData:
     return TEXTS[self.source](data_dir, split, **fields)
 
   def learn_pieces(self, pairs: Pairs) -> WordPieces:
-    """Returns word pieces learned from `vocabulary_pairs` of the pairs."""
+    """Returns word pieces learned from `vocabulary_pairs` of the pairs.
+
+    If the pairs are on the disk, the pieces are stored beside them. So they are
+    learned only once.
+    """
+    if pairs.folder is None:
+      return self._learn_pieces(pairs)
+    fields = self.vocabulary_size, self.vocabulary_pairs
+    name = f'{fields[0]}_{fields[1]}_{self.character_coverage}'
+    return word_pieces.kept(
+      pairs.folder, name, lambda: self._learn_pieces(pairs)
+    )
+
+  def _learn_pieces(self, pairs: Pairs) -> WordPieces:
     every = -(-len(pairs) // self.vocabulary_pairs)
     numbers = range(0, len(pairs), every)
 

@@ -25,11 +25,13 @@ from hyper.data import (
   parallel_text,
   word_pieces,
 )
+from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START, UNKNOWN
 from hyper.figures import translations
 from hyper.runs import folder, metrics, training
 from hyper.tasks import translation_search
 from hyper.tasks.translate import Translate
+from hyper.tasks.translation_data import TranslationData
 
 SMALL = {
   'data.bucket_lengths': (60,),
@@ -182,6 +184,54 @@ def test_pieces_are_of_the_training_side_only(tmp_path):
   kept = word_pieces.WordPieces(text)
   assert kept.pieces == task.pieces.pieces
   assert 'sentence pairs' in task.describe()[0]
+
+
+class Stored(Pairs):
+  """Holds pairs in memory, and says that they are in a folder."""
+
+  def __init__(self, records, folder):
+    super().__init__(records)
+    self.folder, self.reads = folder, 0
+
+  def take(self, numbers):
+    self.reads += 1
+    return [self._records[number] for number in numbers]
+
+
+def translation_data(**fields):
+  sizes = {'vocabulary_size': 20, 'vocabulary_pairs': 9, 'batch_size': 2}
+  shapes = {'bucket_lengths': (8,), 'batch_tokens': 16}
+  return TranslationData('embedded', **sizes | shapes | fields)
+
+
+def test_pieces_are_learned_once_for_each_set_of_their_fields(tmp_path):
+  pairs, data = Stored([('aa bb', 'cc')] * 9, str(tmp_path)), translation_data()
+  pieces = data.learn_pieces(pairs)
+  reads = pairs.reads
+  assert data.learn_pieces(pairs).to_text() == pieces.to_text()
+  assert pairs.reads == reads
+  for field in (
+    *({'vocabulary_size': 12}, {'vocabulary_pairs': 3}),
+    {'character_coverage': 0.9},
+  ):
+    reads = pairs.reads
+    translation_data(**field).learn_pieces(pairs)
+    assert pairs.reads > reads
+  pairs.folder = str(next(tmp_path.iterdir()))  # a file: they cannot be kept
+  assert data.learn_pieces(pairs).to_text() == pieces.to_text()
+
+
+@pytest.mark.parametrize('damage', ['empty', 'letter', 'cut', 'bytes'])
+def test_stored_pieces_that_are_damaged_are_named(tmp_path, damage):
+  pairs, data = Stored([('aa bb', 'cc')] * 9, str(tmp_path)), translation_data()
+  data.learn_pieces(pairs)
+  (path,) = tmp_path.iterdir()
+  content = bytearray(path.read_bytes())
+  content[content.index(b'bb')] ^= {'letter': 1, 'bytes': 128}.get(damage, 0)
+  end = {'empty': 0, 'cut': len(content) - 1}.get(damage, len(content))
+  path.write_bytes(content[:end])
+  with pytest.raises(ValueError, match=r'\.json is damaged .* Delete it'):
+    data.learn_pieces(pairs)
 
 
 def test_perfect_translations_score_100_and_others_as_by_sacrebleu(
