@@ -79,7 +79,7 @@ class Checkpoints(SavedCheckpoints):
   def __exit__(self, kind: type | None, *error: Any) -> None:
     try:
       self.close()
-    except OSError as failure:
+    except (OSError, MemoryError) as failure:
       if kind is None:
         raise
       logging.error('%s', failure)  # the error that ended the block is raised

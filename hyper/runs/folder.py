@@ -200,7 +200,7 @@ def claim(
   except Exception:
     try:
       checkpoints.wait()
-    except OSError as failure:
+    except (OSError, MemoryError) as failure:
       logging.error('%s', failure)  # the error that ended the block is raised
     if is_new and not checkpoints.saved_steps:
       for name in (CONFIG, RECORD, STARTS):

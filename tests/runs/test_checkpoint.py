@@ -521,11 +521,12 @@ def test_arrays_written_elsewhere_are_noticed(tmp_path, monkeypatch):
   assert checkpoints.saved_steps == []
 
 
+@pytest.mark.parametrize('error', [OSError, MemoryError])
 def test_a_failed_write_does_not_hide_the_error_before_it(
-  tmp_path, monkeypatch, caplog
+  error, tmp_path, monkeypatch, caplog
 ):
   def fail(*_):
-    raise OSError('disk full')
+    raise error('disk full')
 
   monkeypatch.setattr(checkpoint_files, 'publish', fail)
   with (
