@@ -218,13 +218,13 @@ def _kept(path: str, count: int) -> np.ndarray:
     content = file.read()
   stream = io.BytesIO(content)
   try:
-    lengths = np.load(stream)
+    lengths = np.lib.format.read_array(stream)
     if lengths.shape != (count, 2):
       raise ValueError(f'shape {lengths.shape}, not {(count, 2)}')
     body, digest = content[: stream.tell()], content[stream.tell() :]
     if digest and digest != hashlib.sha256(body).digest():
       raise ValueError('another checksum')
-  except (ValueError, EOFError) as error:
+  except ValueError as error:
     raise ValueError(
       f'{path} is damaged ({error}). Delete it to have it made again.'
     ) from error

@@ -144,12 +144,17 @@ def kept_lengths(folder):
   return pairs, pieces, path
 
 
-@pytest.mark.parametrize('damage', ['empty', 'text', 'shape', 'number', 'cut'])
+@pytest.mark.parametrize(
+  'damage', ['empty', 'text', 'zip', 'shape', 'number', 'cut']
+)
 def test_lengths_that_are_damaged_are_named(tmp_path, damage):
   pairs, pieces, path = kept_lengths(tmp_path)
   content = bytearray(path.read_bytes())
   if damage == 'shape':
     np.save(path, np.ones((2, 2), np.int32))
+  elif damage == 'zip':
+    np.savez(path.with_suffix('.npz'), lengths=np.ones((3, 2), np.int32))
+    path.with_suffix('.npz').rename(path)
   else:
     content[-40] ^= damage == 'number'
     cut = {'empty': 0, 'cut': len(content) - 1}.get(damage, len(content))

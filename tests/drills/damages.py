@@ -73,10 +73,11 @@ def strangers(bench: Bench, tries: int) -> Iterator[Outcome]:
   run = bench.copy('strangers')
   (run / 'checkpoints' / '99').symlink_to('nowhere')
   (run / 'checkpoints' / '98').write_text('a file')
+  (run / 'checkpoints' / '97').mkdir()
   outcome = bench.evaluate(run, '--checkpoint=latest').scored()
-  there = {'98', '99'} <= set(os.listdir(run / 'checkpoints'))
+  there = {'97', '98', '99'} <= set(os.listdir(run / 'checkpoints'))
   yield Outcome(
-    'a dangling link and a file', outcome.held and there, outcome.note
+    'a link, a file and an empty folder', outcome.held and there, outcome.note
   )
 
 
