@@ -27,7 +27,8 @@ test: $(VENV)/dev
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 -m 'not slow' -rs --durations=15
 
-# Those, and what is slow or needs more packages. -rs names what is skipped.
+# Those, and what is slow or needs more packages or a network: links to the web
+# are followed. -rs names what is skipped.
 test-all: test docs
 	$(BIN)/python -m pytest -n 2 -m slow -rs --durations=15
 
@@ -35,7 +36,8 @@ test-all: test docs
 test-lowest: $(VENV)-lowest/dev
 	$(VENV)-lowest/bin/python -m pytest -n 2 -m 'not slow' -rs
 
-# The site, in site/. Strict: a warning, such as of a broken link, is an error.
+# The site, in site/. Strict: a warning, such as of a broken link between pages, is
+# an error.
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -q -W --keep-going -c docs . site
 	@echo 'The site is in site/index.html.'

@@ -31,6 +31,10 @@ html_theme = 'furo'
 html_title = 'hyper'
 html_extra_path = ['index.html']  # leads to the README
 html_copy_source = False
+linkcheck_timeout = 20  # seconds, of each of three attempts
+linkcheck_retries = 3
+linkcheck_anchors = False  # pages that a script fills have none
+linkcheck_ignore = ['.*/cvdf-datasets/mnist/$']  # a prefix of files, no page
 
 suppress_warnings = ['toc.no_title']  # a table that a command wrote
 myst_heading_anchors = 3  # as on the web: README.md#results

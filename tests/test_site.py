@@ -1,19 +1,22 @@
-"""The API reference of the site shows signatures and examples as they are."""
+"""The API reference shows signatures and examples as they are; links answer."""
 
 import importlib.util
 import pathlib
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
 from hyper import cells, nnx
 from hyper.static import StaticHyperNetwork
 
-CONF = pathlib.Path(__file__).parent.parent / 'docs' / 'conf.py'
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope='module')
 def conf():
-  spec = importlib.util.spec_from_file_location('conf', CONF)
+  spec = importlib.util.spec_from_file_location('conf', ROOT / 'docs/conf.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
@@ -53,3 +56,16 @@ def test_an_example_is_shown_as_written(conf):
   lines = ['Returns a * b.', '', *example, '', 'Then c * d.']
   conf.as_written(None, '', '', None, {}, lines)
   assert lines == ['Returns a \\* b.', '', *example, '', 'Then c \\* d.']
+
+
+@pytest.mark.slow
+def test_links_to_the_web_answer(tmp_path):
+  pytest.importorskip('sphinx')
+  try:
+    urllib.request.urlopen('https://arxiv.org', timeout=10).close()
+  except OSError as error:
+    pytest.skip(f'links to the web need a network: {error}')
+  command = [sys.executable, '-m', 'sphinx', '-q', '-b', 'linkcheck']
+  command += ['-c', 'docs', '.', str(tmp_path)]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stdout + done.stderr
