@@ -10,7 +10,7 @@ images of your own, as in
     --config.data.path=animals
 
 where `animals` is a folder of images by class, or an .npz file, in
-`--data_dir`; see hyper/data/README.md.
+`--data_dir`; see hyper/data/README.md. Height and width must be multiples of 4.
 
 Paper: test error 0.72 %. Measured, unchanged: 0.64 +- 0.05 % (three seeds, 20
 seconds each on an H200); `:paper` 0.79 +- 0.10 % (three seeds, 44 minutes each

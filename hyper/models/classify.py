@@ -43,6 +43,9 @@ class MnistConvnet(nn.Module):
   one. For MNIST there are 21,210 parameters, 12,544 of them in `conv2/kernel`.
   Initial values are those of the author's notebook: kernels truncated normal
   with deviation 0.01, softmax weights orthogonal, biases zero.
+
+  Raises:
+    ValueError: 4 does not divide the height or the width of the images.
   """
 
   kernel_init: Callable[..., Array] = TRUNCATED_NORMAL
@@ -54,6 +57,7 @@ class MnistConvnet(nn.Module):
   ) -> Float[Array, 'b classes']:
     """Returns the logits of `images` with values in [0, 1]; ignores `train`."""
     del train
+    check_sides(*images.shape[1:3])
     x = images
     for name in ('conv1', 'conv2'):
       x = convolution(16, (7, 7), kernel_init=self.kernel_init, name=name)(x)
@@ -64,19 +68,24 @@ class MnistConvnet(nn.Module):
     )(x)
 
 
+def check_sides(height: int, width: int) -> None:
+  """Raises a ValueError unless pixels can be pooled by 2x2 twice."""
+  if height % 4 or width % 4:
+    raise ValueError(
+      f'The images are {height} x {width} pixels; 4 must divide both sides for '
+      'two 2x2 poolings. Scale, crop or pad them, or take a perceptron or a '
+      'wide residual network.'
+    )
+
+
 def max_pool(
   x: Float[Array, 'b h w c'],
 ) -> Float[Array, 'b half_h half_w c']:
-  """Returns 2x2 max pooling of `x`.
+  """Returns 2x2 max pooling of `x`, whose sides are even.
 
   On a CPU its gradient is three times as fast as that of flax's pooling.
-
-  Raises:
-    ValueError: the height or the width is odd.
   """
   b, h, w, c = x.shape
-  if h % 2 or w % 2:
-    raise ValueError(f'2x2 pooling needs even sides, not {h} x {w} pixels.')
   return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 

@@ -123,8 +123,10 @@ def test_the_perceptron_numbers_pixels_row_by_row():
 def test_impossible_sizes_are_errors():
   with pytest.raises(ValueError, match='hidden_units is 0'):
     Perceptron(hidden_units=0)
-  with pytest.raises(ValueError, match='even sides, not 7 x 6'):
-    MnistConvnet().init(jax.random.key(0), jnp.zeros((1, 7, 6, 1)))
+  for shape in ((30, 28), (28, 30), (7, 8)):
+    size = '{} x {} pixels; 4 must divide both'.format(*shape)
+    with pytest.raises(ValueError, match=size):
+      MnistConvnet().init(jax.random.key(0), jnp.zeros((1, *shape, 1)))
 
 
 @pytest.mark.parametrize(
