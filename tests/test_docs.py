@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+import train
+from hyper.compare import entries, finished, tables
+from hyper.configuration import flatten
 from hyper.runs import loop, metrics
+from hyper.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = {
@@ -117,7 +121,7 @@ def test_the_flags_named_are_defined(entry, names):
   files = [*files, *(ROOT / 'hyper' / 'runs').glob('*.py')]
   text = '\n'.join(file.read_text(encoding='utf-8') for file in files)
   for name in names:
-    defined = rf"DEFINE(_\w+\(|\(\s*[\w.]+,)\s*'{name}'"  # or of a parser
+    defined = rf"DEFINE\w*\([\s\w.,()]*'{name}'"
     assert re.search(defined, text), f'{entry} --{name}'
 
 
@@ -162,7 +166,7 @@ def load_python(page: str, name: str, folder) -> types.ModuleType:
 
 
 @pytest.mark.slow
-def test_the_task_of_the_page_is_trained(tmp_path):
+def test_the_task_of_the_page_is_trained(tmp_path, monkeypatch):
   page = 'docs/adding_a_task.md'
   task = load_python(page, 'hyper/tasks/copying.py', tmp_path)
   recipe = load_python(page, 'configs/copying_hyperlstm.py', tmp_path)
@@ -174,6 +178,12 @@ def test_the_task_of_the_page_is_trained(tmp_path):
   assert loop.train(task.Copying, config.lock(), workdir, '') == 0
   (scores,) = metrics.read(workdir)
   assert scores['split'] == 'validation' and 0 < scores['error'] <= 100
+  monkeypatch.setitem(TASKS, 'copying', task.Copying)
+  (grid,) = tables.compare(entries.group([finished.read(workdir)]))
+  assert grid.title == 'copying'
+  values = flatten(config).values()
+  for line, value in zip(train.describe(config), values, strict=True):
+    assert line.partition(f' {value!r} ')[2].strip(), f'not described: {line}'
 
 
 def test_the_data_set_of_the_page_is_read(tmp_path):

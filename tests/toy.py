@@ -63,6 +63,10 @@ class Toy:
     self.l2_rate = config.l2_rate
     self.numbers = numbers_of(config, ('l2_rate',))
 
+  @staticmethod
+  def sections():
+    return {}
+
   def init(self, key):
     w = jax.random.normal(key, self.data.shape)
     return {'w': w}, {'sum': jnp.zeros(())}

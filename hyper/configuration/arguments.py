@@ -5,7 +5,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
@@ -187,12 +187,17 @@ def check_positive(section: str, **sizes: int) -> None:
       raise ValueError(f'{section}.{name} is {size}; it must be positive.')
 
 
-def check_source(data: Any, sources: Mapping[str, Iterable[str]]) -> None:
+def check_source(
+  data: Any,
+  sources: Collection[str],
+  fields: Mapping[str, Collection[str]] = types.MappingProxyType({}),
+) -> None:
   """Raises a ValueError unless the source of `data` and its fields agree.
 
   Args:
     data: a dataclass with the field `source`.
-    sources: the allowed names, each with the fields that only it reads.
+    sources: the allowed names.
+    fields: by source, those that only it reads; a source without any is absent.
 
   Raises:
     ValueError: the source is unknown, or a field that it does not read has
@@ -203,8 +208,8 @@ def check_source(data: Any, sources: Mapping[str, Iterable[str]]) -> None:
       f'config.data.source is {data.source!r}; allowed: {", ".join(sources)}.'
     )
   defaults = {x.name: x.default for x in dataclasses.fields(data)}
-  for source, names in sources.items():
-    for name in set(names) - set(sources[data.source]):
+  for source, names in fields.items():
+    for name in set(names) - set(fields.get(data.source, ())):
       if getattr(data, name) != defaults[name]:
         raise ValueError(
           f'config.data.{name} is {getattr(data, name)!r}, which the source '
@@ -228,8 +233,8 @@ def select(variants: Mapping[str, Any], variant: str, config: str) -> Any:
   2
   """
   if variant not in variants:
-    named = ', '.join(f'{config}:{name}' for name in variants if name)
+    named = (f'{config}:{name}' if name else config for name in variants)
     raise ValueError(
-      f'{config} has no variant {variant!r}; there are: {config}, {named}.'
+      f'{config} has no variant {variant!r}; there are: {", ".join(named)}.'
     )
   return variants[variant]

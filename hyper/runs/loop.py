@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -30,11 +29,12 @@ from hyper.runs import (
 from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import CompiledCache, step_numbers
 from hyper.runs.log import Interruption, Log, Trace, is_due
+from hyper.runs.numbers import Numbers
 from hyper.runs.opening import Opened
 from hyper.runs.origin import Origin
-from hyper.runs.task import MakeTask
+from hyper.runs.task import Batch, MakeTask
 from hyper.runs.trackers import Track
-from hyper.runs.training import TrainState
+from hyper.runs.training import Metrics, TrainState
 
 Observe = Callable[[int, dict[str, float]], bool]  # step, scores
 
@@ -257,7 +257,7 @@ class Loop:
     self.interruption.number = number or self.interruption.number
     return bool(number)
 
-  def taken(self, step: int, metrics: Any, due: Due) -> None:
+  def taken(self, step: int, metrics: Metrics, due: Due) -> None:
     """Logs a step, and saves the state before it if that is due."""
     if due.copy:
       self.log.check(step, metrics)
@@ -267,16 +267,16 @@ class Loop:
       self.log.step(step, metrics)
 
   def train(
-    self, state: TrainState, batch: Any, numbers: Any
-  ) -> tuple[TrainState, Any]:
+    self, state: TrainState, batch: Batch, numbers: Numbers
+  ) -> tuple[TrainState, Metrics]:
     """Returns the state and the metrics of the next step."""
     compiled = self.opened.compiled
-    batch = compiled.layout.place(batch)
-    if not compiled.is_new('train', batch):
-      return compiled.train(state, batch, numbers)
+    placed = compiled.layout.place(batch)
+    if not compiled.is_new('train', placed):
+      return compiled.train(state, placed, numbers)
     logging.info('Compiling the training step.')
     with self.log.aside():
-      return compiled.train(state, batch, numbers)
+      return compiled.train(state, placed, numbers)
 
   def evaluate(self, step: int, state: TrainState) -> dict[str, float]:
     """Returns the scores on the validation split, and logs them."""

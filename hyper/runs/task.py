@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from hyper.configuration import Fed
 from hyper.runs.numbers import Numbers
 
 Batch = Mapping[str, np.ndarray]
@@ -55,6 +56,15 @@ class Task(Protocol):
     Raises:
       ValueError: the config does not fit.
       FileNotFoundError: data are missing.
+    """
+
+  @staticmethod
+  def sections() -> dict[str, Fed]:
+    """Returns what each section of the config feeds, for its description.
+
+    The keys are paths in the config, and '' is the whole: {'data': TextData}
+    says that `config.data` becomes a TextData, whose docstring describes the
+    fields. A section that is left out has no descriptions; may be {}.
     """
 
   def init(self, key: Array) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ from hyper.runs.parallel import ALONE, Layout
 from hyper.runs.task import Outcome, Sums, Task
 
 Loss = Callable[..., Outcome]
+Metrics = dict[str, Any]  # arrays, and in `sums` a dict of them
 # By config.precision, JAX's name for the precision of float32 products. With
 # 'bfloat16', factors are rounded and sums are float32; a CPU ignores that. For
 # JAX the name is of products of matrices only; models see to convolutions.
@@ -109,7 +110,7 @@ def make_train_step(
   layout: Layout = ALONE,
   differentiate: Callable[[Loss], Gradient] = make_gradient,
   precision: str = 'default',
-) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, dict[str, Any]]]:
+) -> Callable[[TrainState, Any, Numbers], tuple[TrainState, Metrics]]:
   """Returns the compiled step `(state, batch, numbers) -> (state, metrics)`.
 
   The step donates the buffers of the state that it is given. Its metrics are
@@ -131,7 +132,7 @@ def make_train_step(
 
   def train_step(
     state: TrainState, batch: Any, numbers: Numbers
-  ) -> tuple[TrainState, dict[str, Any]]:
+  ) -> tuple[TrainState, Metrics]:
     optimizer, schedule = optimization(numbers)
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     with products_in(precision):

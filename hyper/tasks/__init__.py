@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from hyper.configuration import Fed
 from hyper.runs.task import Task
 from hyper.tasks.char_lm import CharLM
 from hyper.tasks.classify import Classify
@@ -24,15 +25,13 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def sections_of(config: ConfigDict) -> dict[str, Any]:
+def sections_of(config: ConfigDict) -> dict[str, Fed]:
   """Returns what the sections of a config feed, as its task says.
-
-  If a task has no method `sections`, nothing is known of its fields.
 
   Raises:
     ValueError: there is no such task.
   """
-  return getattr(find_task(config.task), 'sections', dict)()
+  return find_task(config.task).sections()
 
 
 def make_task(config: ConfigDict, data_dir: str, workdir: str) -> Task:

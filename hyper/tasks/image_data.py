@@ -26,10 +26,8 @@ KINDS = {
   'cifar10': ImageKind(cifar10.SHAPE, TEN),
   'embedded': ImageKind(embedded.DIGIT_SHAPE, TEN),
 }
-# The fields of config.data that only one source reads.
-FIELDS: dict[str, tuple[str, ...]] = dict.fromkeys(IMAGES, ()) | {
-  'images': ('path', 'split')
-}
+# The fields of config.data that only one source reads, by that source.
+FIELDS = {'images': ('path', 'split')}
 SPLITS = ('train', 'validation', 'test')
 
 
@@ -62,7 +60,7 @@ class ImageData:
   split: tuple[float, ...] = (0.9, 0.05, 0.05)
 
   def __post_init__(self) -> None:
-    check_source(self, FIELDS)
+    check_source(self, IMAGES, FIELDS)
     check_positive(
       'config.data',
       batch_size=self.batch_size,
@@ -101,7 +99,7 @@ class ImageData:
     Raises:
       ValueError: they are of another kind than `kind`.
     """
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    fields = {name: getattr(self, name) for name in FIELDS.get(self.source, ())}
     arrays = IMAGES[self.source](data_dir, split, **fields)
     shape, count = arrays['image'].shape[1:], int(arrays['label'].max()) + 1
     if shape != kind.shape or count > len(kind.classes):

@@ -33,7 +33,7 @@ class StrokeData:
   scale_range: float
 
   def __post_init__(self) -> None:
-    check_source(self, dict.fromkeys(HANDS, ()))
+    check_source(self, HANDS)
     check_positive(
       'config.data',
       batch_size=self.batch_size,

@@ -22,12 +22,10 @@ TEXTS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
   'text': own_text.load,
   'embedded': embedded.load_text,
 }
-# The fields of config.data that only one source reads.
+# The fields of config.data that only one source reads, by that source.
 FIELDS: dict[str, tuple[str, ...]] = {
-  'ptb': (),
   'enwik8': ('prefix_bytes',),
   'text': ('files', 'split', 'symbols'),
-  'embedded': (),
 }
 
 
@@ -58,7 +56,7 @@ class TextData:
   symbols: str = 'bytes'
 
   def __post_init__(self) -> None:
-    check_source(self, FIELDS)
+    check_source(self, TEXTS, FIELDS)
     if self.source == 'text':
       own_text.check(self.files, self.split, self.symbols)
     check_positive(
@@ -75,7 +73,7 @@ class TextData:
 
   def load(self, data_dir: str, split: str) -> np.ndarray:
     """Returns the symbols of a split: bytes, or code points of characters."""
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    fields = {name: getattr(self, name) for name in FIELDS.get(self.source, ())}
     return TEXTS[self.source](data_dir, split, **fields)['text']
 
   def encode(

@@ -21,8 +21,8 @@ TEXTS: dict[str, Callable[..., Pairs]] = {
   'files': parallel_text.load,
   'embedded': embedded.load_number_names,
 }
-# The fields of config.data that only one source reads.
-FIELDS = {'wmt14': (), 'files': SPLITS, 'embedded': ()}
+# The fields of config.data that only one source reads, by that source.
+FIELDS = {'files': SPLITS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TranslationData:
   character_coverage: float = 0.9995
 
   def __post_init__(self) -> None:
-    check_source(self, FIELDS)
+    check_source(self, TEXTS, FIELDS)
     check_positive(
       'config.data',
       vocabulary_size=self.vocabulary_size,
@@ -74,7 +74,7 @@ class TranslationData:
 
   def load(self, data_dir: str, split: str) -> Pairs:
     """Returns the sentence pairs of a split."""
-    fields = {name: getattr(self, name) for name in FIELDS[self.source]}
+    fields = {name: getattr(self, name) for name in FIELDS.get(self.source, ())}
     return TEXTS[self.source](data_dir, split, **fields)
 
   def learn_pieces(self, pairs: Pairs) -> WordPieces:
