@@ -28,7 +28,8 @@ test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 -m 'not slow' -rs --durations=15
 
 # Those, and what is slow or needs more packages or a network: links to the web
-# are followed. -rs names what is skipped.
+# are followed. -rs names what is skipped: the tests of Ray, unless
+# `$(BIN)/python -m pip install -e '.[ray]'` was run before.
 test-all: test docs
 	$(BIN)/python -m pytest -n 2 -m slow -rs --durations=15
 

@@ -301,6 +301,26 @@ def test_data_and_drawing_do_without_jax(part, package):
   assert not importers(package) & set(modules(part))
 
 
+# Imports that no syntax tree shows: by module, what is imported.
+BY_NAME = {
+  'hyper.paper.recipes': "f'configs.{file}'",  # absent from an installed hyper
+  'hyper.sweeping.launchers': 'module',  # one of ENGINES below
+}
+
+
+def test_only_these_modules_import_by_name():
+  calls = {
+    (name, ast.unparse(node))
+    for name, tree in TREES.items()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Call)
+    and ast.unparse(node.func).endswith(('import_module', '__import__'))
+  }
+  assert calls == {
+    (name, f'importlib.import_module({what})') for name, what in BY_NAME.items()
+  }
+
+
 def test_only_these_modules_see_a_config():
   allowed = (
     *('train', 'configs', 'hyper.tasks', 'hyper.trained'),

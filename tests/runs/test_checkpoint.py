@@ -506,6 +506,25 @@ def test_a_lack_of_memory_is_not_called_anything_else(
   assert Checkpoints(tmp_path, BPC).saved_steps == [1]
 
 
+def test_too_few_file_handles_are_not_called_corruption(tmp_path):
+  save_all(tmp_path, {1: 1.0, 2: 2.0})
+  code = """
+import os, resource, sys
+import numpy as np
+from hyper.runs.checkpoint import Checkpoints
+with open(os.devnull) as file:
+  lowest = file.fileno()
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, lowest + 2))
+Checkpoints(sys.argv[1], ('bpc', 'min')).resume({'x': np.ones(9)})
+"""
+  result = run_python(code, tmp_path)
+  assert result.returncode == 1
+  assert 'OSError' in result.stderr and 'Too many open' in result.stderr
+  assert 'CorruptCheckpointError' not in result.stderr
+  assert sorted(os.listdir(tmp_path)) == ['1', '2']
+  assert Checkpoints(tmp_path, BPC).resume(make_state(0))[0] == 2
+
+
 def test_arrays_written_elsewhere_are_noticed(tmp_path, monkeypatch):
   save = ocp.save_checkpointables_async
 
