@@ -1,4 +1,4 @@
-"""Losses in nats, one for each symbol or pen step; the caller sums them.
+"""Losses in nats, one for each symbol or move of a pen; the caller sums them.
 
 Shapes: m mixture components, k = 6 m + 1 outputs of a network; n stands for any
 leading axes.
@@ -42,7 +42,7 @@ def cross_entropy(
 class Mixture(NamedTuple):
   """A mixture of m bivariate Gaussians and a pen bit (section 4.5).
 
-  The density of a pen step is that of Graves (arXiv 1308.0850, eq. 23):
+  The density of a move of the pen is that of Graves (arXiv 1308.0850, eq. 23):
 
     p(dx, dy, end) = sum_j pi_j N(dx, dy; mu_j, sigma_j, rho_j) *
                      (e if end else 1 - e)
@@ -52,7 +52,7 @@ class Mixture(NamedTuple):
     mu: [..., m, 2], the means of dx and dy.
     log_sigma: [..., m, 2], log standard deviations, within +-LOG_SIGMA_BOUND.
     rho_hat: [..., m], within +-RHO_HAT_BOUND; rho is its tanh.
-    e_hat: [...], the log odds that the step ends a stroke.
+    e_hat: [...], the log odds that the move ends a stroke.
 
   >>> mixture = to_mixture(jnp.zeros(7))
   >>> mixture.mu.shape, float(jax.nn.sigmoid(mixture.e_hat))
@@ -138,15 +138,15 @@ def tempered(
 
 
 def mixture_density(
-  outputs: Float[Array, '*n k'], steps: Float[Array, '*n 3']
+  outputs: Float[Array, '*n k'], moves: Float[Array, '*n 3']
 ) -> Float[Array, '*n']:
-  """Returns minus the log density of each of `steps`, in nats.
+  """Returns minus the log density of each of `moves`, in nats.
 
   Section 4.5 after Graves (arXiv 1308.0850, eq. 26), where N is a bivariate
   Gaussian of (dx, dy):
 
     -log sum_j pi_j N(dx, dy; mu_j, sigma_j, rho_j)
-    -log(e if the step ends a stroke else 1 - e)
+    -log(e if the move ends a stroke else 1 - e)
 
   A density may exceed 1, so the loss may be negative. It depends on the unit of
   dx and dy.
@@ -157,7 +157,7 @@ def mixture_density(
 
   Args:
     outputs: [*n, k] of the network, see `to_mixture`.
-    steps: [*n, 3]: dx, dy, and 1 if the step ends a stroke, else 0.
+    moves: [*n, 3]: dx, dy, and 1 if the move ends a stroke, else 0.
 
   Returns:
     Float32 [*n], in nats.
@@ -168,7 +168,7 @@ def mixture_density(
   '2.531 = log(2 pi) + log 2'
   """
   mixture = to_mixture(outputs)
-  u = (steps[..., None, :2] - mixture.mu) * jnp.exp(-mixture.log_sigma)
+  u = (moves[..., None, :2] - mixture.mu) * jnp.exp(-mixture.log_sigma)
   u_x, u_y = u[..., 0], u[..., 1]
   # 1 / (1 - rho^2) is cosh^2, and the quadratic form a sum of two squares.
   cosh = jnp.cosh(mixture.rho_hat)
@@ -181,7 +181,7 @@ def mixture_density(
     - jnp.log(2 * jnp.pi)
   )
   log_move = jax.nn.logsumexp(log_components, axis=-1)
-  sign = 2 * steps[..., 2] - 1
+  sign = 2 * moves[..., 2] - 1
   return -log_move - jax.nn.log_sigmoid(sign * mixture.e_hat)
 
 

@@ -502,7 +502,7 @@ def bits_per_character(log_probabilities):
 
 
 def mixture_density_nats(pi_hat, mu_hat, sigma_hat, rho_hat, e_hat, x):
-  """Returns the nats of each pen step (section 4.5, Graves, arXiv 1308.0850).
+  """Returns the nats of each move of the pen (Graves, arXiv 1308.0850).
 
   -log sum_j pi_j N(x_1, x_2 | mu_j, sigma_j, rho_j) - log Bernoulli(x_3 | e)
 

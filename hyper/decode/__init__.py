@@ -5,20 +5,24 @@ from hyper.decode.sampling import (
   Apply,
   check_finite,
   draw,
-  draw_step,
+  draw_move,
   read_symbols,
-  sample_steps,
+  sample_moves,
   sample_symbols,
   weight_scalings,
 )
+
+draw_step, sample_steps = draw_move, sample_moves  # their older names
 
 __all__ = [
   'Apply',
   'beam_search',
   'check_finite',
   'draw',
+  'draw_move',
   'draw_step',
   'read_symbols',
+  'sample_moves',
   'sample_steps',
   'sample_symbols',
   'weight_scalings',

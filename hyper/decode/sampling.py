@@ -1,4 +1,4 @@
-"""Drawing symbols and pen steps from a model, and reading them step by step.
+"""Draws symbols and moves of a pen from a model, and reads them one at a time.
 
 Shapes: b streams or lines, t time, v vocabulary size, o outputs, n units, g
 gates.
@@ -113,7 +113,7 @@ def read_symbols(
   Args:
     apply: the model, called with one stream and one step at a time.
     carry: the state before the text.
-    symbols: a text [t], or the pen steps [t, 3] of a line.
+    symbols: a text [t], or the moves of the pen [t, 3] of a line.
 
   Returns:
     `(carries, outputs)`: the carry after each step, with time as the first axis
@@ -171,7 +171,7 @@ def weight_scalings(
   return d_h, weights['w_h']
 
 
-def sample_steps(
+def sample_moves(
   apply: Apply,
   carry: Any,
   prime: Float[Array, 'b p 3'],
@@ -179,27 +179,27 @@ def sample_steps(
   bias: float,
   seed: int,
 ) -> Float[Array, 'b length 3']:
-  """Draws the `length` pen steps that follow a prime, for a batch of lines.
+  """Draws the `length` moves of a pen that follow a prime, for some lines.
 
   Args:
-    apply: the model, from pen steps to outputs for `losses.to_mixture`.
+    apply: the model, from moves to outputs for `losses.to_mixture`.
     carry: the state before the prime.
-    prime: [b, p, 3], the steps that the model reads first, at least the null
-      step that begins every line.
-    length: the number of steps to draw.
+    prime: [b, p, 3], the moves that the model reads first, at least the null
+      move that begins every line.
+    length: the number of moves to draw.
     bias: 0 samples from the model's density; larger values give tidier lines,
       see `losses.to_mixture`.
     seed: of the draws.
 
   Returns:
-    The steps [b, length, 3]: dx, dy in the unit of the prime, and 1 where a
+    The moves [b, length, 3]: dx, dy in the unit of the prime, and 1 where a
     stroke ends.
 
   Raises:
     ValueError: `bias` is below 0, or not finite.
 
   >>> apply = lambda carry, x: (carry, jnp.zeros((*x.shape[:2], 7)))
-  >>> sample_steps(apply, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
+  >>> sample_moves(apply, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
   (2, 5, 3)
   """
   check_finite('bias', bias)
@@ -210,21 +210,21 @@ def sample_steps(
 
     def body(state: Any, key: Array) -> tuple[Any, Array]:
       carry, outputs = state
-      step = draw_step(key, outputs, bias)
-      carry, outputs = apply(carry, step[:, None])
-      return (carry, outputs[:, -1]), step
+      move = draw_move(key, outputs, bias)
+      carry, outputs = apply(carry, move[:, None])
+      return (carry, outputs[:, -1]), move
 
     keys = jax.random.split(jax.random.key(seed), length)
-    _, steps = jax.lax.scan(body, (carry, outputs[:, -1]), keys)
-    return jnp.swapaxes(steps, 0, 1)
+    _, moves = jax.lax.scan(body, (carry, outputs[:, -1]), keys)
+    return jnp.swapaxes(moves, 0, 1)
 
   return run(carry, prime)
 
 
-def draw_step(
+def draw_move(
   key: Array, outputs: Float[Array, 'b o'], bias: float
 ) -> Float[Array, 'b 3']:
-  """Draws a pen step for each line from the mixture that `outputs` describe.
+  """Draws a move of the pen for each line from the mixture in `outputs`.
 
   A component j is drawn from pi. With standard normal a and b, then
 
@@ -239,9 +239,9 @@ def draw_step(
     bias: at least 0, see `losses.to_mixture`.
 
   Returns:
-    [b, 3]: dx, dy, and 1 if the step ends a stroke, else 0.
+    [b, 3]: dx, dy, and 1 if the move ends a stroke, else 0.
 
-  >>> draw_step(jax.random.key(0), jnp.zeros((4, 7)), bias=0.0).shape
+  >>> draw_move(jax.random.key(0), jnp.zeros((4, 7)), bias=0.0).shape
   (4, 3)
   """
   mixture = to_mixture(outputs, bias)

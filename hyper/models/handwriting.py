@@ -1,4 +1,4 @@
-"""Handwriting: a recurrent network that predicts the next pen step.
+"""Handwriting: a recurrent network that predicts the next move of the pen.
 
 Shapes: b batch, t time, m mixture components, n units of the last cell.
 """
@@ -62,20 +62,20 @@ class HandwritingModel(nn.Module):
     )
 
   def __call__(
-    self, carries: Any, steps: Float[Array, 'b t 3'], train: bool = False
+    self, carries: Any, moves: Float[Array, 'b t 3'], train: bool = False
   ) -> tuple[Any, Float[Array, 'b t outputs']]:
-    """Reads a window of pen steps.
+    """Reads a window of moves of the pen.
 
     Args:
       carries: the carry of each cell before the window, see `zeros`.
-      steps: the window [b, t, 3]: dx, dy, and 1 where a stroke ends.
+      moves: the window [b, t, 3]: dx, dy, and 1 where a stroke ends.
       train: turns dropout on, from the random stream 'dropout'.
 
     Returns:
       The carries after the window, and outputs [b, t, 6 m + 1]. Those at time t
-      are of the step after `steps[:, t]`.
+      are of the move after `moves[:, t]`.
     """
-    x, after = steps, []
+    x, after = moves, []
     for layer, carry in zip(self.layers, carries, strict=True):
       carry, x = layer(x, initial_carry=carry, train=train)
       after.append(carry)
@@ -87,9 +87,9 @@ class HandwritingModel(nn.Module):
     return tuple(cell.zeros((batch,)) for cell in self.cells)
 
 
-def shifted(steps: Float[Array, 'b t 3']) -> Float[Array, 'b t 3']:
-  """Returns the inputs that predict `steps`: for each, the step before it.
+def shifted(moves: Float[Array, 'b t 3']) -> Float[Array, 'b t 3']:
+  """Returns the inputs that predict `moves`: for each, the move before it.
 
-  The input for the first step is a null step.
+  The input for the first move is a null move.
   """
-  return jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))
+  return jnp.pad(moves[:, :-1], ((0, 0), (1, 0), (0, 0)))

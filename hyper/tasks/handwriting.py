@@ -23,7 +23,7 @@ from hyper.data import (
   fingerprints,
   strokes,
 )
-from hyper.decode import read_symbols, sample_steps
+from hyper.decode import read_symbols, sample_moves
 from hyper.drawing.handwriting import draw_page
 from hyper.losses import mixture_density, to_mixture
 from hyper.models.handwriting import HandwritingModel, shifted
@@ -38,7 +38,7 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
-SAMPLE_STEPS = 500  # of the pen, on a page that is shown in training
+SAMPLE_MOVES = 500  # of the pen, on a page that is shown in training
 PAGE_LINES = 8  # in each column of the page that a report draws
 
 LARGE = {'w_h': 1, 'w_x': 1}
@@ -181,7 +181,7 @@ class Handwriting:
 
   def samples(self, state: Any) -> dict[str, bytes]:
     """Returns a page that the model writes, to be shown while it is trained."""
-    drawn = self.sample(state.params, PAGE_LINES, SAMPLE_STEPS, 0.0, seed=0)
+    drawn = self.sample(state.params, PAGE_LINES, SAMPLE_MOVES, 0.0, seed=0)
     with tempfile.TemporaryDirectory() as folder:
       page = {f'samples at step {int(state.step):,}': drawn}
       path = draw_page(page, os.path.join(folder, 'page'))[-1]
@@ -230,7 +230,7 @@ class Handwriting:
     if prime is not None:
       first = np.concatenate([first, self.normalisation.apply(prime)])
     logging.log_first_n(logging.INFO, 'Compiling what draws moves.', 1)
-    moves = sample_steps(
+    moves = sample_moves(
       lambda carry, x: self.model.apply({'params': params}, carry, x),
       self.model.zeros(count),
       jnp.broadcast_to(jnp.asarray(first), (count, *first.shape)),

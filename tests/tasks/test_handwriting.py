@@ -14,7 +14,7 @@ import train
 from hyper import configuration, generate, losses, trained
 from hyper.cells import LSTMCell
 from hyper.data import embedded
-from hyper.decode import sample_steps
+from hyper.decode import sample_moves
 from hyper.drawing import handwriting as pictures
 from hyper.models.handwriting import HandwritingModel, shifted
 from hyper.runs import folder, metrics, training
@@ -59,7 +59,7 @@ def random_steps(seed, *shape):
   return jnp.asarray(steps, 'f')
 
 
-def test_an_output_depends_only_on_earlier_steps(model):
+def test_an_output_depends_only_on_earlier_moves(model):
   model, params = model
   steps = random_steps(1, 1, 5)
 
@@ -144,7 +144,7 @@ def test_samples_have_the_moments_of_the_mixture():
   ).astype('f')
   prime = jnp.zeros((40, 1, 3))
   steps = np.asarray(
-    sample_steps(constant_model(outputs), 0, prime, 500, 0.0, seed=3)
+    sample_moves(constant_model(outputs), 0, prime, 500, 0.0, seed=3)
   ).reshape(-1, 3)
   n = len(steps)
   assert steps.shape == (20_000, 3)
@@ -158,7 +158,7 @@ def test_samples_have_the_moments_of_the_mixture():
     np.testing.assert_allclose(np.corrcoef(moves.T)[0, 1], rho[k], atol=0.03)
 
 
-def test_sampling_reads_the_prime_and_then_its_own_steps():
+def test_sampling_reads_the_prime_and_then_its_own_moves():
   narrow = np.full(2, -losses.LOG_SIGMA_BOUND, 'f')
 
   def apply(carry, steps):
@@ -170,13 +170,13 @@ def test_sampling_reads_the_prime_and_then_its_own_steps():
     return sums[:, -1], jnp.concatenate(outputs, -1)
 
   prime = jnp.float32([[[0, 0, 0], [1, 2, 0]], [[0, 0, 0], [-3, 1, 1]]])
-  drawn = sample_steps(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed=0)
+  drawn = sample_moves(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed=0)
   moves = np.float32([[1, 2], [-3, 1]])[:, None]
   doubling = np.float32([1, 2, 4, 8])[:, None]
   np.testing.assert_allclose(drawn[..., :2], moves * doubling, atol=0.05)
   np.testing.assert_array_equal(drawn[..., 2], 0)
   again, other = (
-    sample_steps(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed)
+    sample_moves(apply, jnp.zeros((2, 2)), prime, 4, 0.0, seed)
     for seed in (0, 1)
   )
   np.testing.assert_array_equal(drawn, again)
