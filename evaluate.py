@@ -21,7 +21,7 @@ DIGITS = 6  # that are printed; evaluations.jsonl has all
 
 def evaluate(
   workdir: str,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
   data_dir: str = 'data',
   split: str | None = None,
   changes: Sequence[str] = (),
@@ -29,7 +29,7 @@ def evaluate(
   """Returns the scores of a checkpoint; see `hyper.trained.evaluate`."""
   from hyper import trained  # takes a second, which --help need not wait for
 
-  return trained.evaluate(workdir, which, data_dir, split, changes)
+  return trained.evaluate(workdir, checkpoint, data_dir, split, changes)
 
 
 def rounded(x: Any) -> Any:
@@ -46,15 +46,15 @@ def main() -> None:
   from hyper.runs import compilation
 
   args = flags.FLAGS
-  which = args.checkpoint
-  if which not in ('best', 'latest') and not which.isdecimal():
+  checkpoint = args.checkpoint
+  if checkpoint not in ('best', 'latest') and not checkpoint.isdecimal():
     raise ValueError(
-      f"--checkpoint is {which!r}; it is 'best', 'latest', or a step."
+      f"--checkpoint is {checkpoint!r}; it is 'best', 'latest', or a step."
     )
   compilation.keep()
   scores = evaluate(
     args.workdir,
-    int(which) if which.isdecimal() else which,
+    int(checkpoint) if checkpoint.isdecimal() else checkpoint,
     args.data_dir,
     args.split,
     [*args.override, *args.set],

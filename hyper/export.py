@@ -35,14 +35,14 @@ else:  # takes a second, which --help need not wait for
 
 
 def export(
-  workdir: str, path: str, which: str | int = 'best', baked: bool = False
+  workdir: str, path: str, checkpoint: str | int = 'best', baked: bool = False
 ) -> None:
   """Writes the network of a run.
 
   Args:
     workdir: the run folder.
     path: the file.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
     baked: whether to write the plain network of an image classifier, with its
       generated kernels.
 
@@ -52,7 +52,7 @@ def export(
   """
   from hyper import trained, weights
 
-  run = trained.load(workdir, which)
+  run = trained.load(workdir, checkpoint)
   _, variables = trained.network(run, baked)
   weights.save(variables, path, describe(run, baked))
 

@@ -35,7 +35,7 @@ def text(
   length: int = 500,
   temperature: float = 1.0,
   seed: int = 0,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> Iterator[str]:
   """Draws text after a prompt, symbol by symbol.
 
@@ -45,7 +45,7 @@ def text(
     length: the number of symbols.
     temperature: divides the logits; 0 takes the most probable symbol.
     seed: of the draws.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Returns:
     An iterator over the text of each symbol. A symbol is drawn when the
@@ -58,7 +58,7 @@ def text(
   """
   from hyper import trained
 
-  run = trained.load(workdir, which, task='char_lm')
+  run = trained.load(workdir, checkpoint, task='char_lm')
   task = run.task
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
   drawn = task.sample(run.params, prompt, length, temperature, seed)
@@ -74,7 +74,7 @@ def strokes(
   prime: str = '',
   data_dir: str = 'data',
   output: str = '',
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> list[str]:
   """Draws lines of handwriting from a trained model, as pictures.
 
@@ -94,7 +94,7 @@ def strokes(
     data_dir: the folder of that data.
     output: path of the pictures; an ending .svg or .png is replaced by both. By
       default it is WORKDIR/strokes.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Returns:
     The paths of the pictures.
@@ -112,7 +112,7 @@ def strokes(
 
   check_finite('bias', bias)
   run: trained.Run[Handwriting] = trained.load(
-    workdir, which, data_dir, 'handwriting'
+    workdir, checkpoint, data_dir, 'handwriting'
   )
   task, params = run.task, run.params
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
@@ -157,7 +157,7 @@ def read_prime(task: Handwriting, prime: str) -> np.ndarray:
 def translate(
   workdir: str,
   sentences: Sequence[str],
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
   beam_size: int | None = None,
 ) -> list[str]:
   """Translates each sentence.
@@ -165,7 +165,7 @@ def translate(
   Args:
     workdir: the folder of a translation run.
     sentences: in the source language.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
     beam_size: hypotheses of a translation; None means the config's number.
 
   Raises:
@@ -174,7 +174,7 @@ def translate(
   """
   from hyper import trained
 
-  run = trained.load(workdir, which, task='translate')
+  run = trained.load(workdir, checkpoint, task='translate')
   task = run.task
   if beam_size:
     task.decoding = dataclasses.replace(task.decoding, beam_size=beam_size)

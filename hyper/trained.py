@@ -82,7 +82,7 @@ class Run(Generic[T]):
 
 def load(
   workdir: str,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
   data_dir: str = 'data',
   task: str = '',
   changes: Iterable[str] = (),
@@ -95,7 +95,7 @@ def load(
 
   Args:
     workdir: the run folder.
-    which: the checkpoint: 'best', 'latest', or a step.
+    checkpoint: 'best', 'latest', or a step.
     data_dir: the folder of the data sets, which are read when they are needed.
     task: the task that the run must have, a name in `hyper.tasks.TASKS`; empty
       allows any.
@@ -130,7 +130,7 @@ def load(
   checkpoints = SavedCheckpoints(
     os.path.join(workdir, folder.CHECKPOINTS), made.selection
   )
-  step, found = checkpoints.restore(like, which)
+  step, found = checkpoints.restore(like, checkpoint)
   return Run(
     *(
       workdir,
@@ -180,7 +180,7 @@ def score(run: Run[T], split: str = 'test') -> dict[str, float]:
 
 def evaluate(
   workdir: str,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
   data_dir: str = 'data',
   split: str | None = None,
   changes: Sequence[str] = (),
@@ -189,7 +189,7 @@ def evaluate(
 
   Args:
     workdir: the run folder.
-    which: 'best', 'latest', or a step.
+    checkpoint: 'best', 'latest', or a step.
     data_dir: of the data sets.
     split: by default the one that the paper reports: test, or validation of
       data without a test part. Of 'train' only the means are computed.
@@ -203,7 +203,7 @@ def evaluate(
   >>> found['checkpoint'], found['split'], f"{found['bpc']:.2f}"
   (4, 'validation', '6.30')
   """
-  run = load(workdir, which, data_dir, changes=changes)
+  run = load(workdir, checkpoint, data_dir, changes=changes)
   task = run.task
   if split is None:
     split = task.reported_split

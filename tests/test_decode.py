@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 
+from hyper import decode
 from hyper.cells import HyperLSTMCell
 from hyper.decode import beam_search, draw, sample_symbols, weight_scalings
 
@@ -185,3 +186,8 @@ def test_scalings_make_the_effective_weights(hyper_state):
       z_h = states[t] @ weights['w_hh'][:, part] + weights['b_hh'][part]
       wanted = weights['w_hz'][k].T @ z_h
       np.testing.assert_allclose(d_h[t, k], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_older_names_of_moves_still_work():
+  assert decode.sample_steps is decode.sample_moves
+  assert decode.draw_step is decode.draw_move

@@ -16,7 +16,7 @@ def draw(
   workdirs: Sequence[str],
   path: str,
   patterns: Sequence[str] = (),
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> None:
   """Draws a row for each kernel, with a panel for each run.
 
@@ -25,14 +25,14 @@ def draw(
     path: of the picture.
     patterns: shell patterns of parameter paths in the plain network. Without
       any, the first kernel of each shape that one of the runs generates.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Raises:
     FileNotFoundError: there is no run folder, or no checkpoint in it.
     ValueError: a run is of another task, or lacks one of the kernels.
   """
   names = run_names(workdirs)
-  runs = [Run(*each, which) for each in zip(workdirs, names, strict=True)]
+  runs = [Run(*each, checkpoint) for each in zip(workdirs, names, strict=True)]
   rows = [[run.panel(name) for run in runs] for name in choose(runs, patterns)]
   kernels.draw(rows, path)
 
@@ -68,8 +68,8 @@ class Run:
     generated: the paths of those that a hypernetwork makes.
   """
 
-  def __init__(self, workdir: str, name: str, which: str | int):
-    run = trained.load(workdir, which, task='classify')
+  def __init__(self, workdir: str, name: str, checkpoint: str | int):
+    run = trained.load(workdir, checkpoint, task='classify')
     task = run.task
     self.workdir, self._name = workdir, name
     self._image_shape = task.kind.shape

@@ -54,7 +54,7 @@ OWN = Text()  # that each run generates
 
 
 def draw_weight_change(
-  workdir: str, path: str, text: Text = OWN, which: str | int = 'best'
+  workdir: str, path: str, text: Text = OWN, checkpoint: str | int = 'best'
 ) -> None:
   """Draws how a run's topmost cell changes its weights on a text (figure 4).
 
@@ -62,14 +62,14 @@ def draw_weight_change(
     workdir: the folder of a character model's run.
     path: of the page, .html, or of the picture.
     text: the text to read.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Raises:
     ValueError: the run has another task, its cell does not scale its weights,
       or the text does not fit.
     FileNotFoundError: `workdir` is no run folder, or has no checkpoint.
   """
-  run: trained.Run[CharLM] = trained.load(workdir, which, task='char_lm')
+  run: trained.Run[CharLM] = trained.load(workdir, checkpoint, task='char_lm')
   task, params = run.task, run.params
   cell = task.model.cells[-1]
   if not cell.scaled_gates:
@@ -94,7 +94,7 @@ def draw_saturation(
   workdirs: Sequence[str],
   path: str,
   text: Text = OWN,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> None:
   """Draws a histogram of the hidden states of each run's topmost cell.
 
@@ -102,7 +102,7 @@ def draw_saturation(
     workdirs: the folders of character models' runs.
     path: of the picture.
     text: the text that each reads.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run has another task, or the text does not fit.
@@ -110,7 +110,7 @@ def draw_saturation(
   """
   values = {}
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    run: trained.Run[CharLM] = trained.load(workdir, which, task='char_lm')
+    run: trained.Run[CharLM] = trained.load(workdir, checkpoint, task='char_lm')
     task, params = run.task, run.params
     carries, _ = task.read(params, text.of(task, params))
     weights = params[f'cells_{len(task.model.cells) - 1}']

@@ -11,7 +11,7 @@ def draw_attention(
   workdirs: Sequence[str],
   path: str,
   sentence: str,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> None:
   """Draws where each run looks while it translates a sentence.
 
@@ -19,7 +19,7 @@ def draw_attention(
     workdirs: folders of translation runs.
     path: of the picture.
     sentence: in the source language.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run does not translate, or there is no sentence.
@@ -29,7 +29,7 @@ def draw_attention(
     raise ValueError('there is nothing to translate; give --sentence=TEXT.')
   alignments = []
   for workdir, name in zip(workdirs, run_names(workdirs), strict=True):
-    run = trained.load(workdir, which, task='translate')
+    run = trained.load(workdir, checkpoint, task='translate')
     aligned = run.task.align(run.params, sentence)
     alignments.append(attention.Alignment(name, *aligned))
   attention.draw(alignments, path)
@@ -41,7 +41,7 @@ def write_examples(
   data_dir: str = 'data',
   split: str = 'test',
   count: int = 6,
-  which: str | int = 'best',
+  checkpoint: str | int = 'best',
 ) -> None:
   """Writes a table of translations, as in appendix A.6, in Markdown.
 
@@ -54,14 +54,15 @@ def write_examples(
     data_dir: the folder of the data sets.
     split: usually 'validation' or 'test'.
     count: the number of examples.
-    which: checkpoint, 'best', 'latest' or a step.
+    checkpoint: 'best', 'latest' or a step.
 
   Raises:
     ValueError: a run does not translate, or there is no such split.
     FileNotFoundError: a run, its checkpoint or the data are missing.
   """
   runs = [
-    trained.load(workdir, which, data_dir, 'translate') for workdir in workdirs
+    trained.load(workdir, checkpoint, data_dir, 'translate')
+    for workdir in workdirs
   ]
   pairs = runs[0].task.examples(split, count)
   sources, references = zip(*pairs, strict=True)

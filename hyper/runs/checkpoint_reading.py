@@ -82,7 +82,9 @@ class SavedCheckpoints:
       self._metric
     )
 
-  def restore(self, like: Any, which: str | int = 'latest') -> tuple[int, Any]:
+  def restore(
+    self, like: Any, checkpoint: str | int = 'latest'
+  ) -> tuple[int, Any]:
     """Reads a part of a checkpoint.
 
     'latest' is the newest checkpoint that is sound; newer corrupt ones are
@@ -93,7 +95,7 @@ class SavedCheckpoints:
         collections, such as {'params': params}; the other collections are
         ignored. A restored array has the sharding of its leaf in `like`, or is
         on the default device if the leaf has none.
-      which: 'latest', 'best', or a step.
+      checkpoint: 'latest', 'best', or a step.
 
     Returns:
       The checkpoint's step, and the tree.
@@ -105,14 +107,14 @@ class SavedCheckpoints:
       ValueError: a collection was saved with another structure, type or shape.
       OSError: the machine could not read it.
     """
-    step, arrays = self.read(which)
+    step, arrays = self.read(checkpoint)
     return step, fit(self._path(step), part(arrays, like), like)
 
-  def read(self, which: str | int) -> tuple[int, dict[str, np.ndarray]]:
+  def read(self, checkpoint: str | int) -> tuple[int, dict[str, np.ndarray]]:
     """Reads all arrays of a checkpoint.
 
     Args:
-      which: as in `restore`.
+      checkpoint: as in `restore`.
 
     Returns:
       The checkpoint's step, and its arrays by path, such as params/cell/kernel.
@@ -121,8 +123,8 @@ class SavedCheckpoints:
       As `restore`, but for the last ValueError.
     """
     checkpoint_files.warn_of_strange_entries(self.folder)
-    if which != 'latest':
-      return until_undisturbed(lambda: self._load_exactly(which))
+    if checkpoint != 'latest':
+      return until_undisturbed(lambda: self._load_exactly(checkpoint))
     step, arrays, corrupt = until_undisturbed(self.newest_sound)
     for reason in corrupt.values():
       logging.warning('Corrupt, so step %d is read instead: %s', step, reason)
@@ -163,18 +165,18 @@ class SavedCheckpoints:
     )
 
   def _load_exactly(
-    self, which: str | int
+    self, checkpoint: str | int
   ) -> tuple[int, dict[str, np.ndarray]]:
     steps = self.saved_steps
     try:
-      step = self.best_step if which == 'best' else which
+      step = self.best_step if checkpoint == 'best' else checkpoint
       if step in steps:
         return step, _load(self._path(step))
     except CorruptCheckpointError as error:
       raise CorruptCheckpointError(
         f'{error}\nPut back a copy of it, or ask for another step of {steps}.'
       ) from error
-    wanted = 'with metrics' if which == 'best' else f'of step {which}'
+    wanted = 'with metrics' if checkpoint == 'best' else f'of step {checkpoint}'
     raise FileNotFoundError(
       f'There is no checkpoint {wanted} in {self.folder}; the steps are '
       f'{steps}.'
