@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 
+URL = re.compile(r'[A-Za-z][\w+.-]+:/')  # as pathlib writes it: one slash
 UNUSABLE = '\\[]'  # orbax takes a backslash for a slash, brackets for a pattern
 
 
@@ -92,7 +94,7 @@ def check_path(flag: str, path: str) -> None:
   Raises:
     ValueError: `path` is a URL.
   """
-  if '://' in path:
+  if '://' in path or URL.match(path):
     raise ValueError(
       f'{flag} is {path!r}, a URL; only files on a disk are read and written. '
       'Mount the storage as a disk and give its path (see docs/devices.md).'

@@ -80,7 +80,11 @@ DEEP = [
 
 
 @pytest.mark.parametrize(
-  'path', ['gs://bucket/run1', 's3://a', 'http://a/b', 'file:///tmp/a']
+  'path',
+  [
+    *('gs://bucket/run1', 's3://a', 'http://a/b', 'file:///tmp/a'),
+    str(pathlib.Path('gs://bucket/run1')),
+  ],
 )
 def test_urls_are_refused(path):
   with pytest.raises(ValueError, match='--output is .*a URL.*docs/devices.md'):
