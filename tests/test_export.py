@@ -300,3 +300,12 @@ def test_what_a_file_cannot_hold_is_refused(tree, message, tmp_path):
   with pytest.raises(ValueError, match=message):
     weights.save(tree, str(tmp_path / 'x.safetensors'))
   assert not [*tmp_path.iterdir()]
+
+
+def test_published_networks_have_the_commit_of_their_run():
+  results = pathlib.Path(__file__).parents[1] / 'results'
+  paths = [*results.glob('*/*.safetensors')]
+  for path in paths:
+    run = json.loads((path.parent / 'run.json').read_text('utf-8'))
+    assert weights.load_text(str(path))['commit'] == run['commit'] != '', path
+  assert paths
