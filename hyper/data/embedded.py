@@ -16,6 +16,7 @@ import numpy as np
 
 from hyper.data import number_names, prepared, strokes
 from hyper.data.parallel_text import Pairs
+from hyper.terminal import track
 
 DIGIT_SHAPE = (28, 28, 1)
 # Digits in each split.
@@ -133,7 +134,8 @@ def draw_digits(
   label = rng.integers(10, size=count, dtype=np.int32)
   font = rng.integers(len(fonts), size=count)
   chosen = [glyphs[f][digit] for f, digit in zip(font, label, strict=True)]
-  image = np.stack([_distort(glyph, rng) for glyph in chosen])
+  shown = track(chosen, 'Drawing digits', count)
+  image = np.stack([_distort(glyph, rng) for glyph in shown])
   return {'image': image[..., None], 'label': label}
 
 
@@ -185,7 +187,7 @@ def _write_lines(data_dir: str) -> dict[str, dict[str, np.ndarray]]:
   splits = {}
   for split, n in LINES.items():
     lines = []
-    for k in range(n):
+    for k in track(range(n), f'Writing the {split} lines', n):
       written = glyphs[FONTS[rng.integers(len(FONTS))]]
       letters = rng.integers(len(LETTERS), size=LINE_LETTERS)
       text = ''.join(LETTERS[letter] for letter in letters)

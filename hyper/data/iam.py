@@ -22,6 +22,7 @@ import numpy as np
 from absl import logging
 
 from hyper.data import iam_xml, prepared, raw_files, strokes
+from hyper.terminal import track
 
 FOLDERS = ('iam_ondb', 'iam', '')
 STROKES, ASCII = 'lineStrokes', 'ascii'
@@ -173,7 +174,8 @@ def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
 def _read_lines(path: str, wanted: set[str]) -> dict[str, list[Named]]:
   """Returns name and offsets of each line of each wanted form, in order."""
   found: dict[str, dict[int, Named]] = {form: {} for form in wanted}
-  for name, place, content in _members(path, '.xml'):
+  members = track(_members(path, '.xml'), 'Reading lines of handwriting')
+  for name, place, content in members:
     form, _, number = name.rpartition('-')
     if not number.isdecimal():
       raise ValueError(

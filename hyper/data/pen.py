@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from hyper.data import fingerprints, prepared, strokes
+from hyper.terminal import track
 
 FOLDER = 'pen'
 KINDS = ('.json', '.csv')
@@ -82,7 +83,8 @@ def _find(folder: str) -> list[str]:
 
 
 def _split(paths: list[str]) -> dict[str, dict[str, np.ndarray]]:
-  lines = [line for path in paths for line in read(path)]
+  shown = track(paths, 'Reading pen strokes, files', len(paths))
+  lines = [line for path in shown for line in read(path)]
   if len(lines) < VALIDATION:
     raise ValueError(
       f'{os.path.dirname(paths[0])} has {len(lines)} lines; at least '

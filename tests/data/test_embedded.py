@@ -126,6 +126,16 @@ def test_handwriting_is_always_the_same_and_no_line_occurs_twice(
     embedded.load_strokes(str(tmp_path / 'one'), 'test')
 
 
+def test_drawing_says_how_far_it_is(tmp_path, few, monkeypatch, caplog):
+  monkeypatch.setattr('hyper.terminal.LINE_SECONDS', 0.0)
+  monkeypatch.setattr(embedded, 'LINES', {'train': 2, 'validation': 1})
+  with caplog.at_level('INFO', logger='absl'):
+    embedded.load_digits(str(tmp_path), 'test')
+    embedded.load_strokes(str(tmp_path), 'train')
+  assert 'Drawing digits: 300 of 300, 0 s' in caplog.messages
+  assert 'Writing the train lines: 2 of 2, 0 s' in caplog.messages
+
+
 @pytest.mark.parametrize('letter, contours', [('l', 1), ('i', 2), ('B', 3)])
 def test_a_letter_is_traced_along_its_contours(letter, contours):
   strokes_of_letter, width = embedded._trace('DejaVuSans', letter)

@@ -120,6 +120,14 @@ def test_each_split_has_its_lines(tmp_path, folder, packed):
   ]
 
 
+def test_reading_says_how_far_it_is(tmp_path, monkeypatch, caplog):
+  monkeypatch.setattr('hyper.terminal.LINE_SECONDS', 0.0)
+  write(tmp_path)
+  with caplog.at_level('INFO', logger='absl'):
+    iam.load(str(tmp_path), 'train')
+  assert 'Reading lines of handwriting: 2, 0 s' in caplog.messages
+
+
 def test_recording_errors_are_repaired(tmp_path):
   root = write(tmp_path)
   readings = make_readings(12)
