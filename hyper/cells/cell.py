@@ -46,6 +46,8 @@ from hyper.cells.checks import check_carry, check_fields, check_names
 from hyper.cells.dropout import draw_masks
 
 LAYER_NORM_EPSILON = 1e-3  # inside the square root, as in the author's cell
+# The weights that devices may share out, and the axis: that of gates and units.
+LARGE = {'w_h': 1, 'w_x': 1}
 
 Product = Callable[[str, Array], Array]
 Weights = dict[str, Any]  # arrays, or one for each gate

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
+from hyper.cells.cell import LARGE
 from hyper.configuration import Fed, build, check_positive, splat
 from hyper.data import (
   batches,
@@ -36,8 +37,6 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.dropout_rate',
   'model.cell.hyper_dropout_rate',
 )
-
-LARGE = {'w_h': 1, 'w_x': 1}
 
 
 class CharLM:

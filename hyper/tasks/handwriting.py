@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
+from hyper.cells.cell import LARGE
 from hyper.configuration import Fed, build, check_positive, splat
 from hyper.data import (
   buckets,
@@ -40,8 +41,6 @@ NUMBERS = (  # arguments of the compiled training step
 )
 SAMPLE_MOVES = 500  # of the pen, on a page that is shown in training
 PAGE_LINES = 8  # in each column of the page that a report draws
-
-LARGE = {'w_h': 1, 'w_x': 1}
 
 
 class Handwriting:

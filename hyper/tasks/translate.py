@@ -14,6 +14,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from hyper.cells import CELLS, Rate
+from hyper.cells.cell import LARGE
 from hyper.configuration import Fed, Fields, build, check_fields, splat
 from hyper.data import pair_batches
 from hyper.data.pair_batches import Buckets, Order
@@ -35,16 +36,6 @@ NUMBERS = (  # arguments of the compiled training step
   'model.cell.hyper_dropout_rate',
 )
 
-LARGE = {
-  'source_embedding/embedding': 1,
-  'target_embedding/embedding': 1,
-  'attention_query/kernel': 1,
-  'attention_key/kernel': 1,
-  'softmax/kernel': 1,
-  'w_h': 1,
-  'w_x': 1,
-}
-
 
 class Translate:
   """Predicts each word piece of a translation from source and earlier pieces.
@@ -63,7 +54,13 @@ class Translate:
   has_streams = False
   has_buckets = True
   mean_over = 'count'
-  large = LARGE
+  large = LARGE | {
+    'source_embedding/embedding': 1,
+    'target_embedding/embedding': 1,
+    'attention_query/kernel': 1,
+    'attention_key/kernel': 1,
+    'softmax/kernel': 1,
+  }
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     check_fields(config, {'decoding': dict})
