@@ -29,7 +29,8 @@ test: $(VENV)/dev
 
 # Those, and what is slow or needs more packages or a network: links to the web
 # are followed. -rs names what is skipped: the tests of Ray, unless
-# `$(BIN)/python -m pip install -e '.[ray]'` was run before.
+# `$(BIN)/python -m pip install -e '.[ray]'` was run before, and those of several
+# devices, a quarter of an hour or more, unless HYPER_TEST_DEVICES is set.
 test-all: test docs
 	$(BIN)/python -m pytest -n 2 -m slow -rs --durations=15
 
