@@ -25,7 +25,7 @@ from absl import flags
 
 from hyper.compare import entries, finished, studies, tables
 from hyper.compare.formats import FORMATS
-from hyper.runs import commands, folder, record
+from hyper.runs import commands, folder, record, trackers
 from hyper.sweeping import (
   analysis,
   journal,
@@ -50,6 +50,7 @@ def main() -> int:
   from hyper.tasks import make_task
 
   check_flags()
+  trackers.find(FLAGS.tracker)  # raises before the first trial
   selection = find_selection()
   if FLAGS.worker:
     return work(selection)
@@ -59,9 +60,10 @@ def main() -> int:
   tried = points if is_grid else ends(search())
   space.check(tried, make_task, FLAGS.data_dir)
   if FLAGS.dry_run or FLAGS.launcher == 'print':
+    tracked = [f'--tracker={name}' for name in FLAGS.tracker]
     for number, point in enumerate(points):
       workdir = os.path.join(FLAGS.study, TRIALS, f'{number:04}')
-      print(point.line(workdir, FLAGS.data_dir))
+      print(point.line(workdir, FLAGS.data_dir, *tracked))
     return 0
   return sweep(points, selection, deadline)
 
@@ -76,7 +78,8 @@ def work(selection: tuple[str, str]) -> int:
   obey(FLAGS.time_limit)
   given = open_study(selection), make_task, selection, FLAGS.data_dir
   finish = evaluate if FLAGS.table else lambda workdir: None
-  return Worker(*given, finish, FLAGS.vectorize).work()
+  found = trackers.find(FLAGS.tracker)
+  return Worker(*given, finish, FLAGS.vectorize, found).work()
 
 
 def evaluate(workdir: str) -> None:
@@ -312,6 +315,12 @@ def define_flags() -> None:
     [],
     "NAME=VALUE: of a job, as submitit's AutoExecutor takes it, or of a Ray "
     'actor; see docs/commands.md.',
+  )
+  flags.DEFINE_multi_enum(
+    'tracker',
+    [],
+    list(trackers.TRACKERS),
+    'Tracker of experiments that observes each trial, too.',
   )
   flags.DEFINE_bool('dry_run', False, 'Print what would run, and stop.')
   flags.DEFINE_bool(

@@ -28,9 +28,9 @@ def open_study(place, name='grid', config='', limit=0, prune=False):
   return Study(str(place), Search(name, config, {}, limit), 'min', prune)
 
 
-def work(study, data_dir, make_task=make_task, together=1):
+def work(study, data_dir, make_task=make_task, together=1, trackers=()):
   given = study, make_task, ('error', 'min'), data_dir
-  return Worker(*given, together=together).work()
+  return Worker(*given, together=together, trackers=trackers).work()
 
 
 def signalled(*given):

@@ -88,17 +88,20 @@ def is_cluster() -> bool:
 
 
 def count() -> int:
-  """Returns the number of processes of this run."""
+  """Returns the number of processes of this run.
+
+  Unless `connect` has joined several, JAX would start a backend to answer this.
+  """
   import jax
 
-  return jax.process_count()
+  return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-  """Returns whether this process is the one that writes."""
+  """Returns whether this process is the one that writes; see `count`."""
   import jax
 
-  return jax.process_index() == 0
+  return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def gather(value: Any) -> list[Any]:

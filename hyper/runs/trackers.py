@@ -47,7 +47,9 @@ class WandB:
       resume='allow',
       dir=workdir,
       config=dict(config),
-      settings=wandb.Settings(console='off', login_timeout=SECONDS),
+      settings=wandb.Settings(
+        console='off', login_timeout=SECONDS, reinit='create_new'
+      ),
     )
     self._run.define_metric('*', step_metric='step')
 

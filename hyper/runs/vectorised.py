@@ -26,6 +26,7 @@ from hyper.runs.log import Interruption
 from hyper.runs.loop import Due, Loop, Observe
 from hyper.runs.opening import Opened
 from hyper.runs.task import MakeTask
+from hyper.runs.trackers import Track
 
 Outcome = int | Exception  # the exit status of a run, or its error
 
@@ -39,12 +40,14 @@ class Given:
     workdir: the run folder.
     observe: as in `loop.run`.
     around: a context for what is done for this run alone, such as its log.
+    trackers: as in `loop.run`.
   """
 
   config: ConfigDict
   workdir: str
   observe: Observe
   around: Callable[[], contextlib.AbstractContextManager[None]]
+  trackers: Sequence[Track] = ()
 
 
 def run(
@@ -132,7 +135,10 @@ class Member:
     with self.alone():
       logging.info('One of %d runs that train together.', count)
       self.loop = self.stack.enter_context(
-        loop.begun(self.opened, interruption, self.given.observe)
+        loop.begun(
+          *(self.opened, interruption, self.given.observe),
+          trackers=self.given.trackers,
+        )
       )
 
   def end(self, step: int, seconds: float, interruption: Interruption) -> None:
@@ -145,7 +151,10 @@ class Member:
     """Trains the run on its own."""
     with self.alone():
       self.opened.compiled.use(self.opened.task)
-      self.outcome = loop.finish(self.opened, interruption, self.given.observe)
+      self.outcome = loop.finish(
+        *(self.opened, interruption, self.given.observe),
+        trackers=self.given.trackers,
+      )
       self.stack.close()
 
 

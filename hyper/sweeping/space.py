@@ -59,9 +59,9 @@ class Point:
     where = [f'--workdir={workdir}', f'--data_dir={data_dir}']
     return ['python', 'train.py', f'--config={self.config}', *fields, *where]
 
-  def line(self, workdir: str, data_dir: str) -> str:
-    """Returns the command as a line for a shell."""
-    return shlex.join(self.command(workdir, data_dir))
+  def line(self, workdir: str, data_dir: str, *flags: str) -> str:
+    """Returns the command, with further flags, as a line for a shell."""
+    return shlex.join([*self.command(workdir, data_dir), *flags])
 
 
 def load(config: str) -> ConfigDict:

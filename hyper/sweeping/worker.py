@@ -12,6 +12,7 @@ from absl import logging
 from hyper.runs import loop, memory, metrics, vectorised
 from hyper.runs.compiled import CompiledCache
 from hyper.runs.task import MakeTask
+from hyper.runs.trackers import Track
 from hyper.runs.vectorised import Given, Outcome
 from hyper.sweeping.journal import LOG, Study, Trial
 from hyper.sweeping.progress import working_time
@@ -52,6 +53,7 @@ class Worker:
     data_dir: of the data sets.
     finish: called with the run folder of each trial that has all its steps.
     together: the most trials that are trained by one compiled step.
+    trackers: as in `loop.train`, for each trial.
   """
 
   def __init__(
@@ -62,10 +64,12 @@ class Worker:
     data_dir: str,
     finish: Callable[[str], None] = lambda workdir: None,
     together: int = 1,
+    trackers: Sequence[Track] = (),
   ):
     self._study, self._make_task, self._data_dir = study, make_task, data_dir
     self._metric, self._mode = selection
     self._finish, self._together = finish, together
+    self._trackers = trackers
     self._kept = CompiledCache(STRUCTURES)
 
   def work(self) -> int:
@@ -143,7 +147,7 @@ class Worker:
       with self._logged(trial), called_by(command):
         yield
 
-    return watch, Given(config, workdir, watch, around)
+    return watch, Given(config, workdir, watch, around, self._trackers)
 
   def _end(self, trial: Trial, watch: Watch, outcome: Outcome) -> None:
     """Records how a trial ended, unless a signal has interrupted it."""

@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import jax
 import many_devices
 import pytest
 import toy
@@ -24,6 +25,12 @@ def two(monkeypatch):
     lambda value: [json.loads(json.dumps(value)), answers.pop(0)],
   )
   return answers
+
+
+def test_one_process_asks_no_backend(monkeypatch):
+  for name in ('process_count', 'process_index'):
+    monkeypatch.setattr(jax, name, lambda: pytest.fail('it would be started'))
+  assert processes.count() == 1 and processes.is_first()
 
 
 def test_an_error_of_one_process_is_that_of_all(two):

@@ -56,6 +56,7 @@ def test_it_gets_config_metrics_and_samples(tmp_path, wandb):
   begun, scalars, text, picture, finished = wandb.told
   assert begun['name'] == 'my_run' and begun['config'] == {'seed': 3}
   assert begun['dir'] == workdir and begun['project'] == 'hypernetworks'
+  assert begun['settings']['reinit'] == 'create_new'  # others may be open
   assert scalars == {'step': 5, 'train/bpc': 2.0, 'train/loss': 1.5}
   assert text == {'step': 5, 'text': '<pre>a &lt; b</pre>'}
   assert picture['kernel'].size == (30, 20) and finished == 'finished'

@@ -1,6 +1,8 @@
 """Points of a sweep: their fields and values, and when they are checked."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from sweep_cases import CONFIG, ROOT, SUGGEST
@@ -151,3 +153,22 @@ def test_what_is_suggested_is_tried_before_the_first_trial(
   search = Search('tpe', f'{path}:embedded', {}, 1)
   with pytest.raises(ValueError, match=error):
     space.check(ends(search), make_task, data_dir)
+
+
+BACKENDS = """
+import sys
+from jax._src import xla_bridge
+from hyper.sweeping import space
+from hyper.tasks import make_task
+space.check([space.Point(x, {}) for x in sys.argv[2:]], make_task, sys.argv[1])
+assert not xla_bridge.backends_are_initialized()
+"""
+
+
+@pytest.mark.slow
+def test_no_backend_is_started(data_dir):
+  names = 'mnist_hyper', 'ptb_hyperlstm', 'iam_hyperlstm', 'nmt_hyperlstm'
+  configs = [f'configs/{name}.py:embedded' for name in names]
+  command = [sys.executable, '-c', BACKENDS, data_dir, *configs]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr

@@ -97,6 +97,28 @@ def test_a_trial_is_pruned_alone(tmp_path, data_dir, monkeypatch):
   assert [step for step, _ in scores(tmp_path / 'trials/0001')] == [1]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('together', [1, 2])
+def test_each_trial_is_tracked(tmp_path, data_dir, together):
+  seen = []
+
+  class Seen:
+    def __init__(self, workdir, config):
+      self._seed = config['seed']
+
+    def write(self, step, split, values):
+      seen.append((self._seed, step, split))
+
+    def close(self):
+      seen.append(self._seed)
+
+  study = open_study(tmp_path)
+  study.add(seeds(2))
+  assert work(study, data_dir, together=together, trackers=[Seen]) == 0
+  for seed in range(2):
+    assert (seed, 2, 'validation') in seen and seen.count(seed) == 1
+
+
 def test_an_interrupt_outside_of_the_loop_leaves_all(tmp_path, data_dir):
   def interrupted(config, data_dir, workdir):
     if config.seed:
@@ -105,7 +127,7 @@ def test_an_interrupt_outside_of_the_loop_leaves_all(tmp_path, data_dir):
 
   study = open_study(tmp_path)
   study.add(seeds(2))
-  status = work(study, data_dir, signalled, together=2)
+  status = work(study, data_dir, interrupted, together=2)
   assert status == 128 + signal.SIGINT
   assert states(study) == {'0000': 'running', '0001': 'running'}
   steps = [trial.user_attrs['step'] for trial in study.latest()]
