@@ -110,7 +110,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.sweep': (
     *('hyper.sweeping', 'hyper.compare', 'hyper.tasks', 'hyper.runs.commands'),
     *('hyper.runs.folder', 'hyper.runs.record', 'hyper.runs.compilation'),
-    'hyper.trained',
+    *('hyper.runs.trackers', 'hyper.trained'),
   ),
   'hyper.sweeping': (
     *('hyper.sweeping', 'hyper.runs', 'hyper.paper', 'hyper.terminal'),
