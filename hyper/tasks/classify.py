@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Float, UInt8
+from jax import lax
+from jaxtyping import Array, Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from hyper.configuration import Fed, build, check_fields, splat
@@ -254,14 +255,42 @@ def random_crop(
   key: Array, images: Float[Array, 'b h w c'], padding: int
 ) -> Float[Array, 'b h w c']:
   """Pads each image with zeros and crops it at random to its own size."""
-  count, *shape = images.shape
+  count, height, width, _ = images.shape
   around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
   corners = jax.random.randint(key, (count, 2), 0, 2 * padding + 1)
+  return lax.platform_dependent(
+    jnp.pad(images, around),
+    corners,
+    cpu=functools.partial(crops_by_slices, height, width),
+    default=functools.partial(crops_by_selection, height, width),
+  )
 
-  def cut(image: Array, corner: Array) -> Array:
-    return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), shape)
 
-  return jax.vmap(cut)(jnp.pad(images, around), corners)
+def crops_by_slices(
+  height: int, width: int, images: Array, corners: Int[Array, 'b 2']
+) -> Array:
+  """Returns the height x width pixels of each image from its corner on."""
+  shape = (height, width, images.shape[-1])
+
+  def crop(image: Array, corner: Array) -> Array:
+    return lax.dynamic_slice(image, (corner[0], corner[1], 0), shape)
+
+  return jax.vmap(crop)(images, corners)
+
+
+def crops_by_selection(
+  height: int, width: int, images: Array, corners: Int[Array, 'b 2']
+) -> Array:
+  """Returns the same, selected from all crops, first of rows, then of columns.
+
+  A TPU takes slices that differ from image to image one after another.
+  """
+  for axis, size in ((1, height), (2, width)):
+    starts = range(images.shape[axis] - size + 1)
+    crops = [lax.slice_in_dim(images, k, k + size, axis=axis) for k in starts]
+    first = corners[:, axis - 1, None, None, None]
+    images = lax.select_n(jnp.broadcast_to(first, crops[0].shape), *crops)
+  return images
 
 
 def random_flip(

@@ -13,6 +13,8 @@ from flax.traverse_util import flatten_dict
 from hyper.runs import folder, training
 from hyper.tasks.classify import (
   Classify,
+  crops_by_selection,
+  crops_by_slices,
   half_squares,
   random_crop,
   random_flip,
@@ -145,6 +147,15 @@ def test_a_crop_is_a_window_of_the_padded_image():
   assert all(len(found) == 1 for found in places)
   rows, columns = np.transpose([found[0] for found in places])
   assert set(rows) == set(columns) == {0, 1, 2, 3, 4}
+
+
+def test_both_ways_to_crop_agree():
+  images = np.random.default_rng(0).normal(size=(16, 7, 9, 2)).astype('f')
+  corners = np.random.default_rng(1).integers(0, 3, (16, 2)).astype('i')
+  given = 5, 7, jnp.asarray(images), jnp.asarray(corners)
+  np.testing.assert_array_equal(
+    crops_by_slices(*given), crops_by_selection(*given)
+  )
 
 
 def test_half_of_the_images_are_mirrored():
