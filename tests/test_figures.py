@@ -1,5 +1,6 @@
 """Figures show what they should, and every command draws."""
 
+import functools
 import json
 import shutil
 
@@ -92,13 +93,9 @@ def run_command(monkeypatch, *arguments):
   values = flags.FlagValues()
   monkeypatch.setattr(flags, 'FLAGS', values)
   monkeypatch.setattr(command, 'FLAGS', values)
-  for name in ('string', 'multi_string', 'integer', 'float', 'enum'):
-    define = getattr(flags, f'DEFINE_{name}')
-
-    def into(*given, define=define, **options):
-      return define(*given, flag_values=values, **options)
-
-    monkeypatch.setattr(flags, f'DEFINE_{name}', into)
+  for name in [name for name in vars(flags) if name.startswith('DEFINE')]:
+    into = functools.partial(getattr(flags, name), flag_values=values)
+    monkeypatch.setattr(flags, name, into)
   monkeypatch.setattr(flags, 'mark_flag_as_required', lambda name: None)
   command.define_flags()
   return commands.checked(command.main, values(['figures', *arguments])[1:])
