@@ -303,6 +303,20 @@ def test_an_earlier_run_is_known_by_its_command(tmp_path):
   assert finished.read(str(tmp_path)).row == 'cifar10_wrn'
 
 
+@pytest.mark.parametrize('config', ['=configs', ' /home/me/hyper/configs'])
+def test_a_run_resumed_by_its_folder_keeps_its_row(tmp_path, config):
+  begin = f'python train.py --config{config}/ptb_hyperlstm.py:embedded'
+  make_run(tmp_path, 'ptb_hyperlstm:embedded', command=begin)
+  before = finished.read(str(tmp_path))
+  assert before.row == 'ptb_hyperlstm' and before.changes
+  with (tmp_path / 'starts.jsonl').open('a') as file:
+    for more in ('', ' --set=train_steps=9'):
+      line = {'command': f'python train.py --workdir={tmp_path}{more}'}
+      file.write(json.dumps(line) + '\n')
+  after = finished.read(str(tmp_path))
+  assert (after.row, after.changes) == (before.row, before.changes)
+
+
 def test_a_run_that_has_not_begun_is_shown(tmp_path):
   make_run(tmp_path, 'mnist_cnn')
   (tmp_path / 'metrics.jsonl').unlink()

@@ -20,6 +20,8 @@ from hyper.runs.folder import CONFIG, load_config
 from hyper.runs.record import INIT_FROM, STARTS, evaluations, read_lines
 
 PAUSE = 10  # a gap of this many medians is an interruption
+# In a command: the file and the variant.
+CONFIG_FILE = re.compile(r'--?config[= ](?:\S*/)?(\w+)\.py(:\w+)?')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,8 @@ def read(workdir: str) -> Run:
       folder configs/.
   """
   config = load_config(workdir)
-  record, start = origins_of(workdir)
+  record = record_in(workdir)
+  start = (read_lines(workdir, STARTS) or [{}])[-1]
   row = row_in(workdir, config)
   lines = read_metrics(workdir)
   best = best_of(selection_of(config.task), lines)
@@ -117,29 +120,28 @@ def read(workdir: str) -> Run:
   )
 
 
-def origins_of(workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Returns run.json, which folders in results/ have, and the last start."""
-  record = read_json(os.path.join(workdir, 'run.json'))
-  return record, (read_lines(workdir, STARTS) or [{}])[-1]
+def record_in(workdir: str) -> dict[str, Any]:
+  """Returns run.json, which folders in results/ have; {} if there is none."""
+  return read_json(os.path.join(workdir, 'run.json'))
 
 
 def row_in(workdir: str, config: ConfigDict) -> str:
   """Returns the config of the paper's row that a run folder is closest to."""
-  record, start = origins_of(workdir)
-  return row_of(config, record.get('command') or start.get('command', ''))
+  starts = [record_in(workdir), *reversed(read_lines(workdir, STARTS))]
+  return row_of(config, [start.get('command', '') for start in starts])
 
 
-def row_of(config: ConfigDict, command: str) -> str:
+def row_of(config: ConfigDict, commands: Sequence[str]) -> str:
   """Returns the config of the paper's row that a run is closest to.
 
   Args:
     config: of the run; its field `paper` names the row.
-    command: the one that started the run. If the field is empty, the config
-      file in the command decides.
+    commands: those that started the run, the last one first. If the field is
+      empty, the first of them with a config file decides; a command that
+      resumes a run by its folder has none.
   """
-  named = re.search(r'--config=(?:\S*/)?(\w+)\.py(:\w+)?', command)
   names = [config.paper]
-  if named:
+  if named := next(filter(None, map(CONFIG_FILE.search, commands)), None):
     shipped = recipes.load(named[1] + (named[2] or ''))
     names += [shipped.paper if shipped else '', named[1]]
   return next((name for name in names if paper.find(name)), '')
