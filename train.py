@@ -151,8 +151,9 @@ def define_flags() -> None:
     commands.PATH,
     'init_from',
     '',
-    'Run folder, whose best checkpoint is taken, or safetensors file: a new '
-    'run begins with its parameters, at step 0.',
+    'Run folder, whose best checkpoint is taken (the newest, if none has a '
+    'score), or safetensors file: a new run begins with its parameters, at '
+    'step 0.',
   )
   flags.DEFINE_multi_string(
     'init_from_paths',

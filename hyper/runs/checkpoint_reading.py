@@ -176,10 +176,15 @@ class SavedCheckpoints:
       raise CorruptCheckpointError(
         f'{error}\nPut back a copy of it, or ask for another step of {steps}.'
       ) from error
-    wanted = 'with metrics' if checkpoint == 'best' else f'of step {checkpoint}'
+    if checkpoint == 'best' and steps:
+      raise FileNotFoundError(
+        f'No checkpoint in {self.folder} has a score: the run has not been '
+        'evaluated yet. Read the newest one (--checkpoint=latest), or train on '
+        f'until it is evaluated; the steps are {steps}.'
+      )
+    wanted = '' if checkpoint == 'best' else f' of step {checkpoint}'
     raise FileNotFoundError(
-      f'There is no checkpoint {wanted} in {self.folder}; the steps are '
-      f'{steps}.'
+      f'There is no checkpoint{wanted} in {self.folder}; the steps are {steps}.'
     )
 
 

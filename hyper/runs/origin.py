@@ -36,7 +36,8 @@ class Origin:
   """Where a new run takes parameters from.
 
   Attributes:
-    path: a run folder, whose best checkpoint is read, or a safetensors file.
+    path: a run folder, whose best checkpoint is read (the newest, if none has
+      a score), or a safetensors file.
     patterns: shell patterns of the paths of the parameters that are taken, such
       as 'cells_*'. Without any, all are taken.
   """
@@ -183,7 +184,7 @@ def begin(
     ValueError: parameters are missing in the origin, are not in this network,
       or have another shape; all are named. Or the origin is a run of another
       task, or is damaged.
-    FileNotFoundError: the other run has no checkpoint with scores.
+    FileNotFoundError: the other run has no checkpoint.
   """
   if os.path.isdir(origin.path):
     found = read_run(origin.path, task, selection)
@@ -256,7 +257,12 @@ def choose(
 
 
 def read_run(path: str, task: str, selection: tuple[str, str]) -> Found:
-  """Returns the content of the best checkpoint of a run."""
+  """Returns the content of a run's best checkpoint, of its newest if unscored.
+
+  Raises:
+    FileNotFoundError: the run has no checkpoint.
+    ValueError: the run is of another task, or the checkpoint is damaged.
+  """
   other = folder.load_config(path).task
   if other != task:
     raise ValueError(
@@ -267,7 +273,11 @@ def read_run(path: str, task: str, selection: tuple[str, str]) -> Found:
   checkpoints = SavedCheckpoints(
     os.path.join(path, folder.CHECKPOINTS), selection
   )
-  step, arrays = checkpoints.read('best')
+  try:
+    step, arrays = checkpoints.read('best')
+  except FileNotFoundError:  # no checkpoint has a score
+    step, arrays = checkpoints.read('latest')
+    logging.info('%s has no score yet; its newest checkpoint is taken.', path)
   summary = (checkpoints.folder / str(step) / SUMMARY).read_bytes()
   params = {
     name.removeprefix('params/'): x

@@ -357,8 +357,14 @@ def test_an_absent_step_lists_those_that_exist(tmp_path):
   checkpoints = Checkpoints(tmp_path, BPC)
   with pytest.raises(FileNotFoundError, match=r'step 4 .*\[3, 5\]'):
     checkpoints.restore(make_state(0), 4)
-  with pytest.raises(FileNotFoundError, match=r'with metrics .*\[3, 5\]'):
-    checkpoints.restore(make_state(0), 'best')
+
+
+def test_the_best_of_a_run_without_scores_is_refused_with_a_remedy(tmp_path):
+  save_all(tmp_path, {3: None, 5: None})
+  with pytest.raises(FileNotFoundError) as error:
+    Checkpoints(tmp_path, BPC).restore(make_state(0), 'best')
+  for part in ('not been evaluated yet', '--checkpoint=latest', '[3, 5]'):
+    assert part in str(error.value)
 
 
 def without_bias(state: State) -> State:

@@ -9,7 +9,10 @@ from toy import KEPT, Toy, config_of, last_state, saved
 
 from hyper import weights
 from hyper.runs import folder, loop
-from hyper.runs.origin import Origin, choose, read_file
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.origin import Origin, choose, read_file, read_run
+
+BEST = Toy.selection
 
 
 def train(workdir, origin=None, **fields):
@@ -51,6 +54,20 @@ def test_the_best_parameters_of_a_run_are_taken_and_step_0_begins(
   _, before = last_state(other)
   assert step == 1
   np.testing.assert_array_equal(state.params['w'], before.params['w'])
+
+
+def test_of_a_run_without_scores_the_newest_parameters_are_taken(
+  tmp_path, caplog
+):
+  with Checkpoints(tmp_path / 'other' / 'checkpoints', BEST) as checkpoints:
+    for step in (1, 2):
+      checkpoints.save(step, {'params': {'w': np.full(3, step, np.float32)}})
+  folder.save_config(str(tmp_path / 'other'), config_of())
+  with caplog.at_level('INFO', 'absl'):
+    found = read_run(str(tmp_path / 'other'), 'toy', BEST)
+  assert found.step == 2
+  np.testing.assert_array_equal(found.arrays['w'], np.full(3, 2))
+  assert 'has no score yet; its newest checkpoint is taken' in caplog.text
 
 
 def test_a_file_is_taken_and_a_resumed_run_does_not_need_it(tmp_path):
