@@ -439,6 +439,9 @@ def test_the_page_needs_nothing_else(tmp_path):
   (tmp_path / 'runs' / 'log.txt').write_text('of a trial')
   (tmp_path / 'runs' / 'wandb' / 'files').mkdir(parents=True)
   (tmp_path / 'runs' / 'wandb' / 'files' / 'x.png').write_bytes(b'a copy')
+  (tmp_path / 'runs' / 'checkpoints' / '40').mkdir(parents=True)
+  success = tmp_path / 'runs' / 'checkpoints' / '40' / 'commit_success.txt'
+  success.write_text('of a checkpoint')
   path = tmp_path / 'runs' / 'page.html'
   for _ in range(2):  # the page is no picture of its own
     folders = [str(tmp_path / 'runs')]

@@ -14,12 +14,16 @@ from hyper import files
 from hyper.compare import curves, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
+from hyper.runs import folder
 from hyper.sweeping import analysis, journal
 
 IMAGES = {'.png': 'image/png', '.svg': 'image/svg+xml'}
 TEXTS = ('.txt', '.md')
 # Names of files and folders with other texts and pictures: logs, and copies.
-NO_SAMPLES = {'README.md', journal.LOG, 'wandb'}
+NO_SAMPLES = {
+  *('README.md', journal.LOG, 'wandb'),
+  *(folder.CHECKPOINTS, folder.TENSORBOARD, folder.PROFILE),
+}
 
 
 def write(
@@ -111,11 +115,11 @@ def pictures(folders: Sequence[str], page: str) -> list[str]:
   endings = (*IMAGES, *TEXTS, '.html')
   found = [
     os.path.join(root, name)
-    for folder in folders
-    for root, _, names in sorted(os.walk(folder))
+    for place in folders
+    for root, _, names in sorted(os.walk(place))
     for name in sorted(names)
     if name.endswith(endings)
-    and not {*os.path.relpath(root, folder).split(os.sep), name} & NO_SAMPLES
+    and not {*os.path.relpath(root, place).split(os.sep), name} & NO_SAMPLES
   ]
   return [x for x in found if os.path.abspath(x) != os.path.abspath(page)]
 
