@@ -5,19 +5,23 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
+# As many parameters as the HyperLSTM has.
+LSTM := --config.model.cell.units=228
 
 .PHONY: demo test test-all test-lowest docs clean
 
 demo: $(VENV)/run
-	@echo 'Trains a HyperLSTM and an LSTM of as many parameters (331,000) on the Python'
-	@echo 'manual: about five minutes on two cores. Interrupted, it can be run again.'
+	@echo 'Trains a HyperLSTM and two LSTMs of as many parameters (331,000) on the Python'
+	@echo 'manual: about six minutes on two cores. Interrupted, it can be run again.'
 	$(BIN)/python train.py --config=configs/ptb_hyperlstm.py:embedded --workdir=$(RUN)/hyperlstm
-	$(BIN)/python train.py --config=configs/ptb_lstm.py:embedded --config.model.cell.units=228 --workdir=$(RUN)/lstm
-	$(BIN)/python evaluate.py --workdir=$(RUN)/hyperlstm > $(RUN)/hyperlstm/test.json
-	$(BIN)/python evaluate.py --workdir=$(RUN)/lstm > $(RUN)/lstm/test.json
+	$(BIN)/python train.py --config=configs/ptb_lstm.py:embedded $(LSTM) --workdir=$(RUN)/lstm
+	$(BIN)/python train.py --config=configs/ptb_lstm.py:embedded $(LSTM) --config.model.cell.layer_norm --workdir=$(RUN)/ln_lstm
+	for run in hyperlstm lstm ln_lstm; do \
+	  $(BIN)/python evaluate.py --workdir=$(RUN)/$$run > $(RUN)/$$run/test.json || exit; \
+	done
 	$(BIN)/python -m hyper.generate text --workdir=$(RUN)/hyperlstm --length=400 --temperature=0.7
 	$(BIN)/python -m hyper.figures weight_change --workdir=$(RUN)/hyperlstm --output=$(RUN)/weight_change.png
-	$(BIN)/python -m hyper.figures curves --workdir=$(RUN)/hyperlstm --workdir=$(RUN)/lstm --output=$(RUN)/curves.png
+	$(BIN)/python -m hyper.figures curves --workdir=$(RUN)/hyperlstm --workdir=$(RUN)/lstm --workdir=$(RUN)/ln_lstm --output=$(RUN)/curves.png
 	@$(BIN)/python -m examples.demo $(RUN)
 
 # Style, types, and all tests that are not slow, with the docstrings' examples.

@@ -1,9 +1,9 @@
-"""Compares the two runs of `make demo`, and says what to try next.
+"""Compares the runs of `make demo`, and says what to try next.
 
   python -m examples.demo runs/demo
 
-The folder holds the runs `hyperlstm` and `lstm`, and in each of them the output
-of evaluate.py in `test.json`.
+The folder holds the runs of NAMES, and in each of them the output of evaluate.py
+in `test.json`.
 """
 
 import json
@@ -15,7 +15,8 @@ from hyper.runs.folder import load_config
 from hyper.tasks.char_lm import CharLM
 
 NAMES = {
-  'hyperlstm': 'HyperLSTM, 192 units',
+  'hyperlstm': 'HyperLSTM with layer norm, 192 units',
+  'ln_lstm': 'LSTM of the same size with layer norm',
   'lstm': 'LSTM of the same size',
 }
 NEXT = (

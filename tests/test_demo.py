@@ -14,7 +14,7 @@ def test_it_compares_and_names_files_and_commands(
 ):
   monkeypatch.chdir(tmp_path)
   folder = pathlib.Path('runs')
-  for name, bpc in (('lstm', 3.0), ('hyperlstm', 2.5)):
+  for name, bpc in (('lstm', 3.0), ('ln_lstm', 2.75), ('hyperlstm', 2.5)):
     workdir = folder / name
     workdir.mkdir(parents=True)
     config = ptb_lstm.get_config('embedded')
@@ -24,9 +24,9 @@ def test_it_compares_and_names_files_and_commands(
   demo.main(folder)
   printed = capsys.readouterr().out
   lines = printed.splitlines()
-  scores = [float(line.split()[0]) for line in lines[2:5]]
-  assert scores[:2] == [2.5, 3.0] and 4 < scores[2] < 6
-  assert 'LSTM of the same size' in lines[3]
+  scores = [float(line.split()[0]) for line in lines[2:6]]
+  assert scores[:3] == [2.5, 2.75, 3.0] and 4 < scores[3] < 6
+  assert 'LSTM of the same size' in lines[4]
   assert '  runs/curves.png' in lines
   assert sum('python' in line for line in lines) == len(demo.NEXT) == 3
   assert '--workdir=runs/pen' in lines[-1]
