@@ -2,8 +2,8 @@
 
   python -m examples.demo runs/demo
 
-The folder holds the runs of NAMES, and in each of them the output of evaluate.py
-in `test.json`.
+The folder holds the runs of NAMES, and in each of them the output of
+evaluate.py in `test.json`.
 """
 
 import json
