@@ -10,7 +10,7 @@ import dataclasses
 import fnmatch
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -250,10 +250,39 @@ def choose(
   if wrong:
     lines = '\n'.join(wrong)
     raise ValueError(
-      f'{found.name} is of another network:\n{lines}\n'
-      "Take a part of its parameters, as in --init_from_paths='cells_*'."
+      f'{found.name} is of another network:\n{lines}\n{remedy(own, found)}'
     )
   return chosen
+
+
+def remedy(own: Mapping[str, Any], found: Found) -> str:
+  """Returns the flags that take all parameters that both networks have."""
+  shared = [
+    name
+    for name in own
+    if name in found.arrays
+    and describe(found.arrays[name]) == describe(own[name])
+  ]
+  if not shared:
+    return 'They share no parameter of one name and shape.'
+  flags = ' '.join(
+    f"--init_from_paths='{x}'" for x in covering(shared, {*own, *found.arrays})
+  )
+  return f'What both have is taken with {flags}'
+
+
+def covering(chosen: list[str], every: Collection[str]) -> list[str]:
+  """Returns patterns that match the paths `chosen`, and no other of `every`.
+
+  >>> covering(['a/b', 'a/c', 'd/e'], ['a/b', 'a/c', 'd/e', 'd/f'])
+  ['a/*', 'd/e']
+  """
+  patterns: dict[str, None] = {}  # keeps the order
+  for name in chosen:
+    whole = f'{name.split("/")[0]}/*'
+    inside = fnmatch.filter(every, whole)
+    patterns[whole if inside and {*inside} <= {*chosen} else name] = None
+  return list(patterns)
 
 
 def read_run(path: str, task: str, selection: tuple[str, str]) -> Found:

@@ -1,6 +1,7 @@
 """A run begins with parameters of another run or of a file, and only those."""
 
 import json
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +11,7 @@ from toy import KEPT, Toy, config_of, last_state, saved
 from hyper import weights
 from hyper.runs import folder, loop
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.checkpoint_arrays import by_path
 from hyper.runs.origin import Origin, choose, read_file, read_run
 
 BEST = Toy.selection
@@ -138,9 +140,26 @@ def test_all_that_differs_is_listed(tmp_path):
     'cells_0/w_h: float32[2, 4] there, float32[2, 3] here',
     'cells_0/b: absent there, float32[3] here',
     'new: float32[1] there, absent here',
-    "--init_from_paths='cells_*'",
+    'They share no parameter of one name and shape.',
   ):
     assert line in str(error.value)
+  assert '--init_from_paths' not in str(error.value)
+
+
+def test_the_flags_advised_for_another_vocabulary_take_all_that_fits(tmp_path):
+  def of(symbols):
+    first = {'w_x': np.ones((symbols, 3), 'f'), 'w_h': np.ones((2, 3), 'f')}
+    second = {'w_x': np.ones((2, 3), 'f'), 'w_h': np.ones((2, 3), 'f')}
+    softmax = {'kernel': np.ones((2, symbols), 'f')}
+    return {'cells_0': first, 'cells_1': second, 'softmax': softmax}
+
+  own, found = by_path(of(5)), found_of(tmp_path, {'params': of(7)})
+  with pytest.raises(ValueError, match='What both have') as error:
+    choose(own, found, ('cells_*',))
+  advised = re.findall("--init_from_paths='(.*?)'", str(error.value))
+  assert advised == ['cells_0/w_h', 'cells_1/*']
+  taken = choose(own, found, tuple(advised))
+  assert {*taken} == {'cells_0/w_h', 'cells_1/w_h', 'cells_1/w_x'}
 
 
 def test_patterns_choose_what_is_taken(tmp_path):
