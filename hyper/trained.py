@@ -261,22 +261,26 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   """Returns the module and the variables that `hyper.export` wrote to `path`.
 
   `weights.load_text(path)` returns the rest of the file, such as a vocabulary.
+  A run folder is loaded with `load`, whose result `network` takes.
 
   Args:
-    path: of the safetensors file.
+    path: of the safetensors file, not of a run folder.
 
   Returns:
     `(module, variables)`, ready for `apply`.
 
   Raises:
     FileNotFoundError: there is no such file.
+    IsADirectoryError: `path` is a folder.
     ValueError: the file is damaged, or `hyper.export` did not write it.
 
   >>> from hyper.export import export
   >>> export('runs/enwik8', 'enwik8.safetensors')
   >>> model, variables = load_network('enwik8.safetensors')
-  >>> model.cells[0].units
-  6
+  >>> symbols = jax.numpy.array([[0, 1, 2]])  # one stream
+  >>> carry, logits = model.apply(variables, model.zeros(1), symbols)
+  >>> logits.shape == (1, 3, model.vocabulary_size)
+  True
   """
   text = weights.load_text(path)
   if not {'config', 'baked'} <= text.keys():

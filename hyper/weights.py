@@ -6,6 +6,7 @@ for the slash and '~0' for a tilde (RFC 6901). Any language with a safetensors
 library can read the file.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,7 @@ def load(path: str, like: Any = None) -> Any:
 
   Raises:
     FileNotFoundError: there is no such file.
+    IsADirectoryError: `path` is a folder.
     ValueError: the file is damaged, or its tensors differ from `like`.
 
   >>> import os, tempfile
@@ -77,6 +79,7 @@ def load(path: str, like: Any = None) -> Any:
   ValueError: ... is of another network. It has
     params/kernel: ((2, 3), 'float32'), not ((3, 2), 'float32')
   """
+  _check_is_no_folder(path)
   try:
     tensors = load_file(path)
   except SafetensorError as error:
@@ -103,6 +106,7 @@ def load_text(path: str) -> dict[str, str]:
 
   Raises:
     FileNotFoundError: there is no such file.
+    IsADirectoryError: `path` is a folder.
     ValueError: the file is damaged.
 
   >>> import os, tempfile
@@ -111,6 +115,7 @@ def load_text(path: str) -> dict[str, str]:
   >>> load_text(path)['note']
   'ones'
   """
+  _check_is_no_folder(path)
   try:
     with safe_open(path, 'flax') as file:
       return dict(file.metadata() or {})
@@ -195,6 +200,16 @@ def _tree(pretrained: Any) -> Mapping[str, Any]:
 def _boxed(x: Any, like: Any) -> Any:
   """Returns `x` with the partitioning metadata of `like`, if any."""
   return jax.tree.map(lambda _: x, like)
+
+
+def _check_is_no_folder(path: str) -> None:
+  """Raises an IsADirectoryError if `path` is a folder, such as a run's."""
+  if os.path.isdir(path):
+    raise IsADirectoryError(
+      f'{path} is a folder, no safetensors file. Load a run folder with '
+      'hyper.trained.load, or write its network to a file with '
+      f'python -m hyper.export --workdir={path}.'
+    )
 
 
 def _check(tensors: dict[str, Any], like: dict[str, Any], path: str) -> None:

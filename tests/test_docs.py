@@ -152,6 +152,14 @@ def test_a_hypernetwork_runs_and_its_baked_form_agrees():
   assert abs(names['y_each'] - y).max() > 0.1
 
 
+@pytest.mark.slow
+def test_exported_networks_are_applied_as_the_page_says():
+  names = run_python('docs/commands.md', 'Export')
+  assert names['logits'].shape == (1, 12, 50)
+  assert names['classes'].shape == (2,)
+  assert names['scores']['test']['bpc'] < 1.3
+
+
 def load_python(page: str, name: str, folder) -> types.ModuleType:
   """Returns the module that a page shows after `name`."""
   (block,) = re.findall(

@@ -199,6 +199,14 @@ def test_a_file_without_a_config_says_how_it_can_be_read(tmp_path):
     trained.load_network(path)
 
 
+def test_a_folder_is_no_file_and_the_error_says_what_reads_it(tmp_path):
+  for read in (trained.load_network, weights.load, weights.load_text):
+    with pytest.raises(IsADirectoryError) as error:
+      read(str(tmp_path))
+    for part in (f'{tmp_path} is a folder', 'trained.load', 'hyper.export'):
+      assert part in str(error.value)
+
+
 @pytest.mark.parametrize(
   'text, message',
   [
