@@ -43,7 +43,11 @@ def load(
     stops = np.rint(np.cumsum(split[:2]) * len(text)).astype(int)
     text = np.split(text, stops)[place]
   if not len(text):
-    raise ValueError(f'{path} has no text for {part}.')
+    shares = f'give {part} a larger share than config.data.split={split}, or '
+    raise ValueError(
+      f'{path} has no text for {part}; {shares if len(files) == 1 else ""}give '
+      'a longer file in config.data.files.'
+    )
   return {'text': text}
 
 

@@ -73,8 +73,9 @@ def check_sides(height: int, width: int) -> None:
   if height % 4 or width % 4:
     raise ValueError(
       f'The images are {height} x {width} pixels; 4 must divide both sides for '
-      'two 2x2 poolings. Scale, crop or pad them, or take a perceptron or a '
-      'wide residual network.'
+      'two 2x2 poolings. Scale, crop or pad them, or take a perceptron '
+      '(configs/mnist_mlp.py:images) or a wide residual network '
+      '(configs/cifar10_wrn.py:images).'
     )
 
 

@@ -110,7 +110,9 @@ def first_state(
   if step > config.train_steps:
     raise ValueError(
       f'{workdir} has {step} steps already, and config.train_steps is '
-      f'{config.train_steps}.'
+      f'{config.train_steps}. Give the folder alone (python train.py '
+      f'--workdir={workdir}) to resume it as it was lengthened, or a larger '
+      '--config.train_steps or --set=train_steps=N.'
     )
   return state, {}
 

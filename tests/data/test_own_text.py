@@ -73,7 +73,12 @@ def test_bad_files_are_named(folder):
     load(folder, ('b.txt',))
   assert sum(map(len, load(folder, ('b.txt',), symbols='bytes'))) == 102
   (folder / 'b.txt').write_bytes(b'abc')
-  with pytest.raises(ValueError, match=r'b\.txt has no text for validation'):
+  with pytest.raises(
+    ValueError, match=r'b\.txt has no text for validation; .*config.data.split='
+  ):
     load(folder, ('b.txt',))
+  (folder / 'c.txt').write_bytes(b'')
+  with pytest.raises(ValueError, match=r'c\.txt has no .*; give a longer file'):
+    load(folder, ('b.txt', 'c.txt', 'b.txt'))
   with pytest.raises(ValueError, match="no split 'dev'"):
     own_text.load(str(folder), 'dev', ('a.txt',), SPLIT, 'bytes')

@@ -73,8 +73,13 @@ def test_a_longer_run_is_the_shorter_one_continued(tmp_path):
   train(tmp_path / 'one')
   train(tmp_path / 'two')
   assert_same(tmp_path / 'one', tmp_path / 'two')
-  with pytest.raises(ValueError, match='has 8 steps already'):
+  with pytest.raises(ValueError, match='has 8 steps already') as error:
     train(tmp_path / 'one', config_of(train_steps=7))
+  for remedy in (
+    f'python train.py --workdir={tmp_path}/one)',
+    *('--config.train_steps', '--set=train_steps=N'),
+  ):
+    assert remedy in str(error.value)
 
 
 def test_a_run_ended_where_it_stopped_is_scored_there(tmp_path, at_batch):
