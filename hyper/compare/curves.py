@@ -29,7 +29,8 @@ def collect(entries: Sequence[Entry]) -> dict[str, list[Curve]]:
   """Returns the curves of each data set, by its title, with published ones."""
   panels = of_runs(entries)
   for title, group in by_title(entries).items():
-    rows = dict.fromkeys(run.row for entry in group for run in entry.runs)
+    own = [entry.first for entry in group]
+    rows = dict.fromkeys(x.row for x in own if x.has_the_papers_data)
     if found := panels.get(title):
       metric = found[0].metric
       found += [published(row, metric) for row in rows if row in CURVES]
@@ -72,6 +73,7 @@ def hours_of(run: Run) -> list[float]:
   """Returns the hours of training at each line, without interruptions."""
   times = [line['time'] for line in run.lines]
   gaps = [max(b - a, 0.0) for a, b in itertools.pairwise(times)]
-  longest = PAUSE * run.seconds / max(len(gaps), 1)
+  # Without the seconds, of a run logged once, no gap is an interruption.
+  longest = PAUSE * run.seconds / max(len(gaps), 1) or math.inf
   kept = [gap if gap < longest else 0.0 for gap in gaps]
   return [x / 3600 for x in itertools.accumulate(kept, initial=0.0)]

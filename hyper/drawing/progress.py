@@ -47,6 +47,7 @@ def draw(panels: Mapping[str, Sequence[Curve]], path: str) -> None:
           label=curve.name,
         )
       axes.set(xlabel=name, ylabel=f'{curves[0].metric}, validation')
+      axes.locator_params(axis='x', nbins=5)
       axes.grid(alpha=0.3)
     left.set_title(title, loc='left')
     right.legend(fontsize=8, bbox_to_anchor=(1, 1), loc='upper left')
