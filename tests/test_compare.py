@@ -84,6 +84,9 @@ def write_lines(path, lines):
 
 
 def column(grid, name):
+  """Returns the cells of a column, which is left out if all are empty."""
+  if name in tables.HEADER and name not in grid.header:
+    return [''] * len(grid.rows)
   return [row[grid.header.index(name)] for row in grid.rows]
 
 
@@ -128,6 +131,45 @@ def test_a_changed_run_has_the_figure_in_parentheses(tmp_path):
   )
 
 
+def test_trials_of_one_config_are_told_apart_by_what_varies(tmp_path):
+  shared = {'train_steps': 20}
+  start = 'python train.py --config=configs/mnist_mlp.py:embedded'
+  for k, rate in enumerate((0.001, 0.0031622776, 0.01)):
+    fields = shared | {'schedule.learning_rate': rate}
+    make_run(tmp_path / f'{k:04}', 'mnist_mlp:embedded', fields, command=start)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert sorted(column(grid, 'network')) == [
+    'mnist_mlp: schedule.learning_rate 0.001 [1]',
+    'mnist_mlp: schedule.learning_rate 0.003162 [1]',
+    'mnist_mlp: schedule.learning_rate 0.01 [1]',
+  ]
+  assert grid.notes == (
+    'differs from mnist_mlp in data.batch_size 1000 -> 100, data.source mnist '
+    '-> embedded, schedule.learning_rate 0.001 -> varies, train_steps 2750 -> '
+    '20',
+  )
+
+
+def test_trials_that_differ_in_much_are_told_apart_by_their_folders(tmp_path):
+  for k, units in enumerate((7, 8)):
+    sizes = {'model.cell.units': units, 'model.cell.hyper_units': units}
+    fields = sizes | {'model.cell.embedding_size': units}
+    make_run(tmp_path / f'{k:04}', 'ptb_hyperlstm', fields)
+    own = {'paper': '', 'model.cell.units': units}
+    make_run(tmp_path / f'own{k}', 'ptb_lstm', own)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'network') == [
+    *('ptb_hyperlstm: 0000 [1] [2]', 'ptb_hyperlstm: 0001 [1] [3]'),
+    *('char_lm: model.cell.units 7', 'char_lm: model.cell.units 8'),
+  ]
+  first, *others = grid.notes
+  assert 'model.cell.units 1000 -> varies' in first
+  assert others == [
+    'model.cell.embedding_size 7, model.cell.hyper_units 7, model.cell.units 7',
+    'model.cell.embedding_size 8, model.cell.hyper_units 8, model.cell.units 8',
+  ]
+
+
 @pytest.mark.parametrize('name', DATA)
 def test_a_scaled_table_is_never_set_beside_the_papers_figures(tmp_path, name):
   for k, config in enumerate(configs(name)):
@@ -147,7 +189,7 @@ def test_a_run_on_other_data_has_no_figure(tmp_path):
   make_run(tmp_path, 'ptb_hyperlstm', {'data.source': 'embedded'}, [1.6])
   (grid,) = tables.compare(group(str(tmp_path)))
   assert grid.title == 'char_lm, embedded'
-  assert column(grid, 'paper') == ['']
+  assert not {'paper', 'difference', "paper's parameters"} & {*grid.header}
 
 
 class Guessing:
@@ -292,6 +334,15 @@ def test_time_leaves_interruptions_out(tmp_path):
   assert curves.curve_of(run).hours[-1] < 0.1
 
 
+def test_a_run_logged_once_has_hours_too(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', paces=(3_600, 3_600, 3_600))
+  path = tmp_path / 'metrics.jsonl'
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(''.join(x for x in lines if '"validation"' in x))
+  run = finished.read(str(tmp_path))
+  assert curves.curve_of(run).hours == [0, 1, 2]
+
+
 def test_an_earlier_run_is_known_by_its_command(tmp_path):
   config = 'configs/cifar10_wrn.py:40_1'
   make_run(
@@ -321,7 +372,8 @@ def test_a_run_that_has_not_begun_is_shown(tmp_path):
   make_run(tmp_path, 'mnist_cnn')
   (tmp_path / 'metrics.jsonl').unlink()
   (grid,) = tables.compare(group(str(tmp_path)))
-  assert column(grid, 'here') == [''] and column(grid, 'steps') == ['0']
+  assert column(grid, 'here') == ['not evaluated yet']
+  assert column(grid, 'steps') == ['0']
   with pytest.raises(ValueError, match='there are no curves'):
     curves.draw(group(str(tmp_path)), str(tmp_path / 'x.png'))
 
@@ -511,6 +563,12 @@ def test_the_published_curve_is_drawn_beside_runs_of_its_row():
   assert own.steps[0] == 500 and all(math.isnan(x) for x in author.hours)
   (others,) = curves.collect(group('results/ptb_lstm')).values()
   assert len(others) == 1
+
+
+def test_the_published_curve_is_not_drawn_beside_other_data(tmp_path):
+  make_run(tmp_path, 'ptb_hyperlstm', {'data.source': 'embedded'})
+  (drawn,) = curves.collect(group(str(tmp_path))).values()
+  assert [curve.name for curve in drawn] == [tmp_path.name]
 
 
 def test_all_curves_are_one_picture(tmp_path, results):

@@ -3,11 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from absl import logging
 
 from hyper import files
+from hyper.compare.labels import shown
 from hyper.compare.tables import Grid
 from hyper.sweeping import analysis
 from hyper.sweeping.analysis import Study
@@ -60,15 +60,6 @@ def best(place: str, study: Study) -> Grid:
   )
   title = f'{place}: the best of {len(study.get_trials(False))} trials'
   return Grid(f'{title} ({states})', ('trial', 'score', *names), rows)
-
-
-def shown(value: Any) -> str:
-  """Returns a value of a parameter, numbers with four digits.
-
-  >>> shown(0.0012345), shown('he')
-  ('0.001234', 'he')
-  """
-  return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def importance(place: str, study: Study) -> list[Grid]:

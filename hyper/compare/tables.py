@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyper import paper
+from hyper.compare import labels
 from hyper.compare.entries import Entry, difference, figure, printed
 from hyper.paper import Row, Table, recipes
 
@@ -55,13 +56,17 @@ def compare(entries: Sequence[Entry]) -> list[Grid]:
   """Returns a grid for each data set, in the paper's order.
 
   If a run's config differs from the paper's, the paper's figure is in
-  parentheses, a note has the changes, and the difference is left out.
+  parentheses, a note has the changes, and the difference is left out. A column
+  that is empty in all rows is left out.
   """
   grids = []
   for title, group in by_title(entries).items():
     notes: list[str] = []
-    rows = tuple(cells(entry, notes) for entry in group)
-    grids.append(Grid(title, HEADER, rows, notes=tuple(notes)))
+    named = zip(labels.names(group, notes), group, strict=True)
+    rows = [(name, *cells(entry)) for name, entry in named]
+    columns = zip(HEADER, *rows, strict=True)
+    header, *rows = zip(*(x for x in columns if any(x[1:])), strict=True)
+    grids.append(Grid(title, header, tuple(rows), notes=tuple(notes)))
   return grids
 
 
@@ -88,23 +93,15 @@ def title_of(entry: Entry) -> str:
   return f'{config.task}, {source}' if source else config.task
 
 
-def cells(entry: Entry, notes: list[str]) -> tuple[str, ...]:
-  """Returns the row of an entry; appends the notes it refers to to `notes`."""
-  first, measure = entry.first, entry.measure
-  name, theirs, count = first.row or first.config.task, '', ''
-  mark = ''
-  if first.changes:
-    changed = recipes.in_words(first.changes)
-    notes.append(f'differs from {first.row} in {changed}')
-    mark = f' [{len(notes)}]'
+def cells(entry: Entry) -> tuple[str, ...]:
+  """Returns the row of an entry, without its name."""
+  first, theirs, count = entry.first, '', ''
   if entry.table_row:
     table, row = entry.table_row
-    theirs, count = printed(row, table, measure), row.count
-    name = row.name if not first.changes else first.row
+    theirs, count = printed(row, table, entry.measure), row.count
   if theirs and first.changes:
     theirs = f'({row.name}: {theirs})'
   return (
-    name + mark,
     theirs,
     here(entry),
     difference(entry),
@@ -131,7 +128,9 @@ def parameters(entry: Entry) -> str:
 def here(entry: Entry) -> str:
   """Returns the measured figure, with its split if it is not the paper's."""
   text = figure(entry.values(entry.measure), entry.measure)
-  return f'{text} ({entry.measure.split})' if text and is_odd(entry) else text
+  if not text:
+    return 'not evaluated yet'
+  return f'{text} ({entry.measure.split})' if is_odd(entry) else text
 
 
 def is_odd(entry: Entry) -> bool:

@@ -1,0 +1,102 @@
+"""Names of the rows of a table: what tells runs of one config apart."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from hyper.compare.entries import Entry
+from hyper.paper import recipes
+
+LONGEST = 48  # characters of the fields in a name
+
+
+def names(entries: Sequence[Entry], notes: list[str]) -> list[str]:
+  """Returns the first cell of each entry; appends the notes to `notes`.
+
+  Args:
+    entries: of a table; those of one config follow each other.
+    notes: of the table.
+  """
+  groups = itertools.groupby(entries, config_name)
+  return [x for name, group in groups for x in of_group(name, [*group], notes)]
+
+
+def config_name(entry: Entry) -> str:
+  """Returns the network of the paper, else the config, else the task."""
+  first = entry.first
+  if entry.table_row and not first.changes:
+    return entry.table_row[1].name
+  return first.row or first.config.task
+
+
+def of_group(name: str, group: Sequence[Entry], notes: list[str]) -> list[str]:
+  """Returns the name of each entry of a config.
+
+  A single one has the config's. Several have the fields that vary, too, or
+  their folder if that is too long; then a note has the fields.
+  """
+  fields = varying(group)
+  mark = changes_mark(group, fields, notes)
+  texts = [values(entry, fields) for entry in group]
+  if len(group) == 1:
+    return [name + mark]
+  if all(0 < len(text) <= LONGEST for text in texts):
+    return [f'{name}: {text}{mark}' for text in texts]
+  found = []
+  for entry, text in zip(group, texts, strict=True):
+    own = ''
+    if mark and text:
+      notes.append(text)
+      own = f' [{len(notes)}]'
+    found.append(f'{name}: {entry.first.name}{mark}{own}')
+  return found
+
+
+def changes_mark(
+  group: Sequence[Entry], fields: Sequence[str], notes: list[str]
+) -> str:
+  """Notes what a config's entries change; returns a reference to the note."""
+  changed: dict[str, tuple[Any, Any]] = {}
+  for entry in group:
+    changed |= entry.first.changes
+  if not changed:
+    return ''
+  for field in {*fields} & {*changed}:
+    changed[field] = changed[field][0], 'varies'
+  words = recipes.in_words(dict(sorted(changed.items())))
+  notes.append(f'differs from {group[0].first.row} in {words}')
+  return f' [{len(notes)}]'
+
+
+def varying(group: Sequence[Entry]) -> list[str]:
+  """Returns the fields in which entries differ."""
+  found = [state(entry) for entry in group]
+  return [
+    field
+    for field in sorted(set().union(*found))
+    if any(x.get(field) != found[0].get(field) for x in found)
+  ]
+
+
+def state(entry: Entry) -> dict[str, Any]:
+  """Returns what may change an entry's score, as far as it has been trained."""
+  first = entry.first
+  fields = recipes.changes(ConfigDict(), first.config) | first.changes
+  return {field: value for field, (_, value) in fields.items()}
+
+
+def values(entry: Entry, fields: Sequence[str]) -> str:
+  """Returns fields of an entry with their values."""
+  own = state(entry)
+  return ', '.join(f'{field} {shown(own.get(field))}' for field in fields)
+
+
+def shown(value: Any) -> str:
+  """Returns a value of a field, numbers with four digits.
+
+  >>> shown(0.0012345), shown('he')
+  ('0.001234', 'he')
+  """
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
