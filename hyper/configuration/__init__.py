@@ -8,6 +8,7 @@ the arguments of a function or a class, which checks them. `to_json` and
 from hyper.configuration.arguments import (
   Fields,
   build,
+  check_file,
   check_positive,
   check_source,
   check_type,
@@ -41,6 +42,7 @@ __all__ = [
   'change',
   'check',
   'check_fields',
+  'check_file',
   'check_positive',
   'check_source',
   'check_type',

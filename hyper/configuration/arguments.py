@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import pathlib
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -113,7 +114,31 @@ def nearest(path: str, fields: Iterable[str]) -> str:
   last = {name.rpartition('.')[2] for name in known}
   alike = difflib.get_close_matches(path.rpartition('.')[2], last, 2, 0.8)
   near += [x for x in known if x.rpartition('.')[2] in alike and x not in near]
-  return f' Did you mean {" or ".join(map(repr, near[:4]))}?' if near else ''
+  return _question(near[:4])
+
+
+def check_file(config: str) -> None:
+  """Raises a FileNotFoundError unless the file of FILE[:variant] exists.
+
+  The message suggests files of similar names, in `configs` or in its folder.
+  """
+  path = pathlib.Path(config.partition(':')[0])
+  if path.is_file():
+    return
+  known = {
+    other.stem: str(other)
+    for folder in (path.parent, pathlib.Path('configs'))
+    for other in sorted(folder.glob('*.py'))
+  }
+  near = difflib.get_close_matches(path.stem, known)
+  raise FileNotFoundError(
+    f'--config={path}: there is no such file.'
+    f'{_question([known[stem] for stem in near])}'
+  )
+
+
+def _question(near: list[str]) -> str:
+  return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
 
 
 def check_type(place: str, value: Any, wanted: Any) -> None:

@@ -94,21 +94,42 @@ def parse(argv: list[str]) -> list[str]:
     sys.exit(0)
   except Exception as error:
     message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
-    cause = error.args[0] if error.args else None
-    if any(isinstance(x, KeyError) for x in (error, cause)):
-      message = mistyped(argv) or message
+    message = wrong_config(error, argv) or message
     sys.exit(f'error: {message} (--help explains the flags)')
 
 
-def mistyped(argv: list[str]) -> str:
-  """Returns what is wrong with the first --config.FIELD that does not exist."""
+def wrong_config(error: Exception, argv: list[str]) -> str:
+  """Returns what is wrong with --config or a --config.FIELD; '' if unknown."""
   text = '\n'.join(argv)
   file = re.search(r'^--?config[=\n](.+)', text, re.M)
+  if not file or 'config' not in flags.FLAGS:
+    return ''
   try:
-    config = flags.FLAGS['config'].parser.parse(file[1] if file else '')
+    configuration.check_file(file[1])
+  except FileNotFoundError as missing:
+    return str(missing)
+  try:
+    config = flags.FLAGS['config'].parser.parse(file[1])
     fields = configuration.flatten(config)
   except Exception:  # the file itself is wrong
     return ''
+  cause = error.args[0] if error.args else None
+  if any(isinstance(x, KeyError) for x in (error, cause)):
+    return mistyped(text, fields)
+  value = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error))
+  if not value or value[1] not in fields:
+    return ''
+  kind = type(fields[value[1]]).__name__
+  return f'--config.{value[1]} is {value[2]!r}; it must be of type {kind}.'
+
+
+def mistyped(text: str, fields: Collection[str]) -> str:
+  """Returns what is wrong with the first --config.FIELD not in `fields`.
+
+  Args:
+    text: the flags, one a line.
+    fields: the paths that a config has.
+  """
   for path in re.findall(r'^--?config\.([\w.]+)', text, re.M):
     if path not in fields:
       return (

@@ -10,7 +10,6 @@ import dataclasses
 import importlib.util
 import itertools
 import json
-import os
 import re
 import shlex
 import tempfile
@@ -88,8 +87,7 @@ def module(path: str) -> Any:
     ValueError: it cannot be imported.
     FileNotFoundError: there is no such file.
   """
-  if not os.path.isfile(path):
-    raise FileNotFoundError(f'--config={path}: there is no such file.')
+  configuration.check_file(path)
   spec = importlib.util.spec_from_file_location('sweep_config', path)
   if spec is None or spec.loader is None:
     raise ValueError(f'--config={path} is no Python file.')

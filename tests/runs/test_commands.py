@@ -9,6 +9,7 @@ import sys
 import jax
 import pytest
 from absl import flags
+from ml_collections import config_flags
 
 from hyper.runs import commands
 
@@ -243,3 +244,33 @@ def test_other_errors_of_a_device_are_not_called_a_lack_of_memory():
 
   with pytest.raises(jax.errors.JaxRuntimeError):
     commands.checked(main, [])
+
+
+@pytest.mark.filterwarnings('ignore:the load_module')  # of ml_collections
+@pytest.mark.parametrize(
+  'given, message',
+  [
+    (
+      ['--config=configs/ptb_lsm.py:large'],
+      "--config=configs/ptb_lsm.py: there is no such file. Did you mean '"
+      "configs/ptb_lstm.py'",
+    ),
+    (['--config', 'mnist_mlp'], "Did you mean 'configs/mnist_mlp.py'"),
+    (
+      ['--config=configs/ptb_lstm.py', '--config.model.cell.units=big'],
+      "--config.model.cell.units is 'big'; it must be of type int.",
+    ),
+    (
+      ['--config=configs/ptb_lstm.py', '--config.model.cell.unitz=3'],
+      "no such field. Did you mean 'model.cell.units'",
+    ),
+  ],
+)
+def test_a_wrong_config_is_explained(given, message, monkeypatch):
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file('config', flag_values=values)
+  monkeypatch.setattr(flags, 'FLAGS', values)
+  monkeypatch.setattr(sys, 'argv', ['train.py', *given])
+  monkeypatch.chdir(ROOT)
+  with pytest.raises(SystemExit, match=re.escape(message)):
+    commands.parse(sys.argv)
