@@ -276,14 +276,17 @@ def remedy(own: Mapping[str, Any], found: Found) -> str:
 def covering(chosen: list[str], every: Collection[str]) -> list[str]:
   """Returns patterns that match the paths `chosen`, and no other of `every`.
 
-  >>> covering(['a/b', 'a/c', 'd/e'], ['a/b', 'a/c', 'd/e', 'd/f'])
-  ['a/*', 'd/e']
+  >>> paths = ['a/b', 'a/c', 'd/w_h', 'd/w_hz', 'd/w_x']
+  >>> covering(paths[:-1], paths)
+  ['a/*', 'd/w_h*']
   """
+  others = {*every} - {*chosen}
   patterns: dict[str, None] = {}  # keeps the order
   for name in chosen:
-    whole = f'{name.split("/")[0]}/*'
-    inside = fnmatch.filter(every, whole)
-    patterns[whole if inside and {*inside} <= {*chosen} else name] = None
+    start = name.find('/') + 1 or len(name)
+    prefixes = (name[:end] for end in range(start, len(name) + 1))
+    alone = (f'{x}*' for x in prefixes if not fnmatch.filter(others, f'{x}*'))
+    patterns[next(alone, name)] = None
   return list(patterns)
 
 
