@@ -138,13 +138,14 @@ def value_and_gradients(function, *arguments):
   return fast_jit(with_gradients(function))(*arguments)
 
 
+def arguments_of(cell):
+  """Returns random parameters, a carry and inputs, as a run takes them."""
+  return randomised(cell), random_carry(cell), random(1, BATCH, TIME, INPUTS)
+
+
 def assert_as_by_flax(cell):
   """Compares values and gradients with flax's nn.RNN, and returns ours."""
-  arguments = (
-    randomised(cell),
-    random_carry(cell),
-    random(1, BATCH, TIME, INPUTS),
-  )
+  arguments = arguments_of(cell)
   ours, theirs = (
     value_and_gradients(functools.partial(run, cell), *arguments)
     for run in (by_recurrence, by_flax)

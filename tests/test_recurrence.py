@@ -13,6 +13,7 @@ from recurrence_runs import (
   TIME,
   UNITS,
   VARIANTS,
+  arguments_of,
   assert_as_by_flax,
   assert_trees_close,
   by_flax,
@@ -258,11 +259,7 @@ def test_double_precision_elsewhere_does_no_harm(name):
 )
 def test_bfloat16_is_close_and_keeps_float32_state(name):
   cell = VARIANTS[name]
-  arguments = (
-    randomised(cell),
-    random_carry(cell),
-    random(1, BATCH, TIME, INPUTS),
-  )
+  arguments = arguments_of(cell)
   exact, rough = (
     value_and_gradients(functools.partial(by_recurrence, x), *arguments)
     for x in (cell, cell.clone(dtype=jnp.bfloat16))

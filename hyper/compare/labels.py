@@ -1,7 +1,7 @@
 """Names of the rows of a table: what tells runs of one config apart."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -37,9 +37,10 @@ def of_group(name: str, group: Sequence[Entry], notes: list[str]) -> list[str]:
   A single one has the config's. Several have the fields that vary, too, or
   their folder if that is too long; then a note has the fields.
   """
-  fields = varying(group)
+  states = [state(entry) for entry in group]
+  fields = varying(states)
   mark = changes_mark(group, fields, notes)
-  texts = [values(entry, fields) for entry in group]
+  texts = [values(own, fields) for own in states]
   if len(group) == 1:
     return [name + mark]
   if all(0 < len(text) <= LONGEST for text in texts):
@@ -70,13 +71,12 @@ def changes_mark(
   return f' [{len(notes)}]'
 
 
-def varying(group: Sequence[Entry]) -> list[str]:
-  """Returns the fields in which entries differ."""
-  found = [state(entry) for entry in group]
+def varying(states: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Returns the fields in which the states of entries differ."""
   return [
     field
-    for field in sorted(set().union(*found))
-    if any(x.get(field) != found[0].get(field) for x in found)
+    for field in sorted(set().union(*states))
+    if any(x.get(field) != states[0].get(field) for x in states)
   ]
 
 
@@ -87,9 +87,8 @@ def state(entry: Entry) -> dict[str, Any]:
   return {field: value for field, (_, value) in fields.items()}
 
 
-def values(entry: Entry, fields: Sequence[str]) -> str:
-  """Returns fields of an entry with their values."""
-  own = state(entry)
+def values(own: Mapping[str, Any], fields: Sequence[str]) -> str:
+  """Returns fields with their values in the state of an entry."""
   return ', '.join(f'{field} {shown(own.get(field))}' for field in fields)
 
 

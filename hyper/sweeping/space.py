@@ -227,8 +227,9 @@ def check(
 
   for point in points:
     with named(point):
-      configuration.check(point.make())
-      rehearsal.check(point.make())
+      config = point.make()
+      configuration.check(config)
+      rehearsal.check(config)
   for point in new_values(points):
     with named(point), tempfile.TemporaryDirectory() as folder:
       config = point.make()
