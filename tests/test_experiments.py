@@ -32,8 +32,8 @@ LOSSES = {
   'mnist_hyper': (2.305502, 2.298872, 2.346253, 2.309545),
   'mnist_mlp': (2.8219, 2.64194, 2.87582, 1.782),
   'mnist_coordinate': (5.92051, 3.94616, 2.62447, 2.60513),
-  'cifar10_wrn': (2.56126, 2.48225, 2.4494, 2.39433),
-  'cifar10_hyper_wrn': (2.50522, 2.42579, 2.45024, 2.2146),
+  'cifar10_wrn': (2.56126, 2.49164, 2.351674, 2.54502),
+  'cifar10_hyper_wrn': (2.505217, 2.447851, 2.456955, 2.352832),
 }
 TEXT = {
   'data.batch_size': 4,
@@ -66,6 +66,9 @@ def shrunk(name, **fields):
   config.eval_every_steps = 4
   config.save_every_steps = 2
   config.log_every_steps = 1
+  if 'cifar10' in name:  # at the recipe's rates, rounding errors grow quickly
+    rates = config.schedule.learning_rates
+    config.schedule.learning_rates = tuple(rate / 100 for rate in rates)
   config.update_from_flattened_dict(fields)
   return config.lock()
 
@@ -109,10 +112,7 @@ def test_an_experiment_from_training_to_its_score(name, tmp_path, data_dir):
   assert [x['step'] for x in lines if x['split'] == 'validation'] == [4, 8]
   losses = {x['step']: x['loss'] for x in lines if x['split'] == 'train'}
   found = [losses[step] for step in (1, 2, 4, 8)]
-  # At the rate of 0.1 of CIFAR-10, rounding of another version of JAX grows.
-  limits = 2e-5, 2e-5, 2e-5, 5e-3 if 'cifar10' in name else 2e-5
-  for loss, wanted, limit in zip(found, LOSSES[name], limits, strict=True):
-    assert loss == pytest.approx(wanted, rel=limit)
+  np.testing.assert_allclose(found, LOSSES[name], rtol=2e-5)
   saved = folder.load_config(workdir)
   assert saved == config
   metric = 'bpc' if 'ptb' in name else 'error'
