@@ -10,6 +10,8 @@ compiling took, and the cycles that the compiler itself estimates for a step. An
 estimate is not a measurement: it leaves out the time that chips wait.
 
 A step that does not fit into the memory is compiled again with RESCUES.
+Compiling all takes hours on a few cores: the command goes on with what the file
+of results does not have yet, so that it can be interrupted.
 
   python -m benchmarks.tpu --recurrence --output=results/tpu/recurrence.json
 
@@ -19,7 +21,9 @@ estimated cycles of a step of their loops by the kind of operation.
 
 import collections
 import importlib
+import json
 import os
+import pathlib
 import re
 import tempfile
 import time
@@ -82,7 +86,7 @@ def main() -> None:
   jax.config.update('jax_platforms', 'cpu')
   commands.prepare_output(args.output, ('json',))
   jobs = recurrence_jobs(args) if args.recurrence else step_jobs(args)
-  results = []
+  results = [] if args.recurrence else standing(args.output)
   for result in jobs:
     results.append(result)
     print(', '.join(f'{k} {v}' for k, v in result.items()), flush=True)
@@ -90,15 +94,23 @@ def main() -> None:
       measure.write(args.output, 'tpu', {'results': results})
 
 
+def standing(output: str) -> list[dict[str, Any]]:
+  """Returns the results that a file has; none if there is no such file."""
+  path = pathlib.Path(output)
+  return json.loads(path.read_bytes())['results'] if path.is_file() else []
+
+
 def step_jobs(args: Any) -> Iterator[dict[str, Any]]:
-  """Yields the figures of each config on each topology."""
+  """Yields the figures of each config on each topology, unless they stand."""
+  done = standing(args.output)
   for name in args.config or CONFIGS:
     module, _, variant = name.partition(':')
     config = importlib.import_module(f'configs.{module}').get_config(variant)
     for topology in args.topology or TOPOLOGIES:
       for chips in TOPOLOGIES.get(topology, (1, 8)):
         about = {'config': name, 'topology': topology, 'chips': chips}
-        yield about | fitted(config, topology, chips)
+        if not any(about.items() <= result.items() for result in done):
+          yield about | fitted(config, topology, chips)
 
 
 def fitted(config: ConfigDict, topology: str, chips: int) -> dict[str, Any]:
@@ -235,8 +247,8 @@ def figures(program: Any, seconds: float) -> dict[str, Any]:
   used = re.findall(rf'= \S+ ({names})(?:-start)?\(', text)
   used += re.findall(rf'= \(.*?\) ({names})(?:-start)?\(', text)
   return {
-    'megabytes_a_chip': round(size / 1e6),
-    'temporary_megabytes': round(memory.temp_size_in_bytes / 1e6),
+    'megabytes_a_chip': round(size / 1e6, 1),
+    'temporary_megabytes': round(memory.temp_size_in_bytes / 1e6, 1),
     'collectives': dict(collections.Counter(used)),
     'estimated_megacycles': megacycles(text),
     'compile_seconds': round(seconds, 1),

@@ -225,6 +225,29 @@ def test_a_step_that_does_not_fit_is_compiled_with_a_rescue(monkeypatch):
   }
 
 
+def test_steps_that_stand_in_the_file_are_not_compiled_again(
+  monkeypatch, tmp_path
+):
+  output = tmp_path / 'steps.json'
+  monkeypatch.setattr(tpu, 'compiled_step', lambda *given: {})
+
+  def jobs(*names):
+    args = types.SimpleNamespace(
+      config=names, topology=['v5e:2x2'], output=str(output)
+    )
+    return list(tpu.step_jobs(args))
+
+  first = jobs('mnist_mlp')
+  assert [x['chips'] for x in first] == [1, 4]
+  measure.write(str(output), 'tpu', {'results': first[:1]})
+  again = jobs('mnist_mlp', 'mnist_cnn')
+  assert [(x['config'], x['chips']) for x in again] == [
+    ('mnist_mlp', 4),
+    ('mnist_cnn', 1),
+    ('mnist_cnn', 4),
+  ]
+
+
 @pytest.mark.parametrize('name', tpu.CONFIGS)
 def test_every_config_is_prepared_without_data(name, tmp_path):
   config = importlib.import_module(f'configs.{name}').get_config()
