@@ -1,14 +1,17 @@
 """Scores a checkpoint of a run on a split, and prints one line of JSON.
 
   python evaluate.py --workdir=runs/ptb_hyper
+  python evaluate.py --workdir=results/ptb_hyperlstm/trained.safetensors
 
 The run folder holds everything but the data. Further scores of the task, such
 as BLEU, are in the same line. --set replaces a field of the saved config for
 this evaluation, for example `--set=data.eval_streams=1` for one pass over the
-whole text. The line is also appended to evaluations.jsonl in the run folder.
+whole text. The line is also appended to evaluations.jsonl in the run folder. A
+file that `hyper.export` has written holds everything but the data, too.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,12 +64,13 @@ def main() -> None:
   )
   shown = {name: rounded(x) for name, x in record.finite(scores).items()}
   print(json.dumps(shown, allow_nan=False), flush=True)
-  record.note_evaluation(args.workdir, scores)
+  if os.path.isdir(args.workdir):
+    record.note_evaluation(args.workdir, scores)
 
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE(commands.PATH, 'workdir', None, 'Folder of a trained run.')
+  commands.define_run_flag()
   flags.DEFINE(
     commands.PATH,
     'data_dir',

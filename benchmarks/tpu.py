@@ -188,10 +188,11 @@ def prepare(config: ConfigDict, workdir: str) -> None:
     ),
     'translate': (folder.WORD_PIECES, lambda: tokenizer_of(pieces)),
   }
+  texts = {}
   if config.task in kept:
     name, make = kept[config.task]
-    folder.save(workdir, name, make())
-  folder.save_config(workdir, config)
+    texts[name] = make()
+  folder.rebuild(workdir, config, texts)
 
 
 def tokenizer_of(pieces: list[str]) -> str:

@@ -3,10 +3,12 @@
   python -m hyper.generate text --workdir=runs/ptb_hyper --prompt='the '
   python -m hyper.generate strokes --workdir=runs/iam_hyper --bias=0.5
   python -m hyper.generate translate --workdir=runs/nmt_hyper --input=FILE
+  python -m hyper.generate text --workdir=trained.safetensors
 
 Text is printed while it is drawn; handwriting is written as pictures. Sentences
 to translate are read from standard input or a file, one on each line. Only the
-run folder is read, except that --prime=NAME reads a line of the data.
+run folder, or a file that `hyper.export` has written, is read, except that
+--prime=NAME reads a line of the data.
 """
 
 import codecs
@@ -83,7 +85,8 @@ def strokes(
   (figure 7).
 
   Args:
-    workdir: the run folder.
+    workdir: the run folder, or a file of `hyper.export`, beside which the
+      pictures are then written.
     count: the number of lines.
     length: the number of moves of each.
     bias: 0 samples from the model's density; larger values are tidier.
@@ -118,7 +121,7 @@ def strokes(
   first = read_prime(task, prime) if prime else np.zeros((0, 3), np.float32)
   drawn = task.sample(params, count, length, bias, seed, first)
   lines = [np.concatenate([first, line]) for line in drawn]
-  path = picture_path(output) or os.path.join(workdir, 'strokes')
+  path = picture_path(output) or os.path.join(run.workdir, 'strokes')
   title = f'samples at step {run.step:,}, bias {bias:g}'
   paths = pictures.draw_page({title: lines}, path, len(first))
   carries, outputs = task.read(params, lines[0])
@@ -277,7 +280,7 @@ def main(what: str) -> None:
 
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
-  flags.DEFINE(commands.PATH, 'workdir', None, 'Folder of a trained run.')
+  commands.define_run_flag()
   commands.define_sampling_flags()
   flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_integer('count', 8, 'Lines of handwriting.', lower_bound=1)

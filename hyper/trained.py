@@ -9,11 +9,12 @@
 `hyper.generate` draws text, handwriting and translations from a run.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -58,8 +59,8 @@ class Run(Generic[T]):
   """A checkpoint of a run, and all that is needed to use it.
 
   Attributes:
-    workdir: the run folder.
-    config: the config saved in `workdir`, with the changes given to `load`.
+    workdir: the run folder, or the folder of the file.
+    config: the config saved with it, with the changes given to `load`.
     task: the task of the run. Annotate a run with the class of its task where
       you use more than a `Task` has: `run: Run[CharLM] = load(workdir)`.
     step: the number of training steps before the checkpoint.
@@ -94,8 +95,9 @@ def load(
   generator than the run was trained with.
 
   Args:
-    workdir: the run folder.
-    checkpoint: 'best', 'latest', or a step.
+    workdir: the run folder, or a file NAME.safetensors that `hyper.export` has
+      written, not baked.
+    checkpoint: 'best', 'latest', or a step; a file has only one.
     data_dir: the folder of the data sets, which are read when they are needed.
     task: the task that the run must have, a name in `hyper.tasks.TASKS`; empty
       allows any.
@@ -114,13 +116,15 @@ def load(
   >>> run = load('runs/enwik8', 'latest', changes=['data.batch_size=1'])
   >>> run.step, run.config.data.batch_size
   (4, 1)
+  >>> from hyper.export import export
+  >>> export('runs/enwik8', 'enwik8.safetensors')
+  >>> load('enwik8.safetensors').step  # a file has all that a run needs
+  4
   """
+  if is_file(workdir):
+    return _load_file(workdir, checkpoint, data_dir, task, changes)
   config = configuration.change(folder.load_config(workdir), changes)
-  if task and config.task != task:
-    raise ValueError(
-      f'{workdir} is a run of the task {config.task!r}; a run of {task!r} is '
-      'needed.'
-    )
+  _check_task(workdir, config, task)
   with folder.naming_config(workdir):
     made = make_task(config, data_dir, workdir)
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
@@ -141,6 +145,56 @@ def load(
       found.get('model_state', {}),
     )
   )
+
+
+def is_file(workdir: str) -> bool:
+  """Returns whether `workdir` names a file of `hyper.export`, no run folder."""
+  return workdir.endswith('.safetensors') and not os.path.isdir(workdir)
+
+
+def _load_file(
+  path: str,
+  checkpoint: str | int,
+  data_dir: str,
+  task: str,
+  changes: Iterable[str],
+) -> Run[Any]:
+  """Returns the run whose network is in a file of `hyper.export`."""
+  text = _read_text(path)
+  if text['baked'] == 'true':
+    raise ValueError(
+      f'{path} has a network whose kernels are baked; export the run without '
+      '--baked, or load the network with hyper.trained.load_network.'
+    )
+  with _naming(path):
+    config = configuration.change(
+      configuration.from_json(text['config']), changes
+    )
+    _check_task(path, config, task)
+    made = _task_of(config, text, data_dir)
+  step = int(text['step'])
+  if checkpoint not in ('best', 'latest', step):
+    raise ValueError(f'{path} has step {step}, not {checkpoint}.')
+  params, model_state = jax.eval_shape(made.init, jax.random.key(0))
+  state = {} if made.has_streams else model_state
+  found = weights.load(path, _variables(made, params, state, baked=False))
+  kept = {
+    name: x['network'] if _has_hypernetwork(made) else x
+    for name, x in found.items()
+    if name != 'params'
+  }
+  return Run(
+    *(os.path.dirname(path) or '.', config, made, step, found['params'], kept)
+  )
+
+
+def _check_task(workdir: str, config: ConfigDict, task: str) -> None:
+  """Raises a ValueError unless a config has the task, or `task` is empty."""
+  if task and config.task != task:
+    raise ValueError(
+      f'{workdir} is a run of the task {config.task!r}; a run of {task!r} is '
+      'needed.'
+    )
 
 
 def score(run: Run[T], split: str = 'test') -> dict[str, float]:
@@ -188,7 +242,7 @@ def evaluate(
   """Returns the scores of a checkpoint, with what was scored and how.
 
   Args:
-    workdir: the run folder.
+    workdir: the run folder, or a file of `hyper.export`, see `load`.
     checkpoint: 'best', 'latest', or a step.
     data_dir: of the data sets.
     split: by default the one that the paper reports: test, or validation of
@@ -210,7 +264,7 @@ def evaluate(
     if split != 'test':
       logging.info('There is no test part; what is scored is %s.', split)
   data = task.fingerprint(split)
-  other = record.data_changes(workdir, {split: data})
+  other = record.data_changes(run.workdir, {split: data})
   if other:
     logging.warning('%s was begun with %s.', workdir, other)
   scores = score(run, split)
@@ -282,17 +336,10 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   >>> logits.shape == (1, 3, model.vocabulary_size)
   True
   """
-  text = weights.load_text(path)
-  if not {'config', 'baked'} <= text.keys():
-    raise ValueError(
-      f'{path} does not say of which network it is; load it with '
-      'hyper.weights.load, or write it again with python -m hyper.export.'
-    )
+  text = _read_text(path)
   baked = text['baked'] == 'true'
-  try:
-    task = _task_of(text)
-  except ValueError as error:
-    raise ValueError(f'{path} cannot be used: {error}') from error
+  with _naming(path):
+    task = _task_of(configuration.from_json(text['config']), text)
   shapes = jax.eval_shape(task.init, jax.random.key(0))
   like = jax.eval_shape(
     lambda params, state: _variables(task, params, state, baked), *shapes
@@ -300,15 +347,34 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   return _module(task, baked), weights.load(path, like)
 
 
-def _task_of(text: Mapping[str, str]) -> Any:  # of one of the two kinds
-  """Returns the task whose config and kept files are in `text`, by name."""
-  config = configuration.from_json(text['config'])
+def _read_text(path: str) -> dict[str, str]:
+  """Returns the text of a file, if `hyper.export` has written it."""
+  text = weights.load_text(path)
+  if not {'config', 'step', 'baked'} <= text.keys():
+    raise ValueError(
+      f'{path} does not say of which network it is; load it with '
+      'hyper.weights.load, or write it again with python -m hyper.export.'
+    )
+  return text
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+  """Names the file in the errors of what is read from it."""
+  try:
+    yield
+  except ValueError as error:
+    raise ValueError(f'{path} cannot be used: {error}') from error
+
+
+def _task_of(  # of one of the two kinds
+  config: ConfigDict, text: Mapping[str, str], data_dir: str = ''
+) -> Any:
+  """Returns the task of a config, with the kept files in `text`, by name."""
   configuration.check(config)
   with tempfile.TemporaryDirectory() as workdir:
-    for name in {*folder.KEPT} & {*text}:
-      folder.save(workdir, name, text[name])
-    folder.save_config(workdir, config)
-    return make_task(config, '', workdir)
+    folder.rebuild(workdir, config, text)
+    return make_task(config, data_dir, workdir)
 
 
 def _module(task: _OfModel | _OfMain, baked: bool) -> nn.Module:
@@ -324,7 +390,12 @@ def _variables(
   """Returns the variables of the module that `_module` returns."""
   if not isinstance(task, _OfMain):
     return {'params': params}
-  if baked or task.hypernetwork is None:
+  if baked or not _has_hypernetwork(task):
     return {'params': task.main_params(params)} | model_state
   state = {name: {'network': x} for name, x in model_state.items()}
   return {'params': params} | state
+
+
+def _has_hypernetwork(task: Any) -> bool:
+  """Returns whether a hypernetwork generates parameters of a task's `main`."""
+  return isinstance(task, _OfMain) and task.hypernetwork is not None

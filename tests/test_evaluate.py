@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 
 import evaluate
+from hyper import export
 from hyper.runs.record import EVALUATIONS, Record, read_lines, write_record
 
 FORMAT_1 = pathlib.Path(__file__).parent / 'runs' / 'format_1'
@@ -21,6 +22,15 @@ def place(tmp_path):
   """Returns a folder with small runs and their data."""
   shutil.copytree(FORMAT_1, tmp_path, dirs_exist_ok=True)
   return tmp_path
+
+
+def run_command(monkeypatch, workdir, data_dir, **given):
+  """Runs the command with these flags, and defaults of the others."""
+  default = {'split': 'validation', 'checkpoint': 'best'}
+  default |= {'override': [], 'set': []}
+  read = {'workdir': workdir, 'data_dir': data_dir, **default, **given}
+  monkeypatch.setattr(flags, 'FLAGS', types.SimpleNamespace(**read))
+  evaluate.main()
 
 
 def test_numbers_that_are_not_finite_are_null():
@@ -44,6 +54,17 @@ def test_data_other_than_those_of_training_are_named(place, caplog):
   assert before['data'] != after['data']
 
 
+def test_a_file_is_scored_without_its_run(place, capsys, monkeypatch):
+  path, workdir = str(place / 'char.safetensors'), str(place / 'char_lm')
+  export.export(workdir, path)
+  shutil.rmtree(workdir)
+  run_command(monkeypatch, path, str(place / 'data'))
+  printed = json.loads(capsys.readouterr().out)
+  scores = json.loads((FORMAT_1 / 'char_lm' / 'scores.json').read_text())
+  assert printed['bpc'] == pytest.approx(scores['validation']['bpc'], rel=1e-5)
+  assert not [*place.rglob(EVALUATIONS)]
+
+
 @pytest.mark.parametrize('name', ['char_lm', 'handwriting'])
 def test_the_training_split_is_read_once(name, place):
   found = evaluate.evaluate(
@@ -58,30 +79,21 @@ def test_significant_digits_are_printed_and_all_are_kept(
 ):
   workdir, score = str(place / 'char_lm'), 2 / 3 * 1e-3
   monkeypatch.setattr(evaluate, 'evaluate', lambda *args: {'bpc': score})
-  given = {'workdir': workdir, 'data_dir': '', 'split': None, 'set': []}
-  given |= {'checkpoint': 'best', 'override': []}
-  monkeypatch.setattr(flags, 'FLAGS', types.SimpleNamespace(**given))
-  evaluate.main()
+  run_command(monkeypatch, workdir, data_dir='', split=None)
   assert capsys.readouterr().out == '{"bpc": 0.000666667}\n'
   assert read_lines(workdir, EVALUATIONS)[-1] == {'bpc': score}
 
 
 def test_both_spellings_of_a_change_are_read(place, capsys, monkeypatch):
-  given = {
-    'workdir': str(place / 'char_lm'),
-    'data_dir': str(place / 'data'),
-    'split': 'validation',
-    'checkpoint': '4',
+  given = monkeypatch, str(place / 'char_lm'), str(place / 'data')
+  changes = {
     'override': ['data.eval_streams=2'],
     'set': ['data.batch_size=1'],
   }
-  monkeypatch.setattr(flags, 'FLAGS', types.SimpleNamespace(**given))
-  evaluate.main()
+  run_command(*given, checkpoint='4', **changes)
   (line,) = capsys.readouterr().out.splitlines()
   scores = json.loads(line)
   assert scores['checkpoint'] == 4
   assert scores['set'] == ['data.eval_streams=2', 'data.batch_size=1']
-  given['checkpoint'] = 'first'
-  monkeypatch.setattr(flags, 'FLAGS', types.SimpleNamespace(**given))
   with pytest.raises(ValueError, match="--checkpoint is 'first'"):
-    evaluate.main()
+    run_command(*given, checkpoint='first')

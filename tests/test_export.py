@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from hyper import configuration, export, trained, weights
+from hyper import configuration, export, generate, trained, weights
 from hyper.figures import kernels
 from hyper.models.classify import WideResNet
 from hyper.runs import folder, origin
@@ -127,7 +127,7 @@ def test_a_file_gives_module_and_variables_without_the_run(
       assert text[file] == original.read()
 
 
-@pytest.mark.parametrize(
+EVERY_TASK = pytest.mark.parametrize(
   'name',
   [
     *('hyper', 'text'),
@@ -137,6 +137,43 @@ def test_a_file_gives_module_and_variables_without_the_run(
     ),
   ],
 )
+
+
+@EVERY_TASK
+def test_a_file_is_as_good_as_its_run(runs, tmp_path, name):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs[name], path)
+  run, found = trained.load(runs[name]), trained.load(path)
+  assert found.workdir == str(tmp_path)
+  assert (found.step, found.config) == (run.step, run.config)
+  wanted = trained.network(run)
+  module, variables = trained.network(found)
+  assert module == wanted[0]
+  assert jax.tree.all(jax.tree.map(np.array_equal, variables, wanted[1]))
+  changed = trained.load(path, changes=['optimizer.beta1=0.5'])
+  assert changed.config.optimizer.beta1 == 0.5
+
+
+def test_text_is_drawn_from_a_file(runs, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs['text'], path)
+  drawn = [''.join(generate.text(x, length=9)) for x in (path, runs['text'])]
+  assert drawn[0] == drawn[1]
+
+
+def test_what_a_file_does_not_have_is_named(runs, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs['hyper'], path)
+  with pytest.raises(ValueError, match="'classify'; a run of 'char_lm' is"):
+    trained.load(path, task='char_lm')
+  with pytest.raises(ValueError, match=f'{path} has step 0, not 7'):
+    trained.load(path, 7)
+  export.export(runs['hyper'], path, baked=True)
+  with pytest.raises(ValueError, match=f'{path} has .* kernels are baked'):
+    trained.load(path)
+
+
+@EVERY_TASK
 def test_a_run_of_every_task_begins_with_a_file(runs, tmp_path, name):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs[name], path)
@@ -207,19 +244,23 @@ def test_a_folder_is_no_file_and_the_error_says_what_reads_it(tmp_path):
       assert part in str(error.value)
 
 
+BARE = {'step': '0', 'baked': 'false'}
+
+
 @pytest.mark.parametrize(
   'text, message',
   [
     ({'config': '{}'}, 'does not say of which network it is'),
-    ({'config': '{"task": ', 'baked': 'true'}, 'cannot be used: Expecting'),
-    ({'config': '{}', 'baked': 'true'}, "cannot be used: .*no field 'task'"),
+    (BARE | {'config': '{"task": '}, 'cannot be used: Expecting'),
+    (BARE | {'config': '{}'}, "cannot be used: .*no field 'task'"),
   ],
 )
 def test_a_file_without_a_sound_config_is_named(text, message, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   weights.save({'params': {'a': np.ones(9, 'f')}}, path, text)
-  with pytest.raises(ValueError, match=f'{path} {message}'):
-    trained.load_network(path)
+  for read in (trained.load_network, trained.load):
+    with pytest.raises(ValueError, match=f'{path} {message}'):
+      read(path)
 
 
 def test_only_image_classifiers_are_baked(runs, tmp_path):

@@ -114,7 +114,9 @@ def main(what: str) -> None:
 
   draw, endings, _ = DRAW[what]
   commands.prepare_output(FLAGS.output, endings)
-  path = FLAGS.output or os.path.join(FLAGS.workdir[0], f'{what}.{endings[0]}')
+  first = FLAGS.workdir[0]
+  place = first if os.path.isdir(first) else os.path.dirname(first)
+  path = FLAGS.output or os.path.join(place, f'{what}.{endings[0]}')
   if what != 'curves':  # which compiles nothing
     compilation.keep()
   draw(path)
@@ -128,7 +130,7 @@ def define_flags() -> None:
     flags.ArgumentSerializer(),
     'workdir',
     None,
-    'Folders of runs.',
+    'Folders of runs, or files of hyper.export.',
   )
   flags.DEFINE_string(
     'metric',

@@ -242,6 +242,13 @@ def missing_platform() -> str:
     return jax.config.jax_platforms  # type: ignore[attr-defined]
 
 
+def define_run_flag() -> None:
+  """Declares --workdir of a command that uses a trained run."""
+  flags.DEFINE(
+    PATH, 'workdir', None, 'Folder of a trained run, or a file of hyper.export.'
+  )
+
+
 def define_sampling_flags() -> None:
   """Declares the flags that choose a checkpoint and draw from its model."""
   flags.DEFINE_enum(

@@ -260,6 +260,20 @@ def kept(workdir: str) -> dict[str, str]:
   return {x.name: x.read_text('utf-8') for x in paths if x.exists()}
 
 
+def rebuild(workdir: str, config: ConfigDict, texts: Mapping[str, str]) -> None:
+  """Makes a run folder without checkpoints.
+
+  Args:
+    workdir: an empty folder.
+    config: of the run.
+    texts: its files in KEPT by name; other names are left out.
+  """
+  for name in {*KEPT} & {*texts}:
+    save(workdir, name, texts[name])
+  _update_record(workdir, {}, [])
+  save_config(workdir, config)
+
+
 def _update_record(
   workdir: str, data: Mapping[str, str], saved: list[int]
 ) -> None:
