@@ -29,6 +29,7 @@ else:  # takes a second, which --help need not wait for
   Handwriting = Any
 
 FLAGS = flags.FLAGS
+LINES = 8  # of handwriting
 
 
 def text(
@@ -50,8 +51,9 @@ def text(
     checkpoint: 'best', 'latest' or a step.
 
   Returns:
-    An iterator over the text of each symbol. A symbol is drawn when the
-    iterator reaches it; a character of several bytes comes with the last.
+    An iterator over the text of each symbol. Some symbols are drawn at once,
+    when the iterator reaches the first of them; a character of several bytes
+    comes with the last.
 
   Raises:
     ValueError: the run has another task, the temperature is below 0 or not
@@ -64,12 +66,45 @@ def text(
   task = run.task
   decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
   drawn = task.sample(run.params, prompt, length, temperature, seed)
-  return (decoder.decode(task.vocabulary.to_bytes([k])) for k in drawn)
+  return (decoder.decode(task.vocabulary.to_bytes(x)) for x in drawn)
+
+
+def texts(
+  workdir: str,
+  count: int,
+  prompt: str = '',
+  length: int = 500,
+  temperature: float = 1.0,
+  seed: int = 0,
+  checkpoint: str | int = 'best',
+) -> list[str]:
+  """Returns several texts that follow a prompt, all drawn at once.
+
+  Args:
+    workdir: see `text`, as for the other arguments.
+    count: the number of texts.
+    prompt: see there.
+    length: see there, of each text.
+    temperature: see there.
+    seed: see there.
+    checkpoint: see there.
+
+  Raises:
+    ValueError: see there.
+    FileNotFoundError: see there.
+  """
+  from hyper import trained
+
+  run = trained.load(workdir, checkpoint, task='char_lm')
+  drawn = run.task.sample(run.params, prompt, length, temperature, seed, count)
+  rows = np.stack([*drawn], axis=1)
+  vocabulary = run.task.vocabulary
+  return [vocabulary.to_bytes(x).decode(errors='replace') for x in rows]
 
 
 def strokes(
   workdir: str,
-  count: int = 8,
+  count: int = LINES,
   length: int = 500,
   bias: float = 0.0,
   seed: int = 0,
@@ -211,15 +246,16 @@ def read_sentences(path: str) -> list[str]:
 
 
 def write_text() -> None:
-  """Prints the prompt, and then each symbol when it is drawn."""
-  symbols = text(
-    FLAGS.workdir,
-    FLAGS.prompt,
-    FLAGS.length,
-    FLAGS.temperature,
-    FLAGS.seed,
-    FLAGS.checkpoint,
-  )
+  """Prints the prompt, and then what follows it while it is drawn.
+
+  Several texts are printed at the end, with an empty line after each.
+  """
+  how = (FLAGS.prompt, FLAGS.length, FLAGS.temperature, FLAGS.seed)
+  if FLAGS.count and FLAGS.count > 1:
+    for drawn in texts(FLAGS.workdir, FLAGS.count, *how, FLAGS.checkpoint):
+      print(f'{FLAGS.prompt}{drawn}\n')
+    return
+  symbols = text(FLAGS.workdir, *how, FLAGS.checkpoint)
   print(FLAGS.prompt, end='', flush=True)
   for symbol in symbols:
     print(symbol, end='', flush=True)
@@ -230,7 +266,7 @@ def draw_strokes() -> None:
   """Draws handwriting, and prints the paths of the pictures."""
   paths = strokes(
     FLAGS.workdir,
-    FLAGS.count,
+    FLAGS.count or LINES,
     FLAGS.length,
     FLAGS.bias,
     FLAGS.seed,
@@ -260,7 +296,7 @@ GENERATE = {
   'translate': write_translations,
 }
 READ = {  # the flags of each
-  'text': ('workdir', *commands.SAMPLING),
+  'text': ('workdir', 'count', *commands.SAMPLING),
   'strokes': (
     *('workdir', 'checkpoint', 'count', 'length', 'bias', 'seed'),
     *('prime', 'data_dir', 'output'),
@@ -283,7 +319,12 @@ def define_flags() -> None:
   commands.define_run_flag()
   commands.define_sampling_flags()
   flags.adopt_module_key_flags(commands)  # so that --help shows them
-  flags.DEFINE_integer('count', 8, 'Lines of handwriting.', lower_bound=1)
+  flags.DEFINE_integer(
+    'count',
+    None,
+    f'Texts, by default 1, or lines of handwriting, by default {LINES}.',
+    lower_bound=1,
+  )
   flags.DEFINE_float(
     'bias',
     0.0,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, ArrayLike, Float, Integer
 
 # A mixture's parameters are clipped to these bounds, so that in float32 no
 # density is infinite and no gradient is lost in rounding: deviations within
@@ -114,7 +114,7 @@ def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
 
 
 def tempered(
-  logits: Float[Array, '*n classes'], temperature: float
+  logits: Float[Array, '*n classes'], temperature: ArrayLike
 ) -> Float[Array, '*n classes']:
   """Returns `logits` / `temperature`, shifted so that the largest is 0.
 

@@ -9,10 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from jax.tree_util import Partial
 
 from hyper import decode
 from hyper.cells import HyperLSTMCell
-from hyper.decode import beam_search, draw, sample_symbols, weight_scalings
+from hyper.decode import (
+  beam_search,
+  draw,
+  sample_moves,
+  sample_symbols,
+  weight_scalings,
+)
 
 PIECES, END, START, SOURCE = 4, 2, 3, 3
 LIMITS = np.array([4, 3])
@@ -155,7 +162,47 @@ def test_a_temperature_beyond_all_numbers_is_refused_before_the_model_runs():
 
   for temperature in (-1.0, float('nan'), float('inf')):
     with pytest.raises(ValueError, match=f'temperature is {temperature}'):
-      sample_symbols(never, None, [0], 1, temperature, 0)
+      sample_symbols(never, None, np.array([[0]]), 1, temperature, 0)
+
+
+def next_symbols(table, carry, symbols):
+  """Returns logits that depend on all symbols so far, by their sum."""
+  carry = carry + symbols[:, 0]
+  return carry, table[carry % len(table)][:, None]
+
+
+@pytest.mark.parametrize('given, length', [(1, 3), (16, 1), (17, 30), (40, 16)])
+def test_symbols_are_those_drawn_one_by_one(given, length):
+  rng = np.random.default_rng(given)
+  table = jnp.asarray(rng.normal(size=(11, 5)).astype('f'))
+  prompt = rng.integers(0, 5, (2, given), np.int32)
+  apply = Partial(next_symbols, table)
+  drawn = sample_symbols(apply, jnp.zeros(2, int), prompt, length, 0.7, 3)
+  drawn, carry, wanted = [*drawn], prompt[:, :-1].sum(1), []
+  symbols = prompt[:, -1]
+  for k in range(length):
+    carry = carry + symbols
+    key = jax.random.fold_in(jax.random.key(3), given - 1 + k)
+    symbols = np.asarray(draw(key, table[carry % 11], 0.7))
+    wanted.append(symbols)
+  np.testing.assert_array_equal(drawn, wanted)
+
+
+def test_other_weights_and_temperatures_compile_nothing_new():
+  traced = []
+
+  def apply(weights, carry, x):
+    traced.append(x.shape)
+    return carry, jnp.zeros((*x.shape[:2], 7)) + weights
+
+  for value in (0.0, 1.0):
+    weighted = Partial(apply, jnp.float32(value))
+    prompt = np.zeros((1, 2 + int(value)), np.int32)
+    assert len([*sample_symbols(weighted, (), prompt, 9, value, 0)]) == 9
+    assert (
+      sample_moves(weighted, (), jnp.zeros((1, 2, 3)), 4, 0.0, 0).size == 12
+    )
+  assert len(traced) == 3  # text; the prime and the other moves
 
 
 @pytest.mark.parametrize('hyper_state', ['new', 'old'])

@@ -161,6 +161,14 @@ def test_text_is_drawn_from_a_file(runs, tmp_path):
   assert drawn[0] == drawn[1]
 
 
+def test_several_texts_are_drawn_at_once(runs):
+  found = generate.texts(runs['text'], 3, prompt='the ', length=40)
+  assert len(found) == len({*found}) == 3
+  coldest = generate.texts(runs['text'], 2, length=20, temperature=0.0)
+  alone = ''.join(generate.text(runs['text'], length=20, temperature=0.0))
+  assert coldest == [alone, alone]
+
+
 def test_what_a_file_does_not_have_is_named(runs, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs['hyper'], path)

@@ -234,7 +234,8 @@ def test_a_text_of_its_own_is_read_with_its_prompt(hyper_run):
   task, params = found.task, found.params
   numbers = texts.Text('', *own).of(task, params)
   drawn = ''.join(generate.text(hyper_run, *own))
-  assert task.vocabulary.to_bytes(numbers).decode() == f'the {drawn}'
+  whole = task.vocabulary.to_bytes(numbers).decode(errors='replace')
+  assert whole == f'the {drawn}'
 
 
 @pytest.mark.parametrize(

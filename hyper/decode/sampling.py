@@ -4,19 +4,25 @@ Shapes: b streams or lines, t time, v vocabulary size, o outputs, n units, g
 gates.
 """
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Shaped
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, ArrayLike, Float, Int, Shaped
 
 from hyper.losses import tempered, to_mixture
 
 # A model of streams: `apply(carry, inputs) -> (carry, outputs)`, inputs [b, t]
 # or [b, t, i] and outputs [b, t, o].
 Apply = Callable[[Any, Array], tuple[Any, Array]]
+
+BLOCK_STEPS = 16  # of text, between two times that the host reads symbols
+DRAWN = -1  # stands for the symbol drawn before
 
 
 def check_finite(name: str, value: float) -> None:
@@ -37,66 +43,125 @@ def check_finite(name: str, value: float) -> None:
 def sample_symbols(
   apply: Apply,
   carry: Any,
-  prompt: Iterable[int],
+  prompt: Int[np.ndarray, 'b p'],
   length: int,
   temperature: float,
   seed: int,
-) -> Iterator[int]:
-  """Draws the `length` symbols that follow a prompt, each at the same cost.
+) -> Iterator[Int[np.ndarray, ' b']]:
+  """Draws the `length` symbols that follow prompts, each at the same cost.
 
   Symbol t + 1 is drawn from softmax(logits(t) / temperature).
 
   Args:
-    apply: the model, `(carry, symbols [1, t]) -> (carry, logits [1, t, v])`.
-    carry: the state of one stream before the prompt.
-    prompt: at least one symbol; the model reads it first.
-    length: the number of symbols to draw.
+    apply: the model, `(carry, symbols [b, t]) -> (carry, logits [b, t, v])`. A
+      `jax.tree_util.Partial` of an equal function, whose arguments have the
+      same shapes, is not compiled again.
+    carry: the state of b streams before the prompts.
+    prompt: [b, p], at least one symbol for each stream, which the model reads
+      first.
+    length: the number of symbols to draw for each stream.
     temperature: at least 0. Lower values favour probable symbols; 0 always
       takes the most probable one.
     seed: of the draws.
 
   Returns:
-    An iterator over the symbols, which draws each one when asked for it.
+    An iterator over symbols [b], the next one of each stream. It draws
+    BLOCK_STEPS of them at once.
 
   Raises:
     ValueError: `temperature` is below 0, or not finite.
 
   >>> following = jnp.array([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
   >>> apply = lambda carry, symbols: (carry, following[symbols])
-  >>> list(sample_symbols(apply, (), [0], length=4, temperature=0.0, seed=0))
-  [1, 2, 0, 1]
+  >>> drawn = sample_symbols(apply, (), np.array([[0], [1]]), 4, 0.0, seed=0)
+  >>> np.stack([*drawn], 1).tolist()
+  [[1, 2, 0, 1], [2, 0, 1, 2]]
   """
   check_finite('temperature', temperature)
+  return _symbols(as_partial(apply), carry, prompt, length, temperature, seed)
 
-  @jax.jit
-  def step(carry: Any, symbol: Array, key: Array) -> tuple[Any, Array]:
-    carry, logits = apply(carry, symbol[None, None])
-    return carry, draw(key, logits[0, 0], temperature)
 
-  def symbols(carry: Any) -> Iterator[int]:
-    key = jax.random.key(seed)
-    for symbol in prompt:
-      carry, drawn = step(carry, jnp.int32(symbol), key)
-    for k in range(length):
-      yield int(drawn)
-      carry, drawn = step(carry, drawn, jax.random.fold_in(key, k + 1))
+def _symbols(
+  apply: Partial,
+  carry: Any,
+  prompt: Int[np.ndarray, 'b p'],
+  length: int,
+  temperature: float,
+  seed: int,
+) -> Iterator[Int[np.ndarray, ' b']]:
+  """Yields the symbols [b] that follow the prompts, step by step."""
+  streams, given = prompt.shape
+  steps = given + length - 1
+  blocks = -(-steps // BLOCK_STEPS)
+  read = np.full((blocks * BLOCK_STEPS, streams), DRAWN, np.int32)
+  read[:given] = prompt.T
+  key, symbols = jax.random.key(seed), jnp.asarray(prompt[:, 0])
+  for start in range(0, steps, BLOCK_STEPS):
+    block = read[start : start + BLOCK_STEPS]
+    carry, symbols, drawn = _draw_block(
+      apply, carry, symbols, block, key, start, temperature
+    )
+    yield from np.asarray(drawn)[max(given - 1 - start, 0) : steps - start]
 
-  return symbols(carry)
+
+@jax.jit
+def _draw_block(
+  apply: Partial,
+  carry: Any,
+  symbols: Int[Array, ' b'],
+  read: Int[Array, 't b'],
+  key: Array,
+  start: ArrayLike,
+  temperature: ArrayLike,
+) -> tuple[Any, Int[Array, ' b'], Int[Array, 't b']]:
+  """Takes some steps of the model, and draws a symbol after each.
+
+  Args:
+    apply: see `sample_symbols`.
+    carry: the state of the streams.
+    symbols: drawn last, read where `read` does not say what is.
+    read: the symbols that the model reads; DRAWN is the one drawn before.
+    key: of all draws.
+    start: the number of the first step.
+    temperature: see `draw`.
+
+  Returns:
+    The state, the symbols drawn last, and all.
+  """
+
+  def step(state: Any, entry: Any) -> Any:
+    (carry, symbols), (number, given) = state, entry
+    symbols = jnp.where(given == DRAWN, symbols, given)
+    carry, logits = apply(carry, symbols[:, None])
+    after = draw(jax.random.fold_in(key, number), logits[:, 0], temperature)
+    return (carry, after), after
+
+  numbers = start + jnp.arange(len(read))
+  state, drawn = jax.lax.scan(step, (carry, symbols), (numbers, read))
+  return *state, drawn
+
+
+def as_partial(apply: Callable[..., Any]) -> Partial:
+  """Returns `apply` as a pytree, whose leaves are the weights that it uses.
+
+  So they are arguments of what is compiled, not constants in it.
+  """
+  return apply if isinstance(apply, Partial) else Partial(apply)
 
 
 def draw(
-  key: Array, logits: Float[Array, ' v'], temperature: float
-) -> Int[Array, '']:
-  """Draws a symbol from softmax(logits / temperature).
+  key: Array, logits: Float[Array, '*n v'], temperature: ArrayLike
+) -> Int[Array, '*n']:
+  """Draws symbols from softmax(logits / temperature).
 
   Args:
     key: the random key.
-    logits: [v].
+    logits: [*n, v].
     temperature: at least 0; at 0, or close to it, the most probable symbol is
       drawn.
 
   Returns:
-    An int32 scalar.
+    int32 [*n].
 
   >>> draw(jax.random.key(0), jnp.array([1.0, 3.0, 2.0]), 1e-40).item()
   1
@@ -125,11 +190,16 @@ def read_symbols(
   ([0, 1, 3, 6], (4, 5))
   """
 
+  return _read(as_partial(apply), carry, symbols)
+
+
+@jax.jit
+def _read(apply: Partial, carry: Any, symbols: Array) -> Any:
   def step(carry: Any, symbol: Array) -> Any:
     carry, outputs = apply(carry, symbol[None, None])
     return carry, (carry, outputs[0, 0])
 
-  return jax.jit(lambda *args: jax.lax.scan(step, *args)[1])(carry, symbols)
+  return jax.lax.scan(step, carry, symbols)[1]
 
 
 def weight_scalings(
@@ -203,22 +273,24 @@ def sample_moves(
   (2, 5, 3)
   """
   check_finite('bias', bias)
+  keys = jax.random.split(jax.random.key(seed), length)
+  return _draw_moves(as_partial(apply), carry, prime, bias, keys)
 
-  @jax.jit
-  def run(carry: Any, prime: Array) -> Array:
-    carry, outputs = apply(carry, prime)
 
-    def body(state: Any, key: Array) -> tuple[Any, Array]:
-      carry, outputs = state
-      move = draw_move(key, outputs, bias)
-      carry, outputs = apply(carry, move[:, None])
-      return (carry, outputs[:, -1]), move
+@functools.partial(jax.jit, static_argnames='bias')
+def _draw_moves(
+  apply: Partial, carry: Any, prime: Array, bias: float, keys: Array
+) -> Array:
+  carry, outputs = apply(carry, prime)
 
-    keys = jax.random.split(jax.random.key(seed), length)
-    _, moves = jax.lax.scan(body, (carry, outputs[:, -1]), keys)
-    return jnp.swapaxes(moves, 0, 1)
+  def step(state: Any, key: Array) -> tuple[Any, Array]:
+    carry, outputs = state
+    move = draw_move(key, outputs, bias)
+    carry, outputs = apply(carry, move[:, None])
+    return (carry, outputs[:, -1]), move
 
-  return run(carry, prime)
+  _, moves = jax.lax.scan(step, (carry, outputs[:, -1]), keys)
+  return jnp.swapaxes(moves, 0, 1)
 
 
 def draw_move(

@@ -47,7 +47,7 @@ class Text(NamedTuple):
       params, self.prompt, self.length, self.temperature, self.seed
     )
     prompt = task.encode(self.prompt, 'the prompt')
-    return np.array([*prompt, *drawn], np.int32)
+    return np.array([*prompt, *(x[0] for x in drawn)], np.int32)
 
 
 OWN = Text()  # that each run generates

@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.tree_util import Partial
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -147,30 +148,36 @@ class CharLM:
 
   def reader(self, params: Any) -> Apply:
     """Returns `apply(carry, symbols) -> (carry, logits)`, without dropout."""
-    return lambda carry, symbols: self.model.apply(
-      {'params': params}, carry, symbols
-    )
+    return Partial(self.model.apply, {'params': params})
 
   def sample(
-    self, params: Any, prompt: str, length: int, temperature: float, seed: int
-  ) -> Iterator[int]:
-    """Yields numbers of symbols drawn to follow a prompt.
+    self,
+    params: Any,
+    prompt: str,
+    length: int,
+    temperature: float,
+    seed: int,
+    count: int = 1,
+  ) -> Iterator[np.ndarray]:
+    """Yields numbers of symbols [count], drawn to follow a prompt.
 
     Args:
       params: of the model.
       prompt: a text that the model reads first.
-      length: the number of symbols.
+      length: the number of symbols of each text.
       temperature: see `decode.sample_symbols`.
       seed: of the draws.
+      count: the number of texts.
 
     Raises:
       ValueError: the temperature is below 0 or not finite, or a symbol of the
         prompt is not in the vocabulary.
     """
     read = [self.vocabulary.start, *self.encode(prompt, 'the prompt').tolist()]
-    apply, carry = self.reader(params), self.model.zeros(1)
+    apply, carry = self.reader(params), self.model.zeros(count)
     logging.log_first_n(logging.INFO, 'Compiling what draws symbols.', 1)
-    return sample_symbols(apply, carry, read, length, temperature, seed)
+    prompts = np.tile(np.array(read, np.int32), (count, 1))
+    return sample_symbols(apply, carry, prompts, length, temperature, seed)
 
   def read(self, params: Any, symbols: np.ndarray) -> tuple[Any, Array]:
     """Reads the start symbol and then a text [t], symbol by symbol.
@@ -233,7 +240,7 @@ class CharLM:
   def samples(self, state: Any) -> dict[str, str]:
     """Returns a text that the model draws, to be shown while it is trained."""
     drawn = self.sample(state.params, '', SAMPLE_SYMBOLS, 1.0, seed=0)
-    text = self.vocabulary.to_bytes(list(drawn))
+    text = self.vocabulary.to_bytes([int(symbols[0]) for symbols in drawn])
     return {'text': text.decode(errors='replace')}
 
   def report(self, state: Any, split: str) -> dict[str, Any]:

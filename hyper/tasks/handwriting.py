@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
@@ -230,7 +231,7 @@ class Handwriting:
       first = np.concatenate([first, self.normalisation.apply(prime)])
     logging.log_first_n(logging.INFO, 'Compiling what draws moves.', 1)
     moves = sample_moves(
-      lambda carry, x: self.model.apply({'params': params}, carry, x),
+      Partial(self.model.apply, {'params': params}),
       self.model.zeros(count),
       jnp.broadcast_to(jnp.asarray(first), (count, *first.shape)),
       length,
@@ -248,7 +249,7 @@ class Handwriting:
     """
     moves = self.normalisation.apply(offsets)
     return read_symbols(
-      lambda carry, x: self.model.apply({'params': params}, carry, x),
+      Partial(self.model.apply, {'params': params}),
       self.model.zeros(1),
       jnp.concatenate([jnp.zeros((1, 3)), moves]),
     )
