@@ -5,6 +5,7 @@ its noise evenly, so that ratios hold where absolute figures do not.
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import shlex
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from hyper.runs import provenance
 
@@ -74,6 +76,12 @@ def run(contenders: Mapping[str, Contender], rounds: int) -> None:
       began = time.perf_counter()
       contender.call()
       contender.seconds.append(time.perf_counter() - began)
+
+
+def find_config(name: str) -> ConfigDict:
+  """Returns a config by its file in configs/, with a variant after a colon."""
+  module, _, variant = name.partition(':')
+  return importlib.import_module(f'configs.{module}').get_config(variant)
 
 
 def hardware() -> dict[str, Any]:

@@ -20,7 +20,6 @@ estimated cycles of a step of their loops by the kind of operation.
 """
 
 import collections
-import importlib
 import json
 import os
 import pathlib
@@ -43,16 +42,12 @@ from jax.sharding import (
 )
 from ml_collections import ConfigDict
 
-from benchmarks import measure
+from benchmarks import measure, without_data
 from hyper.cells import CELLS
-from hyper.data.strokes import Normalisation
-from hyper.data.vocabulary import Vocabulary
-from hyper.data.word_pieces import SPECIAL
 from hyper.recurrence import Recurrence
-from hyper.runs import commands, folder
+from hyper.runs import commands
 from hyper.runs.compiled import Compiled, step_numbers
 from hyper.runs.parallel import AXES, Layout
-from hyper.tasks import make_task
 
 ENVIRONMENT = {  # of libtpu, where there is no TPU
   'TPU_SKIP_MDS_QUERY': '1',
@@ -67,7 +62,6 @@ CONFIGS = (
   *('nmt_lstm', 'nmt_hyperlstm'),
 )
 TOPOLOGIES = {'v5e:2x2': (1, 4), 'v6e:2x2': (1, 4)}  # chips that are used
-SYMBOLS = {'ptb': 50, 'enwik8': 205}
 PEN_STEPS = 1024  # of a line; IAM-OnDB's are shorter but for a few
 COLLECTIVES = (
   *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
@@ -104,8 +98,7 @@ def step_jobs(args: Any) -> Iterator[dict[str, Any]]:
   """Yields the figures of each config on each topology, unless they stand."""
   done = standing(args.output)
   for name in args.config or CONFIGS:
-    module, _, variant = name.partition(':')
-    config = importlib.import_module(f'configs.{module}').get_config(variant)
+    config = measure.find_config(name)
     for topology in args.topology or TOPOLOGIES:
       for chips in TOPOLOGIES.get(topology, (1, 8)):
         about = {'config': name, 'topology': topology, 'chips': chips}
@@ -146,8 +139,7 @@ def compiled_step(
   """Compiles the training step of a config for some chips of a topology."""
   mesh = mesh_of(topology, chips)
   with tempfile.TemporaryDirectory() as workdir:
-    prepare(config, workdir)
-    task = make_task(config, '', workdir)
+    task = without_data.make(config, workdir)
     layout = Layout(mesh, config.mesh.fsdp, task.has_streams, task.large)
     compiled = Compiled(config, task, layout)
     state = compiled.shapes()
@@ -174,35 +166,6 @@ def placed(tree: Any, where: Any) -> Any:
   return jax.tree.map(
     lambda x, w: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=w), tree, where
   )
-
-
-def prepare(config: ConfigDict, workdir: str) -> None:
-  """Writes the files that a run keeps of its data, so that no data are read."""
-  symbols = np.arange(SYMBOLS.get(config.data.source, 0), dtype=np.uint8)
-  pieces = [*SPECIAL, *map(str, range(len(SPECIAL), 32_000))]
-  kept = {
-    'char_lm': (folder.VOCABULARY, lambda: Vocabulary(symbols).to_text()),
-    'handwriting': (
-      folder.NORMALISATION,
-      lambda: Normalisation(np.zeros(2, 'f'), np.ones(2, 'f')).to_text(),
-    ),
-    'translate': (folder.WORD_PIECES, lambda: tokenizer_of(pieces)),
-  }
-  texts = {}
-  if config.task in kept:
-    name, make = kept[config.task]
-    texts[name] = make()
-  folder.rebuild(workdir, config, texts)
-
-
-def tokenizer_of(pieces: list[str]) -> str:
-  """Returns the JSON of a tokenizer that has these pieces."""
-  from tokenizers import Tokenizer, models, pre_tokenizers
-
-  numbers = {piece: k for k, piece in enumerate(pieces)}
-  tokenizer = Tokenizer(models.WordPiece(numbers, unk_token=SPECIAL[-1]))
-  tokenizer.pre_tokenizer = pre_tokenizers.Sequence([])
-  return tokenizer.to_str()
 
 
 def shapes(config: ConfigDict) -> dict[str, Any]:
@@ -358,7 +321,7 @@ def largest(cycles: Mapping[str, float]) -> dict[str, float]:
 
 def compiled_recurrence(name: str, here: NamedSharding) -> Any:
   """Compiles the loss and the gradient of a cell over a window of PTB."""
-  cell = CELLS[name](1000, input_size=SYMBOLS['ptb'])
+  cell = CELLS[name](1000, input_size=without_data.SYMBOLS['ptb'])
   run = Recurrence(cell, return_carry=True)
   symbols = jnp.zeros((128, 100), jnp.int32)
 

@@ -9,7 +9,6 @@ of the step alone in the same round, less one; the median of all rounds is
 printed.
 """
 
-import importlib
 import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -47,8 +46,7 @@ def main() -> None:
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   """Times a config's steps; prints and returns its figures."""
-  module, _, variant = name.partition(':')
-  config = importlib.import_module(f'configs.{module}').get_config(variant)
+  config = measure.find_config(name)
   config.log_every_steps = args.steps  # metrics are written once in a round
   task = make_task(config, args.data_dir, workdir)
   compiled = Compiled(config, task)

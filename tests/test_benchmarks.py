@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import sys
 import time
 import types
 
@@ -12,19 +14,21 @@ import pytest
 
 from benchmarks import (
   accelerator,
+  inference,
   measure,
   recurrence,
+  startup,
   static,
   tpu,
   training,
   translation_memory,
   vectorised,
+  without_data,
 )
 from configs import nmt_lstm, ptb_lstm
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.recurrence import Recurrence
 from hyper.runs import metrics
-from hyper.tasks import make_task
 
 TINY = recurrence.Size(2, 3, 4, 3, 2, 5)
 
@@ -152,6 +156,49 @@ def test_memory_of_a_translation_step_is_analysed():
   assert found['total_gib'] >= found['state_gib'] >= 0
 
 
+@pytest.mark.parametrize(
+  'name, fields',
+  [
+    ('ptb_hyperlstm:embedded', {'model.cell.hyper_units': 4}),
+    pytest.param('iam_lstm:embedded', {}, marks=slow),
+    pytest.param('nmt_lstm:embedded', {}, marks=slow),
+  ],
+)
+def test_what_models_draw_is_timed(name, fields, tmp_path, monkeypatch, capsys):
+  config = measure.find_config(name).unlock()
+  config.update_from_flattened_dict(fields | {'model.cell.units': 8})
+  monkeypatch.setattr(measure, 'find_config', lambda name: config.lock())
+  monkeypatch.setattr(without_data, 'PIECES', 120)
+  monkeypatch.setitem(without_data.SYMBOLS, config.data.source, 9)
+  args = types.SimpleNamespace(rows=['1', '2'], steps=3, rounds=2)
+  found = inference.measured(name, args, str(tmp_path))
+  assert [*found] == ['1', '2']
+  for row in found.values():
+    assert row['seconds'] > 0 and row['compile_seconds'] > 0
+    assert ('of_floor' in row) == (config.task != 'translate')
+  assert name in capsys.readouterr().out
+
+
+def test_a_start_is_timed_until_its_first_step():
+  lines = ['Compiling the training step.', '09:00:00 step 1/9  bpc 5']
+  script = f'import sys, time\nfor x in {lines}:\n  print(x, file=sys.stderr)'
+  found = startup.first_step(
+    [sys.executable, '-uc', f'{script}\ntime.sleep(99)'], os.environ
+  )
+  assert found['seconds_until_compiling'] > 0
+  assert found['seconds_until_compiling'] <= found['seconds_until_first_step']
+  assert found['most_megabytes'] > 1
+  with pytest.raises(RuntimeError, match='took no step: .*Compiling'):
+    startup.first_step([sys.executable, '-c', script.replace('step 1', '')], {})
+
+
+def test_a_first_start_has_no_prepared_data(tmp_path):
+  for name in ('prepared', 'mnist'):
+    (tmp_path / 'data' / name).mkdir(parents=True)
+  startup.link_raw(tmp_path / 'data', tmp_path / 'raw')
+  assert [x.name for x in (tmp_path / 'raw').iterdir()] == ['mnist']
+
+
 def test_a_written_file_names_command_and_hardware(tmp_path):
   path = tmp_path / 'figures.json'
   measure.write(str(path), 'static', {'results': {'a': 1.5}})
@@ -250,15 +297,14 @@ def test_steps_that_stand_in_the_file_are_not_compiled_again(
 
 @pytest.mark.parametrize('name', tpu.CONFIGS)
 def test_every_config_is_prepared_without_data(name, tmp_path):
-  config = importlib.import_module(f'configs.{name}').get_config()
-  tpu.prepare(config, str(tmp_path))
-  task = make_task(config, '', str(tmp_path))
+  config = measure.find_config(name)
+  task = without_data.make(config, str(tmp_path))
   most = config.data.batch_size
   if config.task == 'translate':
     assert len(task.pieces) == 32_000
     most = config.data.batch_tokens // config.data.bucket_lengths[-1]
   if config.task == 'char_lm':
-    assert len(task.vocabulary) == tpu.SYMBOLS[config.data.source]
+    assert len(task.vocabulary) == without_data.SYMBOLS[config.data.source]
   rows = {x.shape[0] for x in tpu.shapes(config).values()}
   assert rows == {min(most, config.data.batch_size)}
 

@@ -21,7 +21,7 @@ from hyper.losses import tempered, to_mixture
 # or [b, t, i] and outputs [b, t, o].
 Apply = Callable[[Any, Array], tuple[Any, Array]]
 
-BLOCK_STEPS = 16  # of text, between two times that the host reads symbols
+BLOCK_STEPS = 32  # of text, between two times that the host reads symbols
 DRAWN = -1  # stands for the symbol drawn before
 
 

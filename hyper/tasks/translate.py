@@ -180,10 +180,9 @@ class Translate:
     """Returns the pieces of each translation, int32 [t], the last being END."""
     encoded = self.pieces.encode(sentences)
     lengths = np.array([[len(x), len(x)] for x in encoded]).reshape(-1, 2)
+    most = max(1, min(self.decoding.batch_size, len(encoded)))
     shapes = Buckets(
-      self.data.bucket_lengths,
-      self.decoding.batch_size,
-      self.decoding.batch_size * self.data.bucket_lengths[-1],
+      self.data.bucket_lengths, most, most * self.data.bucket_lengths[-1]
     )
     found = [np.array([END], np.int32)] * len(encoded)
     logging.log_first_n(logging.INFO, 'Compiling the search.', 1)
