@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from jax.tree_util import Partial
 
 from hyper import decode
 from hyper.cells import HyperLSTMCell
 from hyper.decode import (
   beam_search,
   draw,
-  sample_moves,
+  move_sampler,
   sample_symbols,
+  symbol_sampler,
   weight_scalings,
 )
 
@@ -176,7 +176,7 @@ def test_symbols_are_those_drawn_one_by_one(given, length):
   rng = np.random.default_rng(given)
   table = jnp.asarray(rng.normal(size=(11, 5)).astype('f'))
   prompt = rng.integers(0, 5, (2, given), np.int32)
-  apply = Partial(next_symbols, table)
+  apply = functools.partial(next_symbols, table)
   drawn = sample_symbols(apply, jnp.zeros(2, int), prompt, length, 0.7, 3)
   drawn, carry, wanted = [*drawn], prompt[:, :-1].sum(1), []
   symbols = prompt[:, -1]
@@ -195,13 +195,11 @@ def test_other_weights_and_temperatures_compile_nothing_new():
     traced.append(x.shape)
     return carry, jnp.zeros((*x.shape[:2], 7)) + weights
 
+  symbols, moves = symbol_sampler(apply), move_sampler(apply)
   for value in (0.0, 1.0):
-    weighted = Partial(apply, jnp.float32(value))
     prompt = np.zeros((1, 2 + int(value)), np.int32)
-    assert len([*sample_symbols(weighted, (), prompt, 9, value, 0)]) == 9
-    assert (
-      sample_moves(weighted, (), jnp.zeros((1, 2, 3)), 4, 0.0, 0).size == 12
-    )
+    assert len([*symbols(value, (), prompt, 9, value, 0)]) == 9
+    assert moves(value, (), jnp.zeros((1, 2, 3)), 4, 0.0, 0).shape == (1, 4, 3)
   assert len(traced) == 3  # text; the prime and the other moves
 
 

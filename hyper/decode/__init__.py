@@ -6,9 +6,11 @@ from hyper.decode.sampling import (
   check_finite,
   draw,
   draw_move,
+  move_sampler,
   read_symbols,
   sample_moves,
   sample_symbols,
+  symbol_sampler,
   weight_scalings,
 )
 
@@ -21,9 +23,11 @@ __all__ = [
   'draw',
   'draw_move',
   'draw_step',
+  'move_sampler',
   'read_symbols',
   'sample_moves',
   'sample_steps',
   'sample_symbols',
+  'symbol_sampler',
   'weight_scalings',
 ]

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float, Int, Shaped
 
 from hyper.losses import tempered, to_mixture
@@ -20,9 +19,12 @@ from hyper.losses import tempered, to_mixture
 # A model of streams: `apply(carry, inputs) -> (carry, outputs)`, inputs [b, t]
 # or [b, t, i] and outputs [b, t, o].
 Apply = Callable[[Any, Array], tuple[Any, Array]]
+ApplyModule = Callable[
+  [Any, Any, Array], tuple[Any, Array]
+]  # of parameters too
 
 BLOCK_STEPS = 32  # of text, between two times that the host reads symbols
-DRAWN = -1  # stands for the symbol drawn before
+DRAWN = -1  # instead of a symbol to read: the one that was drawn last
 
 
 def check_finite(name: str, value: float) -> None:
@@ -50,12 +52,11 @@ def sample_symbols(
 ) -> Iterator[Int[np.ndarray, ' b']]:
   """Draws the `length` symbols that follow prompts, each at the same cost.
 
-  Symbol t + 1 is drawn from softmax(logits(t) / temperature).
+  Symbol t + 1 is drawn from softmax(logits(t) / temperature). Each call
+  compiles `apply`; a `symbol_sampler` compiles once.
 
   Args:
-    apply: the model, `(carry, symbols [b, t]) -> (carry, logits [b, t, v])`. A
-      `jax.tree_util.Partial` of an equal function, whose arguments have the
-      same shapes, is not compiled again.
+    apply: the model, `(carry, symbols [b, t]) -> (carry, logits [b, t, v])`.
     carry: the state of b streams before the prompts.
     prompt: [b, p], at least one symbol for each stream, which the model reads
       first.
@@ -77,76 +78,80 @@ def sample_symbols(
   >>> np.stack([*drawn], 1).tolist()
   [[1, 2, 0, 1], [2, 0, 1, 2]]
   """
-  check_finite('temperature', temperature)
-  return _symbols(as_partial(apply), carry, prompt, length, temperature, seed)
+  sample = symbol_sampler(_without_variables(apply))
+  return sample((), carry, prompt, length, temperature, seed)
 
 
-def _symbols(
-  apply: Partial,
-  carry: Any,
-  prompt: Int[np.ndarray, 'b p'],
-  length: int,
-  temperature: float,
-  seed: int,
-) -> Iterator[Int[np.ndarray, ' b']]:
-  """Yields the symbols [b] that follow the prompts, step by step."""
-  streams, given = prompt.shape
-  steps = given + length - 1
-  blocks = -(-steps // BLOCK_STEPS)
-  read = np.full((blocks * BLOCK_STEPS, streams), DRAWN, np.int32)
-  read[:given] = prompt.T
-  key, symbols = jax.random.key(seed), jnp.asarray(prompt[:, 0])
-  for start in range(0, steps, BLOCK_STEPS):
-    block = read[start : start + BLOCK_STEPS]
-    carry, symbols, drawn = _draw_block(
-      apply, carry, symbols, block, key, start, temperature
-    )
-    yield from np.asarray(drawn)[max(given - 1 - start, 0) : steps - start]
-
-
-@jax.jit
-def _draw_block(
-  apply: Partial,
-  carry: Any,
-  symbols: Int[Array, ' b'],
-  read: Int[Array, 't b'],
-  key: Array,
-  start: ArrayLike,
-  temperature: ArrayLike,
-) -> tuple[Any, Int[Array, ' b'], Int[Array, 't b']]:
-  """Takes some steps of the model, and draws a symbol after each.
+def symbol_sampler(
+  apply: ApplyModule,
+) -> Callable[..., Iterator[Int[np.ndarray, ' b']]]:
+  """Returns `sample_symbols` of a model, compiled once for all parameters.
 
   Args:
-    apply: see `sample_symbols`.
-    carry: the state of the streams.
-    symbols: drawn last, read where `read` does not say what is.
-    read: the symbols that the model reads; DRAWN is the one drawn before.
-    key: of all draws.
-    start: the number of the first step.
-    temperature: see `draw`.
+    apply: the model, `(variables, carry, symbols) -> (carry, logits)`.
 
   Returns:
-    The state, the symbols drawn last, and all.
+    `sample(variables, carry, prompt, length, temperature, seed)`. All but the
+    first argument are those of `sample_symbols`.
+
+  >>> apply = lambda variables, carry, symbols: (carry, variables[symbols])
+  >>> sample = symbol_sampler(apply)
+  >>> following = jnp.array([[0.0, 9.0], [9.0, 0.0]])
+  >>> prompt = np.array([[0]])
+  >>> [x.item() for x in sample(following, (), prompt, 3, 0.0, seed=0)]
+  [1, 0, 1]
   """
 
-  def step(state: Any, entry: Any) -> Any:
-    (carry, symbols), (number, given) = state, entry
-    symbols = jnp.where(given == DRAWN, symbols, given)
-    carry, logits = apply(carry, symbols[:, None])
-    after = draw(jax.random.fold_in(key, number), logits[:, 0], temperature)
-    return (carry, after), after
+  @jax.jit
+  def draw_block(
+    variables: Any,
+    state: Any,
+    start: Array,
+    read: Array,
+    key: Array,
+    heat: Array,
+  ) -> Any:
+    def step(state: Any, entry: Any) -> Any:
+      (carry, symbols), (number, given) = state, entry
+      symbols = jnp.where(given == DRAWN, symbols, given)
+      carry, logits = apply(variables, carry, symbols[:, None])
+      after = draw(jax.random.fold_in(key, number), logits[:, 0], heat)
+      return (carry, after), after
 
-  numbers = start + jnp.arange(len(read))
-  state, drawn = jax.lax.scan(step, (carry, symbols), (numbers, read))
-  return *state, drawn
+    return jax.lax.scan(step, state, (start + jnp.arange(len(read)), read))
+
+  def sample(
+    variables: Any,
+    carry: Any,
+    prompt: Int[np.ndarray, 'b p'],
+    length: int,
+    temperature: float,
+    seed: int,
+  ) -> Iterator[Int[np.ndarray, ' b']]:
+    check_finite('temperature', temperature)
+    streams, given = prompt.shape
+    steps = given + length - 1  # of the model; the last symbol is not read
+    blocks = -(-steps // BLOCK_STEPS)
+    read = np.full((blocks * BLOCK_STEPS, streams), DRAWN, np.int32)
+    read[:given] = prompt.T
+
+    def symbols() -> Iterator[Int[np.ndarray, ' b']]:
+      state, key = (carry, jnp.asarray(read[0])), jax.random.key(seed)
+      for start in range(0, steps, BLOCK_STEPS):
+        block = read[start : start + BLOCK_STEPS]
+        state, drawn = draw_block(
+          variables, state, start, block, key, temperature
+        )
+        yield from np.asarray(drawn)[max(given - 1 - start, 0) : steps - start]
+
+    return symbols()
+
+  return sample
 
 
-def as_partial(apply: Callable[..., Any]) -> Partial:
-  """Returns `apply` as a pytree, whose leaves are the weights that it uses.
-
-  So they are arguments of what is compiled, not constants in it.
-  """
-  return apply if isinstance(apply, Partial) else Partial(apply)
+def _without_variables(apply: Apply) -> ApplyModule:
+  """Returns `apply` with a further argument, which it does not use."""
+  return lambda variables, carry, inputs: apply(carry, inputs)
 
 
 def draw(
@@ -190,16 +195,11 @@ def read_symbols(
   ([0, 1, 3, 6], (4, 5))
   """
 
-  return _read(as_partial(apply), carry, symbols)
-
-
-@jax.jit
-def _read(apply: Partial, carry: Any, symbols: Array) -> Any:
   def step(carry: Any, symbol: Array) -> Any:
     carry, outputs = apply(carry, symbol[None, None])
     return carry, (carry, outputs[0, 0])
 
-  return jax.lax.scan(step, carry, symbols)[1]
+  return jax.jit(lambda *args: jax.lax.scan(step, *args)[1])(carry, symbols)
 
 
 def weight_scalings(
@@ -251,6 +251,8 @@ def sample_moves(
 ) -> Float[Array, 'b length 3']:
   """Draws the `length` moves of a pen that follow a prime, for some lines.
 
+  Each call compiles `apply`; a `move_sampler` compiles once.
+
   Args:
     apply: the model, from moves to outputs for `losses.to_mixture`.
     carry: the state before the prime.
@@ -272,25 +274,54 @@ def sample_moves(
   >>> sample_moves(apply, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
   (2, 5, 3)
   """
-  check_finite('bias', bias)
-  keys = jax.random.split(jax.random.key(seed), length)
-  return _draw_moves(as_partial(apply), carry, prime, bias, keys)
+  sample = move_sampler(_without_variables(apply))
+  return sample((), carry, prime, length, bias, seed)
 
 
-@functools.partial(jax.jit, static_argnames='bias')
-def _draw_moves(
-  apply: Partial, carry: Any, prime: Array, bias: float, keys: Array
-) -> Array:
-  carry, outputs = apply(carry, prime)
+def move_sampler(apply: ApplyModule) -> Callable[..., Float[Array, 'b t 3']]:
+  """Returns `sample_moves` of a model, compiled once for all parameters.
 
-  def step(state: Any, key: Array) -> tuple[Any, Array]:
-    carry, outputs = state
-    move = draw_move(key, outputs, bias)
-    carry, outputs = apply(carry, move[:, None])
-    return (carry, outputs[:, -1]), move
+  Args:
+    apply: the model, `(variables, carry, moves) -> (carry, outputs)`.
 
-  _, moves = jax.lax.scan(step, (carry, outputs[:, -1]), keys)
-  return jnp.swapaxes(moves, 0, 1)
+  Returns:
+    `sample(variables, carry, prime, length, bias, seed)`. All but the first
+    argument are those of `sample_moves`.
+
+  >>> apply = lambda scale, carry, x: (carry, scale * jnp.ones((2, 1, 7)))
+  >>> sample = move_sampler(apply)
+  >>> sample(0.5, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
+  (2, 5, 3)
+  """
+
+  @functools.partial(jax.jit, static_argnames='bias')
+  def run(
+    variables: Any, carry: Any, prime: Array, keys: Array, bias: float
+  ) -> Array:
+    carry, outputs = apply(variables, carry, prime)
+
+    def step(state: Any, key: Array) -> tuple[Any, Array]:
+      carry, outputs = state
+      move = draw_move(key, outputs, bias)
+      carry, outputs = apply(variables, carry, move[:, None])
+      return (carry, outputs[:, -1]), move
+
+    _, moves = jax.lax.scan(step, (carry, outputs[:, -1]), keys)
+    return jnp.swapaxes(moves, 0, 1)
+
+  def sample(
+    variables: Any,
+    carry: Any,
+    prime: Float[Array, 'b p 3'],
+    length: int,
+    bias: float,
+    seed: int,
+  ) -> Float[Array, 'b t 3']:
+    check_finite('bias', bias)
+    keys = jax.random.split(jax.random.key(seed), length)
+    return run(variables, carry, prime, keys, bias=bias)
+
+  return sample
 
 
 def draw_move(

@@ -11,7 +11,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.tree_util import Partial
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -23,7 +22,7 @@ from hyper.data import (
   fingerprints,
 )
 from hyper.data.vocabulary import Vocabulary
-from hyper.decode import Apply, read_symbols, sample_symbols
+from hyper.decode import Apply, read_symbols, symbol_sampler
 from hyper.losses import cross_entropy
 from hyper.models.char_lm import CharacterModel
 from hyper.runs import folder
@@ -148,7 +147,9 @@ class CharLM:
 
   def reader(self, params: Any) -> Apply:
     """Returns `apply(carry, symbols) -> (carry, logits)`, without dropout."""
-    return Partial(self.model.apply, {'params': params})
+    return lambda carry, symbols: self.model.apply(
+      {'params': params}, carry, symbols
+    )
 
   def sample(
     self,
@@ -174,10 +175,14 @@ class CharLM:
         prompt is not in the vocabulary.
     """
     read = [self.vocabulary.start, *self.encode(prompt, 'the prompt').tolist()]
-    apply, carry = self.reader(params), self.model.zeros(count)
     logging.log_first_n(logging.INFO, 'Compiling what draws symbols.', 1)
     prompts = np.tile(np.array(read, np.int32), (count, 1))
-    return sample_symbols(apply, carry, prompts, length, temperature, seed)
+    given = {'params': params}, self.model.zeros(count), prompts
+    return self._sample(*given, length, temperature, seed)
+
+  @functools.cached_property
+  def _sample(self) -> Any:
+    return symbol_sampler(self.model.apply)
 
   def read(self, params: Any, symbols: np.ndarray) -> tuple[Any, Array]:
     """Reads the start symbol and then a text [t], symbol by symbol.

@@ -3,6 +3,7 @@
 Shapes: b lines, t moves of the pen.
 """
 
+import functools
 import os
 import pathlib
 import tempfile
@@ -13,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
@@ -25,7 +25,7 @@ from hyper.data import (
   fingerprints,
   strokes,
 )
-from hyper.decode import read_symbols, sample_moves
+from hyper.decode import move_sampler, read_symbols
 from hyper.drawing.handwriting import draw_page
 from hyper.losses import mixture_density, to_mixture
 from hyper.models.handwriting import HandwritingModel, shifted
@@ -230,8 +230,8 @@ class Handwriting:
     if prime is not None:
       first = np.concatenate([first, self.normalisation.apply(prime)])
     logging.log_first_n(logging.INFO, 'Compiling what draws moves.', 1)
-    moves = sample_moves(
-      Partial(self.model.apply, {'params': params}),
+    moves = self._sample(
+      {'params': params},
       self.model.zeros(count),
       jnp.broadcast_to(jnp.asarray(first), (count, *first.shape)),
       length,
@@ -239,6 +239,10 @@ class Handwriting:
       seed,
     )
     return list(self.normalisation.invert(np.asarray(moves)))
+
+  @functools.cached_property
+  def _sample(self) -> Any:
+    return move_sampler(self.model.apply)
 
   def read(self, params: Any, offsets: np.ndarray) -> tuple[Any, Array]:
     """Reads the null move and then a line of offsets [t, 3], move by move.
@@ -249,7 +253,7 @@ class Handwriting:
     """
     moves = self.normalisation.apply(offsets)
     return read_symbols(
-      Partial(self.model.apply, {'params': params}),
+      lambda carry, x: self.model.apply({'params': params}, carry, x),
       self.model.zeros(1),
       jnp.concatenate([jnp.zeros((1, 3)), moves]),
     )
