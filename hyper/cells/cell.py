@@ -34,7 +34,7 @@ vector or a symbol. These rules hold:
 Shapes: b batch, v input size, n units, m hyper units, e embedding size (N_z).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -319,10 +319,42 @@ def layer_norm(
   >>> layer_norm(x, gamma, beta).round(3)
   Array([-1.,  1.], dtype=float32)
   """
-  mean = x.mean(-1, keepdims=True)
-  centred = x - mean
-  variance = (centred * centred).mean(-1, keepdims=True)
-  return gamma * (centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)) + beta
+  return layer_norms([x], [gamma], [beta])[0]
+
+
+def layer_norms(
+  xs: Sequence[Float[Array, '... n']],
+  gammas: Sequence[Array],
+  betas: Sequence[Array],
+) -> list[Float[Array, '... n']]:
+  """Returns the `layer_norm` of each array, with its own statistics.
+
+  Means and variances of all are computed side by side, and a variance in the
+  same pass as its mean, as E[x^2] - E[x]^2: on a TPU every operation on a few
+  numbers has a fixed cost. The error of a variance is some 1e-7 E[x]^2, which
+  the epsilon of 0.001 hides unless the mean is above 30.
+
+  Args:
+    xs: arrays of one shape, such as the gates of a cell.
+    gammas: the gain of each.
+    betas: the shift of each.
+
+  >>> x, one, zero = jnp.array([1.0, 3.0]), jnp.ones(2), jnp.zeros(2)
+  >>> first, second = layer_norms([x, 2 * x], [one, one], [zero, zero])
+  >>> first.round(3), second.round(3)
+  (Array([-1.,  1.], dtype=float32), Array([-1.,  1.], dtype=float32))
+  """
+  share = 1 / xs[0].shape[-1]
+  means = jnp.stack([x.sum(-1) for x in xs]) * share
+  squares = jnp.stack([(x * x).sum(-1) for x in xs]) * share
+  variances = jnp.maximum(squares - means * means, 0)
+  scales = jax.lax.rsqrt(variances + LAYER_NORM_EPSILON)
+  shifts = -means * scales
+  each = zip(xs, scales, shifts, gammas, betas, strict=True)
+  return [
+    gamma * (x * scale[..., None] + shift[..., None]) + beta
+    for x, scale, shift, gamma, beta in each
+  ]
 
 
 def rows(weights: Weights, *names: str) -> Weights:

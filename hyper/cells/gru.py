@@ -13,7 +13,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Float
 
 from hyper.cells import hyper
-from hyper.cells.cell import Product, Table, Weights, layer_norm
+from hyper.cells.cell import Product, Table, Weights, layer_norms
 from hyper.cells.dropout import Drawn, drop
 from hyper.cells.gated import GatedCell, HyperGatedCell
 
@@ -56,15 +56,16 @@ def _gru_state(
   either in `small` or part of `x_terms`.
   """
 
-  def normalised(k: int, y: Float[Array, 'b n']) -> Float[Array, 'b n']:
+  def normalised(gates: slice, *ys: Float[Array, 'b n']) -> list[Array]:
     if 'b' in small:
-      y = y + small['b'][k]
+      ys = tuple(y + b for y, b in zip(ys, small['b'][gates], strict=True))
     if 'gamma' in small:
-      y = layer_norm(y, small['gamma'][k], small['beta'][k])
-    return y
+      return layer_norms(ys, small['gamma'][gates], small['beta'][gates])
+    return [*ys]
 
-  r, u = (sigmoid(normalised(k, h_terms[k] + x_terms[k])) for k in (0, 1))
-  g = normalised(2, x_terms[2] + r * (h_terms[2] + small['b_h']))
+  r, u = normalised(slice(2), *(h_terms[k] + x_terms[k] for k in (0, 1)))
+  r, u = sigmoid(r), sigmoid(u)
+  (g,) = normalised(slice(2, 3), x_terms[2] + r * (h_terms[2] + small['b_h']))
   return u * h + (1 - u) * drop(jnp.tanh(g), mask)
 
 

@@ -19,6 +19,7 @@ from hyper.cells.cell import (
   Table,
   Weights,
   layer_norm,
+  layer_norms,
   rows,
 )
 from hyper.cells.checks import check_choice
@@ -70,10 +71,7 @@ def _lstm_state(
   it inside the sigmoid, after layer norm.
   """
   if 'gamma' in small:
-    gates = [
-      layer_norm(*gate)
-      for gate in zip(gates, small['gamma'], small['beta'], strict=True)
-    ]
+    gates = layer_norms(gates, small['gamma'], small['beta'])
   i, g, f, o = gates
   g = drop(jnp.tanh(g), mask)
   c = sigmoid(f + forget_bias) * c + sigmoid(i) * g

@@ -105,13 +105,14 @@ def unroll(
       _, pull, lefts = jax.vjp(replay, small, carry, x, taps, has_aux=True)
       now_small, d_carry, d_x, d_values = pull((d_carry, d_output))
       d_x = _limited(d_x, derivative_limit)
-      d_small = jax.tree.map(jnp.add, d_small, now_small)
+      d_small = jax.tree.map(jnp.add, d_small, _together(now_small))
       return (d_carry, d_small), (d_x, lefts, d_values)
 
-    start = (d_last, jax.tree.map(jnp.zeros_like, small))
+    start = (d_last, jax.tree.map(jnp.zeros_like, _together(small)))
     (d_carry, d_small), (d_x, lefts, d_values) = jax.lax.scan(
       body, start, (inputs, saved, d_outputs), reverse=True
     )
+    d_small = _apart(d_small, small)
     d_matrices = {name: jnp.zeros_like(w) for name, w in matrices.items()}
     for name, left, d_value in zip(names, lefts, d_values, strict=True):
       d_w = _over_all_steps(left, d_value, dtype)
@@ -125,6 +126,39 @@ def unroll(
 
   run.defvjp(forward, backward)
   return run(matrices, small, carry, inputs)
+
+
+def _together(small: Weights) -> tuple[dict[int, Array], list[Array]]:
+  """Lays vectors [1, n] of a length below each other, to be summed as one.
+
+  Returns:
+    The vectors [k, n] by n, and the other weights in their order.
+  """
+  vectors: dict[int, list[Array]] = {}
+  others = []
+  for w in jax.tree.leaves(small):
+    if _is_vector(w):
+      vectors.setdefault(w.shape[1], []).append(w)
+    else:
+      others.append(w)
+  return {n: jnp.concatenate(each) for n, each in vectors.items()}, others
+
+
+def _apart(
+  joined: tuple[dict[int, Array], list[Array]], small: Weights
+) -> Weights:
+  """Returns what `_together` has joined, in the structure of `small`."""
+  vectors = {n: iter(each[:, None]) for n, each in joined[0].items()}
+  others = iter(joined[1])
+  leaves, structure = jax.tree.flatten(small)
+  each = [
+    next(vectors[w.shape[1]] if _is_vector(w) else others) for w in leaves
+  ]
+  return jax.tree.unflatten(structure, each)
+
+
+def _is_vector(w: Array) -> bool:
+  return w.ndim == 2 and w.shape[0] == 1
 
 
 def _recorded(multiply: Product) -> tuple[Product, list[Array]]:

@@ -24,9 +24,28 @@ from cell_cases import (
 from cell_weights import hyperlstm_weights, lstm_weights
 
 from hyper.cells import HyperLSTMCell
+from hyper.cells.cell import layer_norms
 
 BOTH = pytest.mark.parametrize('name', ['lstm', 'hyperlstm'])
 STATES = pytest.mark.parametrize('state', ['new', 'old'])
+
+
+@pytest.mark.parametrize(
+  'mean, deviation, limit',
+  [(0, 1, 1e-6), (3, 1, 1e-5), (-30, 1, 1e-3), (30, 0, 0.05), (0, 1e-3, 1e-6)],
+)
+def test_statistics_of_layer_norm_are_exact_in_float32(mean, deviation, limit):
+  rng = np.random.default_rng(0)
+  xs = mean + deviation * rng.normal(size=(2, 5, 1000))
+  xs = xs.astype('f')
+  gammas, betas = rng.normal(size=(2, 2, 1, 1000)).astype('f')
+  found = layer_norms(*([*jnp.asarray(v)] for v in (xs, gammas, betas)))
+  for x, gamma, beta, y in zip(xs, gammas, betas, found, strict=True):
+    x = x.astype(np.float64)
+    centred = x - x.mean(-1, keepdims=True)
+    spread = np.sqrt(x.var(-1, keepdims=True) + 0.001)
+    wanted = gamma * centred / spread + beta
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=4 * limit)
 
 
 @pytest.mark.parametrize('norm', [False, True])
