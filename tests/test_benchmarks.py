@@ -1,6 +1,6 @@
 """Benchmarks run, and print what they have timed."""
 
-import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import (
   accelerator,
+  images,
   inference,
   measure,
   recurrence,
@@ -354,3 +355,27 @@ def test_cells_in_torch_have_the_same_outputs(layer_norm):
     }
     found = torch_cells.run(step, weights, torch.tensor(np.array(x)))
     np.testing.assert_allclose(found, model.apply(variables, x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'mnist_cnn',
+    'mnist_hyper',
+    pytest.param('cifar10_wrn', marks=slow),
+    pytest.param('cifar10_hyper_wrn', marks=slow),
+  ],
+)
+def test_image_networks_are_timed_beside_those_in_torch(
+  name, monkeypatch, capsys
+):
+  config = measure.find_config(name).unlock()
+  config.data.batch_size = 4
+  if 'cifar10' in name:
+    config.model.blocks = 1
+  monkeypatch.setattr(measure, 'find_config', lambda name: config.lock())
+  found = images.measured(name, rounds=1)  # raises where losses differ
+  assert found['here']['images_per_second'] > 0
+  assert found['parameters'] > 12_000
+  assert ('torch' in found) == bool(importlib.util.find_spec('torch'))
+  assert name in capsys.readouterr().out
