@@ -6,7 +6,7 @@ Models have the size of their config and random weights; no data are needed. Of
 text and handwriting the time of a step is printed, for one stream and for 32 at
 once, beside its floor: the matrix products of the step alone, of the same
 shapes, one step after another. Of a translation model it is sentences a second
-of beam search, whose random hypotheses go on to their limit.
+of beam search, whose random hypotheses end at their limit.
 """
 
 import collections

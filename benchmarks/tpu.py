@@ -10,8 +10,8 @@ compiling took, and the cycles that the compiler itself estimates for a step. An
 estimate is not a measurement: it leaves out the time that chips wait.
 
 A step that does not fit into the memory is compiled again with RESCUES.
-Compiling all takes hours on a few cores: the command goes on with what the file
-of results does not have yet, so that it can be interrupted.
+Compiling all takes hours on a few cores. The command can be interrupted: run
+again, it compiles what the file of results does not have yet.
 
   python -m benchmarks.tpu --recurrence --output=results/tpu/recurrence.json
 

@@ -148,7 +148,11 @@ def load(
 
 
 def is_file(workdir: str) -> bool:
-  """Returns whether `workdir` names a file of `hyper.export`, no run folder."""
+  """Returns whether `workdir` names a file of `hyper.export`, no run folder.
+
+  >>> is_file('results/trained.safetensors'), is_file('runs/enwik8')
+  (True, False)
+  """
   return workdir.endswith('.safetensors') and not os.path.isdir(workdir)
 
 

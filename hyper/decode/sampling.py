@@ -85,7 +85,7 @@ def sample_symbols(
 def symbol_sampler(
   apply: ApplyModule,
 ) -> Callable[..., Iterator[Int[np.ndarray, ' b']]]:
-  """Returns `sample_symbols` of a model, compiled once for all parameters.
+  """Returns `sample_symbols` of a model, compiled for any parameters.
 
   Args:
     apply: the model, `(variables, carry, symbols) -> (carry, logits)`.
@@ -279,7 +279,7 @@ def sample_moves(
 
 
 def move_sampler(apply: ApplyModule) -> Callable[..., Float[Array, 'b t 3']]:
-  """Returns `sample_moves` of a model, compiled once for all parameters.
+  """Returns `sample_moves` of a model, compiled for any variables.
 
   Args:
     apply: the model, `(variables, carry, moves) -> (carry, outputs)`.
