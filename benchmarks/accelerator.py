@@ -7,7 +7,8 @@ Three stages, in this order; --stage picks some of them:
   check   the first losses of one small config of each task, on the accelerator
           and on the CPU beside it
   speed   benchmarks.recurrence at the size of Penn Treebank, in float32 and in
-          bfloat16, beside torch where it is installed
+          bfloat16, beside torch where it is installed; then benchmarks.steps,
+          images and inference
   train   ENTRIES, in order of value, until the minutes are over
 
 A run that is cut short is saved, and the same command continues it. The
@@ -105,7 +106,7 @@ def main() -> None:
   if 'check' in args.stage:
     check(out, args.data_dir)
   if 'speed' in args.stage:
-    time_cells(out, args.size)
+    take_times(out, args.size)
   if 'train' in args.stage:
     train(entries, out, args.data_dir, args.field, args.together, end)
 
@@ -173,15 +174,21 @@ def difference(a: Sequence[float], b: Sequence[float]) -> float:
   return round(max(abs(x - y) / abs(y) for x, y in pairs), 9)
 
 
-def time_cells(out: pathlib.Path, sizes: Sequence[str]) -> None:
-  """Times the recurrences in float32 and in bfloat16."""
-  for dtype in ('float32', 'bfloat16'):
-    command = [sys.executable, '-m', 'benchmarks.recurrence']
-    command += [f'--size={size}' for size in sizes]
-    command += [f'--only={x}' for x in TIMED] + [f'--dtype={dtype}']
-    command += [f'--output={out / f"recurrence_{dtype}.json"}']
+def take_times(out: pathlib.Path, sizes: Sequence[str]) -> None:
+  """Runs the other benchmarks, in order of value."""
+  cells = [f'--size={x}' for x in sizes] + [f'--only={x}' for x in TIMED]
+  benchmarks = {
+    'recurrence_float32': ['recurrence', '--dtype=float32', *cells],
+    'recurrence_bfloat16': ['recurrence', '--dtype=bfloat16', *cells],
+    'steps': ['steps'],
+    'images': ['images'],
+    'inference': ['inference'],
+  }
+  for name, (module, *arguments) in benchmarks.items():
+    command = [sys.executable, '-m', f'benchmarks.{module}', *arguments]
+    command += [f'--output={out / f"{name}.json"}']
     if status := subprocess.run(command).returncode:
-      print(f'the times of {dtype} failed with status {status}', flush=True)
+      print(f'{name} failed with status {status}', flush=True)
 
 
 def train(

@@ -55,14 +55,7 @@ ENVIRONMENT = {  # of libtpu, where there is no TPU
   'TPU_WORKER_HOSTNAMES': 'localhost',
   'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
 }
-CONFIGS = (
-  *('mnist_cnn', 'mnist_hyper', 'mnist_mlp', 'mnist_coordinate'),
-  *('cifar10_wrn', 'cifar10_hyper_wrn', 'ptb_lstm', 'ptb_hyperlstm'),
-  *('enwik8_lstm', 'enwik8_hyperlstm', 'iam_lstm', 'iam_hyperlstm'),
-  *('nmt_lstm', 'nmt_hyperlstm'),
-)
 TOPOLOGIES = {'v5e:2x2': (1, 4), 'v6e:2x2': (1, 4)}  # chips that are used
-PEN_STEPS = 1024  # of a line; IAM-OnDB's are shorter but for a few
 COLLECTIVES = (
   *('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all'),
   'collective-permute',
@@ -97,7 +90,7 @@ def standing(output: str) -> list[dict[str, Any]]:
 def step_jobs(args: Any) -> Iterator[dict[str, Any]]:
   """Yields the figures of each config on each topology, unless they stand."""
   done = standing(args.output)
-  for name in args.config or CONFIGS:
+  for name in args.config or without_data.CONFIGS:
     config = measure.find_config(name)
     for topology in args.topology or TOPOLOGIES:
       for chips in TOPOLOGIES.get(topology, (1, 8)):
@@ -143,7 +136,7 @@ def compiled_step(
     layout = Layout(mesh, config.mesh.fsdp, task.has_streams, task.large)
     compiled = Compiled(config, task, layout)
     state = compiled.shapes()
-    batch = shapes(config)
+    batch = without_data.shapes(config)
     batch = placed(batch, jax.tree.map(layout.along_rows, batch))
     began = time.monotonic()
     numbers = jax.tree.map(np.float32, step_numbers(config, task))
@@ -166,36 +159,6 @@ def placed(tree: Any, where: Any) -> Any:
   return jax.tree.map(
     lambda x, w: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=w), tree, where
   )
-
-
-def shapes(config: ConfigDict) -> dict[str, Any]:
-  """Returns the shapes of a batch, the longest of handwriting or sentences."""
-  data, rows = config.data, config.data.batch_size
-  struct = jax.ShapeDtypeStruct
-  if config.task == 'char_lm':
-    window = (rows, data.window_steps)
-    return {
-      'inputs': struct(window, jnp.int32),
-      'targets': struct(window, jnp.int32),
-      'mask': struct(window, jnp.bool_),
-      'reset': struct((rows,), jnp.bool_),
-    }
-  if config.task == 'handwriting':
-    return {
-      'offsets': struct((rows, PEN_STEPS, 3), jnp.float32),
-      'length': struct((rows,), jnp.int32),
-    }
-  if config.task == 'translate':
-    length = data.bucket_lengths[-1]
-    rows = min(rows, data.batch_tokens // length)
-    names = ('source', 'inputs', 'targets')
-    return dict.fromkeys(names, struct((rows, length), jnp.int32))
-  side, channels = (28, 1) if data.source == 'mnist' else (32, 3)
-  return {
-    'image': struct((rows, side, side, channels), jnp.uint8),
-    'label': struct((rows,), jnp.int32),
-    'mask': struct((rows,), jnp.bool_),
-  }
 
 
 def figures(program: Any, seconds: float) -> dict[str, Any]:

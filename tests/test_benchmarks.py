@@ -20,6 +20,7 @@ from benchmarks import (
   recurrence,
   startup,
   static,
+  steps,
   tpu,
   training,
   translation_memory,
@@ -296,7 +297,7 @@ def test_steps_that_stand_in_the_file_are_not_compiled_again(
   ]
 
 
-@pytest.mark.parametrize('name', tpu.CONFIGS)
+@pytest.mark.parametrize('name', without_data.CONFIGS)
 def test_every_config_is_prepared_without_data(name, tmp_path):
   config = measure.find_config(name)
   task = without_data.make(config, str(tmp_path))
@@ -306,8 +307,22 @@ def test_every_config_is_prepared_without_data(name, tmp_path):
     most = config.data.batch_tokens // config.data.bucket_lengths[-1]
   if config.task == 'char_lm':
     assert len(task.vocabulary) == without_data.SYMBOLS[config.data.source]
-  rows = {x.shape[0] for x in tpu.shapes(config).values()}
+  rows = {x.shape[0] for x in without_data.shapes(config).values()}
   assert rows == {min(most, config.data.batch_size)}
+  for key, x in without_data.batch(config).items():
+    assert x.dtype == without_data.shapes(config)[key].dtype
+    if key in ('inputs', 'targets', 'source'):
+      assert x.min() >= 0
+      known = task.pieces if config.task == 'translate' else task.vocabulary
+      assert x.max() < len(known)
+
+
+def test_a_step_on_a_random_batch_is_timed(tmp_path, capsys):
+  args = types.SimpleNamespace(precision='float32', steps=2, rounds=1)
+  found = steps.measured('mnist_coordinate', args, str(tmp_path))
+  assert found['step_milliseconds'] > 0
+  assert found['shapes']['image'] == [1000, 28, 28, 1]
+  assert 'mnist_coordinate' in capsys.readouterr().out
 
 
 def test_entries_of_an_accelerator_are_found_by_name():
