@@ -48,10 +48,15 @@ def export(
 
   Raises:
     FileNotFoundError: `workdir` is no run folder, or has no such checkpoint.
-    ValueError: the checkpoint is damaged, or `baked` does not apply.
+    ValueError: the checkpoint is damaged, `baked` does not apply, or `workdir`
+      is a file of this command.
   """
   from hyper import trained, weights
 
+  if trained.is_file(workdir):
+    raise ValueError(
+      f'{workdir} has been exported already; give the folder of its run.'
+    )
   run = trained.load(workdir, checkpoint)
   _, variables = trained.network(run, baked)
   weights.save(variables, path, describe(run, baked))

@@ -174,7 +174,8 @@ def _load_file(
     config = configuration.change(
       configuration.from_json(text['config']), changes
     )
-    _check_task(path, config, task)
+  _check_task(path, config, task)
+  with _naming(path):
     made = _task_of(config, text, data_dir)
   step = int(text['step'])
   if checkpoint not in ('best', 'latest', step):

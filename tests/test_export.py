@@ -172,10 +172,13 @@ def test_several_texts_are_drawn_at_once(runs):
 def test_what_a_file_does_not_have_is_named(runs, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs['hyper'], path)
-  with pytest.raises(ValueError, match="'classify'; a run of 'char_lm' is"):
+  message = f"^{path} is a run of the task 'classify'; a run of 'char_lm' is"
+  with pytest.raises(ValueError, match=message):
     trained.load(path, task='char_lm')
   with pytest.raises(ValueError, match=f'{path} has step 0, not 7'):
     trained.load(path, 7)
+  with pytest.raises(ValueError, match=f'{path} has been exported already'):
+    export.export(path, str(tmp_path / 'y.safetensors'))
   export.export(runs['hyper'], path, baked=True)
   with pytest.raises(ValueError, match=f'{path} has .* kernels are baked'):
     trained.load(path)
