@@ -116,10 +116,6 @@ def load(
   >>> run = load('runs/enwik8', 'latest', changes=['data.batch_size=1'])
   >>> run.step, run.config.data.batch_size
   (4, 1)
-  >>> from hyper.export import export
-  >>> export('runs/enwik8', 'enwik8.safetensors')
-  >>> load('enwik8.safetensors').step  # a file has all that a run needs
-  4
   """
   if is_file(workdir):
     return _load_file(workdir, checkpoint, data_dir, task, changes)
@@ -182,15 +178,11 @@ def _load_file(
     raise ValueError(f'{path} has step {step}, not {checkpoint}.')
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
   state = {} if made.has_streams else model_state
-  found = weights.load(path, _variables(made, params, state, baked=False))
-  kept = {
-    name: x['network'] if _has_hypernetwork(made) else x
-    for name, x in found.items()
-    if name != 'params'
-  }
-  return Run(
-    *(os.path.dirname(path) or '.', config, made, step, found['params'], kept)
-  )
+  state = weights.load(path, _variables(made, params, state, baked=False))
+  params = state.pop('params')
+  if _has_hypernetwork(made):
+    state = {name: x['network'] for name, x in state.items()}
+  return Run(os.path.dirname(path) or '.', config, made, step, params, state)
 
 
 def _check_task(workdir: str, config: ConfigDict, task: str) -> None:

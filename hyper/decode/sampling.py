@@ -129,24 +129,40 @@ def symbol_sampler(
     seed: int,
   ) -> Iterator[Int[np.ndarray, ' b']]:
     check_finite('temperature', temperature)
-    streams, given = prompt.shape
-    steps = given + length - 1  # of the model; the last symbol is not read
-    blocks = -(-steps // BLOCK_STEPS)
-    read = np.full((blocks * BLOCK_STEPS, streams), DRAWN, np.int32)
-    read[:given] = prompt.T
+    key = jax.random.key(seed)
 
-    def symbols() -> Iterator[Int[np.ndarray, ' b']]:
-      state, key = (carry, jnp.asarray(read[0])), jax.random.key(seed)
-      for start in range(0, steps, BLOCK_STEPS):
-        block = read[start : start + BLOCK_STEPS]
-        state, drawn = draw_block(
-          variables, state, start, block, key, temperature
-        )
-        yield from np.asarray(drawn)[max(given - 1 - start, 0) : steps - start]
+    def draw(state: Any, start: int, read: np.ndarray) -> Any:
+      return draw_block(variables, state, start, read, key, temperature)
 
-    return symbols()
+    return _in_blocks(draw, carry, prompt, length)
 
   return sample
+
+
+def _in_blocks(
+  draw: Callable[[Any, int, Int[np.ndarray, 't b']], Any],
+  carry: Any,
+  prompt: Int[np.ndarray, 'b p'],
+  length: int,
+) -> Iterator[Int[np.ndarray, ' b']]:
+  """Yields the symbols [b] that follow the prompts, step by step.
+
+  Args:
+    draw: `(state, start, read) -> (state, drawn)` takes BLOCK_STEPS steps from
+      the step `start` on; the state is the carry and the symbols drawn last.
+    carry: the state of b streams before the prompts.
+    prompt: what the streams read first.
+    length: the number of symbols of each stream.
+  """
+  streams, given = prompt.shape
+  steps = given + length - 1  # of the model; the last symbol is not read
+  blocks = -(-steps // BLOCK_STEPS)
+  read = np.full((blocks * BLOCK_STEPS, streams), DRAWN, np.int32)
+  read[:given] = prompt.T
+  state = carry, jnp.asarray(read[0])
+  for start in range(0, steps, BLOCK_STEPS):
+    state, drawn = draw(state, start, read[start : start + BLOCK_STEPS])
+    yield from np.asarray(drawn)[max(given - 1 - start, 0) : steps - start]
 
 
 def _without_variables(apply: Apply) -> ApplyModule:

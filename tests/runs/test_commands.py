@@ -42,7 +42,7 @@ commands.start(main, define_flags, CHOICES)
 NO_PATHS = {  # flags of text that name no file to read or to write
   *('prompt', 'text', 'sentence', 'metric', 'kernel', 'set', 'override'),
   *('grid', 'launcher_option', 'devices', 'init_from_paths', 'coordinator'),
-  *('checkpoint', 'entry', 'field', 'size', 'only', 'runs', 'topology'),
+  *('checkpoint', 'entry', 'field', 'size', 'only', 'rows', 'runs', 'topology'),
   'config',  # and its variant
 }
 BOTH = {'a': ('count', 'raise', 'status'), 'b': ('count',)}
