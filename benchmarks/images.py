@@ -11,7 +11,6 @@ over rounds, of the time over ours in the same round.
 
 import math
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +21,10 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 
 from benchmarks import measure, without_data
+from benchmarks.recurrence import torch_kind
 from hyper.generators import grids
 from hyper.losses import cross_entropy
+from hyper.models.classify import MnistConvnet
 from hyper.runs import commands
 
 CONFIGS = ('mnist_cnn', 'mnist_hyper', 'cifar10_wrn', 'cifar10_hyper_wrn')
@@ -32,12 +33,14 @@ LIMIT = 1e-4  # of the relative difference of losses
 
 def main() -> None:
   """Measures each config and prints a table."""
-  args, results = flags.FLAGS, {}
+  args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
-  for name in args.config:
-    results[name] = measured(name, args.rounds)
-    if args.output:
-      measure.write(args.output, 'images', {'results': results})
+  measure.measure_each(
+    'images',
+    args.config,
+    lambda name: measured(name, args.rounds),
+    args.output,
+  )
 
 
 def measured(name: str, rounds: int) -> dict[str, Any]:
@@ -133,16 +136,14 @@ class Network:
       if device.type == 'cuda':
         torch.cuda.synchronize()
 
-    began = time.perf_counter()
-    call()
-    return measure.Contender(call, time.perf_counter() - began)
+    return measure.called(call)
 
   def _torch_logits(self) -> Callable[..., Any]:
     from benchmarks import torch_networks
 
-    is_convnet = type(self.task.main).__name__ == 'MnistConvnet'
-    network = torch_networks.wide_resnet
-    network = torch_networks.mnist_convnet if is_convnet else network
+    is_convnet = isinstance(self.task.main, MnistConvnet)
+    kinds = torch_networks.wide_resnet, torch_networks.mnist_convnet
+    network = kinds[is_convnet]
     hyper = self.task.hypernetwork
     if hyper is None:
       return network
@@ -161,13 +162,12 @@ class Network:
   def _torch_weights(self) -> dict[str, Any]:
     import torch
 
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    found = {}
+    kind, found = torch_kind(jnp.float32), {}
     for name, x in flatten_dict(self.variables['params'], sep='/').items():
       x = np.array(x)
       if x.ndim == 4 and name.endswith('kernel'):
         x = np.ascontiguousarray(x.transpose(3, 2, 0, 1))
-      found[name] = torch.tensor(x, device=device).requires_grad_()
+      found[name] = torch.tensor(x, **kind).requires_grad_()
     return found
 
 

@@ -12,8 +12,6 @@ of beam search, whose random hypotheses end at their limit.
 import collections
 import functools
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,13 +30,13 @@ def main() -> None:
   """Measures each config and prints a table."""
   args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
-  results = {}
   print(f'{"":22}{"at once":>8}{"each takes":>13}{"floor":>12}{"compiled":>10}')
-  for name in args.config:
+
+  def figures(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as workdir:
-      results[name] = measured(name, args, workdir)
-    if args.output:
-      measure.write(args.output, 'inference', {'results': results})
+      return measured(name, args, workdir)
+
+  measure.measure_each('inference', args.config, figures, args.output)
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
@@ -52,7 +50,9 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   table = {}
   for rows in map(int, args.rows):
     contenders = {
-      'drawn': timed(functools.partial(draw, task, params, rows, steps))
+      'drawn': measure.called(
+        functools.partial(draw, task, params, rows, steps)
+      )
     }
     if not is_search:
       contenders['floor'] = floor(task.model, params, rows, steps)
@@ -74,13 +74,6 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
     )
     table[str(rows)] = row
   return table
-
-
-def timed(call: Callable[[], Any]) -> measure.Contender:
-  """Returns a contender; its first call, which compiles, is timed here."""
-  began = time.perf_counter()
-  call()
-  return measure.Contender(call, time.perf_counter() - began)
 
 
 def draw_text(task: Any, params: Any, rows: int, steps: int) -> None:

@@ -5,19 +5,19 @@ its noise evenly, so that ratios hold where absolute figures do not.
 """
 
 import dataclasses
-import importlib
 import json
 import os
 import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from hyper.paper import recipes
 from hyper.runs import provenance
 
 
@@ -79,9 +79,43 @@ def run(contenders: Mapping[str, Contender], rounds: int) -> None:
 
 
 def find_config(name: str) -> ConfigDict:
-  """Returns a config by its file in configs/, with a variant after a colon."""
-  module, _, variant = name.partition(':')
-  return importlib.import_module(f'configs.{module}').get_config(variant)
+  """Returns a config by its file in configs/, with a variant after a colon.
+
+  Raises:
+    ValueError: there is no such file.
+  """
+  config = recipes.load(name)
+  if config is None:
+    raise ValueError(f'there is no file of configs/ for {name!r}.')
+  return config
+
+
+def measure_each(
+  benchmark: str,
+  names: Iterable[str],
+  measured: Callable[[str], Any],
+  output: str,
+) -> None:
+  """Measures one thing after another; writes what there is after each.
+
+  Args:
+    benchmark: the module, see `write`.
+    names: of what is measured.
+    measured: returns the figures of one.
+    output: a JSON file, or empty.
+  """
+  results = {}
+  for name in names:
+    results[name] = measured(name)
+    if output:
+      write(output, benchmark, {'results': results})
+
+
+def called(call: Callable[[], Any]) -> Contender:
+  """Returns a contender whose first call, which compiles, is timed here."""
+  began = time.perf_counter()
+  call()
+  return Contender(call, time.perf_counter() - began)
 
 
 def hardware() -> dict[str, Any]:

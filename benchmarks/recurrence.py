@@ -11,7 +11,6 @@ recurrence allows: one after another through time, forward and backward, and
 then the gradient of each weight at once.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -303,9 +302,7 @@ def torch_contender(
     if kind['device'] == 'cuda':
       torch.cuda.synchronize()
 
-  began = time.perf_counter()
-  call()
-  return measure.Contender(call, time.perf_counter() - began)
+  return measure.called(call)
 
 
 def define_flags() -> None:

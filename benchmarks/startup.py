@@ -21,6 +21,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks import measure
+from hyper.paper import recipes
 from hyper.runs import commands
 
 COMMANDS = (
@@ -68,7 +69,8 @@ def started(name: str, data_dir: str) -> dict[str, dict[str, float]]:
     environment = os.environ | {'XDG_CACHE_HOME': f'{place}/cache'}
     environment.pop('JAX_COMPILATION_CACHE_DIR', None)
     for start in (FIRST, SECOND):
-      command = [sys.executable, 'train.py', f'--config={path_of(name)}']
+      config = recipes.argument(name)
+      command = [sys.executable, 'train.py', f'--config={config}']
       command += [f'--workdir={place}/{start}', f'--data_dir={data}']
       command += ['--config.log_every_steps=1']
       found[start] = first_step(command, environment)
@@ -80,16 +82,6 @@ def started(name: str, data_dir: str) -> dict[str, dict[str, float]]:
         flush=True,
       )
   return found
-
-
-def path_of(name: str) -> str:
-  """Returns the value of train.py's --config.
-
-  >>> path_of('ptb_lstm:embedded')
-  'configs/ptb_lstm.py:embedded'
-  """
-  module, colon, variant = name.partition(':')
-  return f'configs/{module}.py{colon}{variant}'
 
 
 def link_raw(source: pathlib.Path, target: pathlib.Path) -> None:

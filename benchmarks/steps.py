@@ -21,13 +21,14 @@ from hyper.runs.compiled import Compiled, step_numbers
 
 def main() -> None:
   """Measures each config and prints a line for it."""
-  args, results = flags.FLAGS, {}
+  args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
-  for name in args.config:
+
+  def figures(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as workdir:
-      results[name] = measured(name, args, workdir)
-    if args.output:
-      measure.write(args.output, 'steps', {'results': results})
+      return measured(name, args, workdir)
+
+  measure.measure_each('steps', args.config, figures, args.output)
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import pathlib
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -72,8 +72,8 @@ def main() -> None:
   os.environ |= ENVIRONMENT
   jax.config.update('jax_platforms', 'cpu')
   commands.prepare_output(args.output, ('json',))
-  jobs = recurrence_jobs(args) if args.recurrence else step_jobs(args)
   results = [] if args.recurrence else standing(args.output)
+  jobs = recurrence_jobs(args) if args.recurrence else step_jobs(args, results)
   for result in jobs:
     results.append(result)
     print(', '.join(f'{k} {v}' for k, v in result.items()), flush=True)
@@ -87,9 +87,10 @@ def standing(output: str) -> list[dict[str, Any]]:
   return json.loads(path.read_bytes())['results'] if path.is_file() else []
 
 
-def step_jobs(args: Any) -> Iterator[dict[str, Any]]:
-  """Yields the figures of each config on each topology, unless they stand."""
-  done = standing(args.output)
+def step_jobs(
+  args: Any, done: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+  """Yields the figures of each config on each topology that are not done."""
   for name in args.config or without_data.CONFIGS:
     config = measure.find_config(name)
     for topology in args.topology or TOPOLOGIES:

@@ -35,13 +35,14 @@ EMBEDDED = (
 
 def main() -> None:
   """Measures each config and prints a table."""
-  args, results = flags.FLAGS, {}
+  args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
-  for config in args.config:
+
+  def figures(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as workdir:
-      results[config] = measured(config, args, workdir)
-    if args.output:
-      measure.write(args.output, 'training', {'results': results})
+      return measured(name, args, workdir)
+
+  measure.measure_each('training', args.config, figures, args.output)
 
 
 def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def measured(name: str, args: Any, workdir: str) -> dict[str, Any]:
   _, compile_seconds, size = measure.compile_timed(
     compiled.train, state, held[0], numbers
   )
+  # Three contenders log their steps as one run, with a round to warm up.
+  config.train_steps = 3 * args.steps * (args.rounds + 1)
   with (
     Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints,
     Log(config, workdir, task, 0, checkpoints) as log,

@@ -34,12 +34,14 @@ NETWORKS = ('convnet', *(f'hyperlstm_{n}' for n in UNITS))
 
 def main() -> None:
   """Measures each network, and prints a table."""
-  args, results = flags.FLAGS, {}
+  args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
-  for name in args.network:
-    results[name] = measured(name, args)
-    if args.output:
-      measure.write(args.output, 'vectorised', {'results': results})
+  measure.measure_each(
+    'vectorised',
+    args.network,
+    lambda name: measured(name, args),
+    args.output,
+  )
 
 
 def measured(name: str, args: Any) -> dict[str, dict[str, float]]:

@@ -53,7 +53,7 @@ def export(
   """
   from hyper import trained, weights
 
-  if trained.is_file(workdir):
+  if folder.is_export(workdir):
     raise ValueError(
       f'{workdir} has been exported already; give the folder of its run.'
     )

@@ -117,7 +117,7 @@ def load(
   >>> run.step, run.config.data.batch_size
   (4, 1)
   """
-  if is_file(workdir):
+  if folder.is_export(workdir):
     return _load_file(workdir, checkpoint, data_dir, task, changes)
   config = configuration.change(folder.load_config(workdir), changes)
   _check_task(workdir, config, task)
@@ -141,15 +141,6 @@ def load(
       found.get('model_state', {}),
     )
   )
-
-
-def is_file(workdir: str) -> bool:
-  """Returns whether `workdir` names a file of `hyper.export`, no run folder.
-
-  >>> is_file('results/trained.safetensors'), is_file('runs/enwik8')
-  (True, False)
-  """
-  return workdir.endswith('.safetensors') and not os.path.isdir(workdir)
 
 
 def _load_file(

@@ -281,10 +281,8 @@ def test_steps_that_stand_in_the_file_are_not_compiled_again(
   monkeypatch.setattr(tpu, 'compiled_step', lambda *given: {})
 
   def jobs(*names):
-    args = types.SimpleNamespace(
-      config=names, topology=['v5e:2x2'], output=str(output)
-    )
-    return list(tpu.step_jobs(args))
+    args = types.SimpleNamespace(config=names, topology=['v5e:2x2'])
+    return list(tpu.step_jobs(args, tpu.standing(str(output))))
 
   first = jobs('mnist_mlp')
   assert [x['chips'] for x in first] == [1, 4]
@@ -335,8 +333,7 @@ def test_entries_of_an_accelerator_are_found_by_name():
 
 def test_every_entry_of_an_accelerator_is_a_config():
   for entry in accelerator.ENTRIES:
-    file, _, variant = entry.config.partition(':')
-    importlib.import_module(f'configs.{file}').get_config(variant)
+    measure.find_config(entry.config)
 
 
 @slow

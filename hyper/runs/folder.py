@@ -47,6 +47,7 @@ VOCABULARY = 'vocabulary.json'
 NORMALISATION = 'normalisation.json'
 WORD_PIECES = 'word_pieces.json'
 IMAGE_KIND = 'images.json'
+EXPORT = '.safetensors'
 KEPT = (VOCABULARY, NORMALISATION, WORD_PIECES, IMAGE_KIND)
 ROOT = str(pathlib.Path(__file__).parents[2])  # the folder of the code
 T = TypeVar('T')
@@ -67,6 +68,15 @@ class Saved(Protocol):
 def is_run(workdir: str) -> bool:
   """Returns whether `workdir` holds a run, which has a config.json."""
   return os.path.exists(os.path.join(workdir, CONFIG))
+
+
+def is_export(path: str) -> bool:
+  """Returns whether `path` names a file of `hyper.export`, no run folder.
+
+  >>> is_export('results/trained.safetensors'), is_export('runs/enwik8')
+  (True, False)
+  """
+  return path.endswith(EXPORT) and not os.path.isdir(path)
 
 
 def load_config(workdir: str) -> ConfigDict:

@@ -28,8 +28,6 @@ from hyper.runs.record import INIT_FROM
 from hyper.runs.task import Task
 from hyper.runs.training import TrainState
 
-ENDING = '.safetensors'
-
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -149,14 +147,14 @@ def check(origin: Origin | None, workdir: str) -> None:
 
 def check_exists(path: str) -> None:
   """Raises an error unless `path` is a run folder or a safetensors file."""
-  if path.endswith(ENDING) and not os.path.isdir(path):
+  if folder.is_export(path):
     if not os.path.isfile(path):
       raise FileNotFoundError(f'--init_from={path}: there is no such file.')
     return
   if not folder.is_run(path):
     raise FileNotFoundError(
       f'--init_from={path} is no run folder; give one, or a file that ends in '
-      f'{ENDING}, such as python -m hyper.export writes.'
+      f'{folder.EXPORT}, such as python -m hyper.export writes.'
     )
 
 

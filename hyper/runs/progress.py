@@ -84,7 +84,7 @@ class Progress:
     if steps > 0:
       self._smooth(seconds / steps)
     if self._step_seconds is not None:
-      left = max(self._total_steps - step, 0) * self._step_seconds
+      left = (self._total_steps - step) * self._step_seconds
       parts.append(f'{format_duration(left)} left')
     self._shown = '  '.join(parts)
     self.step(step)
