@@ -163,8 +163,8 @@ def _load_file(
     )
   _check_task(path, config, task)
   with _naming(path):
-    made = _task_of(config, text, data_dir)
-  step = int(text['step'])
+    made = _task_of(path, config, text, data_dir)
+    step = int(text['step'])
   if checkpoint not in ('best', 'latest', step):
     raise ValueError(f'{path} has step {step}, not {checkpoint}.')
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
@@ -327,7 +327,7 @@ def load_network(path: str) -> tuple[nn.Module, Any]:
   text = _read_text(path)
   baked = text['baked'] == 'true'
   with _naming(path):
-    task = _task_of(configuration.from_json(text['config']), text)
+    task = _task_of(path, configuration.from_json(text['config']), text)
   shapes = jax.eval_shape(task.init, jax.random.key(0))
   like = jax.eval_shape(
     lambda params, state: _variables(task, params, state, baked), *shapes
@@ -356,13 +356,22 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _task_of(  # of one of the two kinds
-  config: ConfigDict, text: Mapping[str, str], data_dir: str = ''
+  path: str, config: ConfigDict, text: Mapping[str, str], data_dir: str = ''
 ) -> Any:
-  """Returns the task of a config, with the kept files in `text`, by name."""
+  """Returns the task of a config, with the kept files in `text`, by name.
+
+  Errors name the file at `path`, which has the text, and not the folder that is
+  made of it for a moment.
+  """
   configuration.check(config)
   with tempfile.TemporaryDirectory() as workdir:
     folder.rebuild(workdir, config, text)
-    return make_task(config, data_dir, workdir)
+    try:
+      return make_task(config, data_dir, workdir)
+    except FileNotFoundError as error:
+      raise FileNotFoundError(str(error).replace(workdir, path)) from error
+    except ValueError as error:
+      raise ValueError(str(error).replace(workdir, path)) from error
 
 
 def _module(task: _OfModel | _OfMain, baked: bool) -> nn.Module:

@@ -188,6 +188,14 @@ def test_symbols_are_those_drawn_one_by_one(given, length):
   np.testing.assert_array_equal(drawn, wanted)
 
 
+def test_no_symbols_are_drawn_and_none_without_a_prompt():
+  apply = functools.partial(next_symbols, jnp.eye(5))
+  given = apply, jnp.zeros(2, int)
+  assert not [*sample_symbols(*given, np.zeros((2, 40), np.int32), 0, 1.0, 0)]
+  with pytest.raises(ValueError, match='the prompt is empty'):
+    sample_symbols(*given, np.zeros((2, 0), np.int32), 3, 1.0, 0)
+
+
 def test_other_weights_and_temperatures_compile_nothing_new():
   traced = []
 

@@ -169,6 +169,25 @@ def test_several_texts_are_drawn_at_once(runs):
   assert coldest == [alone, alone]
 
 
+@pytest.mark.parametrize(
+  'text, kind, message',
+  [
+    ({'vocabulary.json': None}, FileNotFoundError, 'but no vocabulary.json'),
+    ({'vocabulary.json': '{}'}, ValueError, r'/vocabulary.json is damaged'),
+    ({'step': 'x'}, ValueError, ' cannot be used: invalid literal for int'),
+  ],
+)
+def test_errors_of_a_file_name_it(runs, tmp_path, text, kind, message):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs['text'], path)
+  changed = weights.load_text(path) | text
+  kept = {name: x for name, x in changed.items() if x is not None}
+  weights.save(weights.load(path), path, kept)
+  with pytest.raises(kind, match=message) as error:
+    trained.load(path)
+  assert path in str(error.value) and '/tmp/tmp' not in str(error.value)
+
+
 def test_what_a_file_does_not_have_is_named(runs, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs['hyper'], path)

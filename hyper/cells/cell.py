@@ -331,8 +331,9 @@ def layer_norms(
 
   Means and variances of all are computed side by side, and a variance in the
   same pass as its mean, as E[x^2] - E[x]^2: on a TPU every operation on a few
-  numbers has a fixed cost. The error of a variance is some 1e-7 E[x]^2, which
-  the epsilon of 0.001 hides unless the mean is above 30.
+  numbers has a fixed cost. The error of a scale, relative to it, is some 1e-7
+  E[x]^2 / (variance + 0.001): 3e-4 where the mean is 30 deviations. In the
+  trained network of results/ptb_hyperlstm no mean exceeds 0.4 deviations.
 
   Args:
     xs: arrays of one shape, such as the gates of a cell.

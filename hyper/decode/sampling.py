@@ -70,7 +70,7 @@ def sample_symbols(
     BLOCK_STEPS of them at once.
 
   Raises:
-    ValueError: `temperature` is below 0, or not finite.
+    ValueError: `temperature` is below 0, or not finite, or the prompt is empty.
 
   >>> following = jnp.array([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0], [9.0, 0.0, 0.0]])
   >>> apply = lambda carry, symbols: (carry, following[symbols])
@@ -129,6 +129,7 @@ def symbol_sampler(
     seed: int,
   ) -> Iterator[Int[np.ndarray, ' b']]:
     check_finite('temperature', temperature)
+    _check_prompt(prompt)
     key = jax.random.key(seed)
 
     def draw(state: Any, start: int, read: np.ndarray) -> Any:
@@ -137,6 +138,11 @@ def symbol_sampler(
     return _in_blocks(draw, carry, prompt, length)
 
   return sample
+
+
+def _check_prompt(prompt: Int[np.ndarray, 'b p']) -> None:
+  if not prompt.shape[1]:
+    raise ValueError('the prompt is empty; it needs at least one symbol.')
 
 
 def _in_blocks(
@@ -154,6 +160,8 @@ def _in_blocks(
     prompt: what the streams read first.
     length: the number of symbols of each stream.
   """
+  if not length:
+    return
   streams, given = prompt.shape
   steps = given + length - 1  # of the model; the last symbol is not read
   blocks = -(-steps // BLOCK_STEPS)
