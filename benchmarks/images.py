@@ -4,14 +4,14 @@
 
 Times the gradient of the mean cross entropy of a batch of random images in
 training: ours, and, if torch is installed, the same network in
-benchmarks.torch_networks with and without torch.compile. The losses of both are
-compared first. Optimizer, L2 and augmentation are left out. Ratios are medians,
-over rounds, of the time over ours in the same round.
+benchmarks.torch_networks with and without torch.compile, each in a process of
+its own. The losses of both are compared first. Optimizer, L2 and augmentation
+are left out. Ratios are medians, over rounds, of the time over ours in the same
+round.
 """
 
 import math
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,15 +20,13 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict
 
-from benchmarks import measure, without_data
-from benchmarks.recurrence import torch_kind
+from benchmarks import measure, torch_timed, without_data
 from hyper.generators import grids
 from hyper.losses import cross_entropy
 from hyper.models.classify import MnistConvnet
 from hyper.runs import commands
 
 CONFIGS = ('mnist_cnn', 'mnist_hyper', 'cifar10_wrn', 'cifar10_hyper_wrn')
-LIMIT = 1e-4  # of the relative difference of losses
 
 
 def main() -> None:
@@ -48,13 +46,9 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as workdir:
     network = Network(name, workdir)
     contenders = {'here': network.here()}
-    try:
-      import torch  # noqa: F401
-
+    if torch_timed.is_installed():
       contenders['torch'] = network.torch(is_compiled=False)
       contenders['torch compiled'] = network.torch(is_compiled=True)
-    except ImportError:
-      pass
     measure.run(contenders, rounds)
   table: dict[str, Any] = {'parameters': network.parameters}
   for key, contender in contenders.items():
@@ -107,68 +101,38 @@ class Network:
     )
 
   def torch(self, is_compiled: bool) -> measure.Contender:
-    """Returns the gradient of the same loss in torch.
-
-    Raises:
-      ValueError: its value differs from ours.
-    """
-    import torch
-
-    logits = self._torch_logits()
-    w = self._torch_weights()
-    device = next(iter(w.values())).device
-    batch = np.array(self.images), np.array(self.labels)
-    images, labels = (torch.tensor(x, device=device) for x in batch)
-    images, labels = images.permute(0, 3, 1, 2), labels.long()
-    leaves = [*w.values()]
-
-    def loss(images: Any) -> Any:
-      return torch.nn.functional.cross_entropy(logits(w, images), labels)
-
-    given = self.variables['params'], self.images, self.labels
-    ours, theirs = float(jax.jit(self.loss)(*given)), loss(images).item()
-    if not math.isclose(ours, theirs, rel_tol=LIMIT):
-      raise ValueError(f"torch's loss is {theirs}, ours {ours}.")
-    run = torch.compile(loss) if is_compiled else loss
-
-    def call() -> None:
-      torch.autograd.grad(run(images), leaves)
-      if device.type == 'cuda':
-        torch.cuda.synchronize()
-
-    return measure.called(call)
-
-  def _torch_logits(self) -> Callable[..., Any]:
-    from benchmarks import torch_networks
-
+    """Returns the gradient of the same loss in torch."""
+    params = self.variables['params']
     is_convnet = isinstance(self.task.main, MnistConvnet)
-    kinds = torch_networks.wide_resnet, torch_networks.mnist_convnet
-    network = kinds[is_convnet]
+    given = {
+      'network': 'mnist_convnet' if is_convnet else 'wide_resnet',
+      'weights': {
+        name: with_torch_axes(name, np.array(x))
+        for name, x in flatten_dict(params, sep='/').items()
+      },
+      'grids': self._grids(),
+      'images': np.array(self.images.transpose(0, 3, 1, 2)),
+      'labels': np.array(self.labels, np.int64),
+      'loss': float(jax.jit(self.loss)(params, self.images, self.labels)),
+    }
+    return measure.apart(torch_timed.images, given, is_compiled)
+
+  def _grids(self) -> dict[str, tuple[int, ...]] | None:
+    """Returns the number of tiles of each generated kernel; None without."""
     hyper = self.task.hypernetwork
     if hyper is None:
-      return network
+      return None
     shapes = hyper.shapes(self.images[:1], False)
-    tiles = {
-      '/'.join(path): grids.grid(x.shape, hyper.tile)[2:]
+    return {
+      '/'.join(path): tuple(grids.grid(x.shape, hyper.tile)[2:])
       for path, x in shapes.items()
     }
 
-    def with_generated(w: Any, images: Any) -> Any:
-      own = {k.removeprefix('network/'): x for k, x in w.items()}
-      return network(own | torch_networks.generate(w, tiles), images)
 
-    return with_generated
-
-  def _torch_weights(self) -> dict[str, Any]:
-    import torch
-
-    kind, found = torch_kind(jnp.float32), {}
-    for name, x in flatten_dict(self.variables['params'], sep='/').items():
-      x = np.array(x)
-      if x.ndim == 4 and name.endswith('kernel'):
-        x = np.ascontiguousarray(x.transpose(3, 2, 0, 1))
-      found[name] = torch.tensor(x, **kind).requires_grad_()
-    return found
+def with_torch_axes(name: str, x: np.ndarray) -> np.ndarray:
+  """Returns a parameter, of a kernel as [outputs, inputs, height, width]."""
+  is_kernel = x.ndim == 4 and name.endswith('kernel')
+  return np.ascontiguousarray(x.transpose(3, 2, 0, 1)) if is_kernel else x
 
 
 def define_flags() -> None:

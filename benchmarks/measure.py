@@ -4,8 +4,10 @@ A machine is rarely quiet. Rounds that go through all contenders in turn spread
 its noise evenly, so that ratios hold where absolute figures do not.
 """
 
+import concurrent.futures
 import dataclasses
 import json
+import multiprocessing
 import os
 import shlex
 import statistics
@@ -42,6 +44,12 @@ class Contender:
     """Seconds of one call."""
     return statistics.median(self.seconds)
 
+  def timed(self) -> float:
+    """Calls once, and returns the seconds that it took."""
+    began = time.perf_counter()
+    self.call()
+    return time.perf_counter() - began
+
   def over(self, other: 'Contender') -> float:
     """Returns its time over the other's in one round, the median of rounds."""
     pairs = zip(self.seconds, other.seconds, strict=True)
@@ -73,9 +81,7 @@ def run(contenders: Mapping[str, Contender], rounds: int) -> None:
     contender.call()
   for _ in range(rounds):
     for contender in contenders.values():
-      began = time.perf_counter()
-      contender.call()
-      contender.seconds.append(time.perf_counter() - began)
+      contender.seconds.append(contender.timed())
 
 
 def find_config(name: str) -> ConfigDict:
@@ -116,6 +122,41 @@ def called(call: Callable[[], Any]) -> Contender:
   began = time.perf_counter()
   call()
   return Contender(call, time.perf_counter() - began)
+
+
+class _Apart(Contender):
+  """A contender in another process, which times its calls."""
+
+  def timed(self) -> float:
+    return self.call()
+
+
+_held: list[Contender] = []  # that of this process, if it is another's
+
+
+def apart(make: Callable[..., Contender], *arguments: Any) -> Contender:
+  """Returns a contender that is made and called in a process of its own.
+
+  The threads of two libraries in one process slow each other down even where
+  they take turns.
+
+  Args:
+    make: a function of a module, which another process can import.
+    arguments: of `make`, which can be pickled.
+  """
+  spawn = multiprocessing.get_context('spawn')
+  pool = concurrent.futures.ProcessPoolExecutor(1, spawn)
+  seconds = pool.submit(_hold, make, *arguments).result()
+  return _Apart(lambda: pool.submit(_call_held).result(), seconds)
+
+
+def _hold(make: Callable[..., Contender], *arguments: Any) -> float:
+  _held.append(make(*arguments))
+  return _held[0].compile_seconds
+
+
+def _call_held() -> float:
+  return _held[0].timed()
 
 
 def hardware() -> dict[str, Any]:

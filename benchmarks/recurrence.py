@@ -5,8 +5,9 @@
 Times each of our cells under a plain scan (flax's nn.RNN, with one-hot inputs)
 and under our recurrence (with symbols looked up), and flax's OptimizedLSTMCell.
 If torch is installed, it also times torch.nn.LSTM, and the cells in
-benchmarks.torch_cells with and without a compiled step. The floor of a cell is
-its matrix products alone, at the same shapes and in the order that the
+benchmarks.torch_cells with and without a compiled step, each in a process of
+its own; their outputs of the first step are compared with ours. The floor of a
+cell is its matrix products alone, at the same shapes and in the order that the
 recurrence allows: one after another through time, forward and backward, and
 then the gradient of each weight at once.
 """
@@ -20,7 +21,7 @@ import numpy as np
 from absl import flags
 from flax import linen as nn
 
-from benchmarks import measure
+from benchmarks import measure, torch_timed
 from hyper.cells import HyperLSTMCell, LSTMCell
 from hyper.recurrence import Recurrence
 from hyper.runs import commands
@@ -123,9 +124,7 @@ def make_contenders(
   makers['LSTM, flax'] = lambda: scan(
     nn.OptimizedLSTMCell(n, dtype=dtype), size
   )
-  try:
-    import torch  # noqa: F401
-  except ImportError:
+  if not torch_timed.is_installed():
     return makers
   makers['LSTM, nn.LSTM'] = lambda: torch_lstm(size, dtype)
   for name, cell in cells.items():
@@ -245,64 +244,28 @@ def fold(
 
 def torch_lstm(size: Size, dtype: Any) -> measure.Contender:
   """Returns torch.nn.LSTM on the CPU, or on CUDA where torch has it."""
-  import torch
-
-  lstm = torch.nn.LSTM(size.inputs, size.units, batch_first=True)
-  lstm = lstm.to(**torch_kind(dtype))
-  return torch_contender(
-    lambda x: lstm(x)[0], [*lstm.parameters()], size, dtype
-  )
+  given = {'inputs': np.array(inputs_of(size, True)), 'units': size.units}
+  return measure.apart(torch_timed.lstm, given, jnp.dtype(dtype).name)
 
 
 def torch_cell(cell: Any, size: Size, is_compiled: bool) -> measure.Contender:
   """Returns one of our cells, written in torch."""
-  import torch
-
-  from benchmarks import torch_cells as torch_steps
-
-  inputs = inputs_of(size, is_one_hot=True)[:1, :1]
-  weights = Recurrence(cell).init(jax.random.key(1), inputs)['params']['cell']
-  leaves = {
-    name: torch.tensor(np.array(x), **torch_kind(cell.dtype)).requires_grad_()
-    for name, x in weights.items()
-  }
-  is_hyper = 'hyper_w_h' in leaves
-  step = torch_steps.hyperlstm_step if is_hyper else torch_steps.lstm_step
-  step = torch.compile(step) if is_compiled else step
-  return torch_contender(
-    lambda x: torch_steps.run(step, leaves, x),
-    [*leaves.values()],
-    size,
-    cell.dtype,
+  kind = jnp.dtype(cell.dtype).name
+  return measure.apart(
+    torch_timed.cell, given_of(cell, size), kind, is_compiled
   )
 
 
-def torch_kind(dtype: Any) -> dict[str, Any]:
-  """Returns torch's device and type of numbers."""
-  import torch
-
-  device = 'cuda' if torch.cuda.is_available() else 'cpu'
-  return {'device': device, 'dtype': getattr(torch, jnp.dtype(dtype).name)}
-
-
-def torch_contender(
-  apply: Callable[..., Any], parameters: list[Any], size: Size, dtype: Any
-) -> measure.Contender:
-  """Returns the forward and backward pass of a torch function."""
-  import torch
-
-  torch.set_float32_matmul_precision('high')  # as XLA's default on a GPU
-  kind = torch_kind(dtype)
-  inputs = torch.tensor(np.array(inputs_of(size, True)), **kind)
-  weights = torch.randn(size.batch, size.steps, size.units, **kind)
-
-  def call() -> None:
-    loss = (apply(inputs) * weights).sum()
-    torch.autograd.grad(loss, parameters)
-    if kind['device'] == 'cuda':
-      torch.cuda.synchronize()
-
-  return measure.called(call)
+def given_of(cell: Any, size: Size) -> dict[str, Any]:
+  """Returns what torch needs to compute the same as a cell."""
+  inputs = inputs_of(size, is_one_hot=True)
+  model = Recurrence(cell)
+  variables = model.init(jax.random.key(1), inputs[:1, :1])
+  return {
+    'inputs': np.array(inputs),
+    'weights': jax.tree.map(np.array, variables['params']['cell']),
+    'first_output': np.array(model.apply(variables, inputs[:, :1])),
+  }
 
 
 def define_flags() -> None:

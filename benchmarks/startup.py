@@ -28,7 +28,11 @@ COMMANDS = (
   *('train.py', 'evaluate.py', '-m hyper.generate', '-m hyper.figures'),
   *('-m hyper.compare', '-m hyper.sweep', '-m hyper.export'),
 )
-CONFIGS = ('mnist_hyper', 'cifar10_hyper_wrn', 'ptb_hyperlstm', 'iam_hyperlstm')
+CONFIGS = (
+  *('mnist_hyper', 'cifar10_hyper_wrn', 'ptb_hyperlstm', 'iam_hyperlstm'),
+  'enwik8_hyperlstm --config.data.prefix_bytes=4154064',
+  'nmt_hyperlstm:small',
+)
 ROOT = pathlib.Path(__file__).parents[1]
 FIRST, SECOND = 'first start', 'second start'
 
@@ -69,8 +73,9 @@ def started(name: str, data_dir: str) -> dict[str, dict[str, float]]:
     environment = os.environ | {'XDG_CACHE_HOME': f'{place}/cache'}
     environment.pop('JAX_COMPILATION_CACHE_DIR', None)
     for start in (FIRST, SECOND):
-      config = recipes.argument(name)
-      command = [sys.executable, 'train.py', f'--config={config}']
+      config, *fields = name.split()
+      config = recipes.argument(config)
+      command = [sys.executable, 'train.py', f'--config={config}', *fields]
       command += [f'--workdir={place}/{start}', f'--data_dir={data}']
       command += ['--config.log_every_steps=1']
       found[start] = first_step(command, environment)
@@ -128,7 +133,8 @@ def first_step(
 def define_flags() -> None:
   """Declares the flags; only a command does so."""
   flags.DEFINE_multi_string(
-    'config', CONFIGS, 'A file of configs/, with its variant after a colon.'
+    *('config', CONFIGS),
+    'A file of configs/ with its variant, and flags after blanks.',
   )
   flags.DEFINE(commands.PATH, 'data_dir', 'data', 'Folder of the data sets.')
   flags.DEFINE(commands.PATH, 'output', '', 'A JSON file to write.')

@@ -79,3 +79,11 @@ def generate(
     kernels[name] = x.flatten(2, 3).flatten(0, 1)
     first += count
   return kernels
+
+
+def with_generated(
+  w: Weights, grids: Mapping[str, tuple[int, int]]
+) -> dict[str, Tensor]:
+  """Returns the weights of the main network, with its kernels generated."""
+  own = {k.removeprefix('network/'): x for k, x in w.items()}
+  return own | generate(w, grids)

@@ -21,6 +21,7 @@ from benchmarks import (
   startup,
   static,
   steps,
+  torch_timed,
   tpu,
   training,
   translation_memory,
@@ -347,6 +348,35 @@ def test_an_entry_is_cut_short_scored_and_kept(tmp_path):
   assert json.loads((tmp_path / 'small/evaluations.jsonl').read_text())
   steps = [x['step'] for x in metrics.read(tmp_path / 'small')]
   assert 0 < max(steps) <= 2000
+
+
+def sleeper(process):
+  """Returns a contender that fails in the process of that number."""
+
+  def call():
+    assert os.getpid() != process
+    time.sleep(0.02)
+
+  return measure.called(call)
+
+
+def test_a_contender_in_a_process_of_its_own_times_its_calls():
+  apart = measure.apart(sleeper, os.getpid())
+  measure.run({'apart': apart}, rounds=2)
+  assert 0.02 <= min(apart.compile_seconds, *apart.seconds) < 1
+  with pytest.raises(AssertionError):
+    sleeper(os.getpid())
+
+
+def test_other_values_than_ours_are_not_timed():
+  pytest.importorskip('torch')
+  size = TINY._replace(units=4)
+  cell = LSTMCell(size.units, size.inputs)
+  given = recurrence.given_of(cell, size)
+  given['weights']['w_h'] = given['weights']['w_h'] + 1
+  given['weights']['w_x'] = given['weights']['w_x'] + 1
+  with pytest.raises(ValueError, match='torch differs from ours by'):
+    measure.apart(torch_timed.cell, given, 'float32', False)
 
 
 @pytest.mark.parametrize('layer_norm', [False, True])
