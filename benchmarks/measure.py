@@ -137,8 +137,7 @@ _held: list[Contender] = []  # that of this process, if it is another's
 def apart(make: Callable[..., Contender], *arguments: Any) -> Contender:
   """Returns a contender that is made and called in a process of its own.
 
-  The threads of two libraries in one process slow each other down even where
-  they take turns.
+  So the threads and the memory of another library do not come into ours.
 
   Args:
     make: a function of a module, which another process can import.

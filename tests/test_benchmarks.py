@@ -26,10 +26,12 @@ from benchmarks import (
   training,
   translation_memory,
   vectorised,
+  whole_data,
   without_data,
 )
 from configs import nmt_lstm, ptb_lstm
 from hyper.cells import HyperLSTMCell, LSTMCell
+from hyper.data import enwik8, wmt
 from hyper.recurrence import Recurrence
 from hyper.runs import metrics
 
@@ -348,6 +350,30 @@ def test_an_entry_is_cut_short_scored_and_kept(tmp_path):
   assert json.loads((tmp_path / 'small/evaluations.jsonl').read_text())
   steps = [x['step'] for x in metrics.read(tmp_path / 'small')]
   assert 0 < max(steps) <= 2000
+
+
+def test_made_up_archives_are_read_as_wmt14(tmp_path):
+  whole_data.write_wmt(tmp_path / 'wmt14', pairs=1000)
+  train = wmt.load(str(tmp_path), 'train')
+  assert len(train) == 1000
+  assert len(wmt.load(str(tmp_path), 'validation')) == 2 * whole_data.SCORED
+  assert len(wmt.load(str(tmp_path), 'test')) == whole_data.SCORED
+  lengths = [len(english.split()) for english, _ in train.take(range(1000))]
+  assert 20 < np.mean(lengths) < 33
+
+
+def test_made_up_bytes_are_read_as_a_prefix_of_enwik8(tmp_path, monkeypatch):
+  monkeypatch.setitem(whole_data.ENWIK8, 'bytes', 2**20 + 5)
+  whole_data.write_enwik8(tmp_path / 'enwik8')
+  text = enwik8.load(str(tmp_path), 'train', 2**20 + 5)['text']
+  assert len(np.unique(text)) == whole_data.ENWIK8['values']
+
+
+def test_the_seconds_and_the_memory_of_a_process_are_found():
+  found = whole_data.process(['-c', 'x = bytearray(300_000_000)'])
+  assert found['most_megabytes'] > 300
+  with pytest.raises(RuntimeError, match='ended with 3'):
+    whole_data.process(['-c', 'raise SystemExit(3)'])
 
 
 def sleeper(process):
