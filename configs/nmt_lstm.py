@@ -49,7 +49,7 @@ RECIPE = {
     'character_coverage': 0.9995,
     'bucket_lengths': (8, 16, 24, 32, 48, 64, 96),
     'batch_size': 128,
-    'batch_tokens': 8192,
+    'batch_tokens': 7680,
   },
   'model': {
     'cell': LSTM | {'units': 1024, 'dropout_rate': 0.0},
