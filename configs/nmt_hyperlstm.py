@@ -6,7 +6,7 @@ GNMT with every LSTM replaced by a layer-norm HyperLSTM of equal size, with a
 hyper LSTM of 128 units and embeddings of size 32, which starts as the paper's
 other HyperLSTMs do. Variants: `:small` and `:embedded`, as in nmt_lstm.py.
 The recipe differs from nmt_lstm.py only in the cell and its initial values. A
-step of the longest batches takes 16.3 GiB by the analysis named there, or 13.1
+step of the longest batches takes 15.6 GiB by the analysis named there, or 12.5
 GiB with `--config.model.remat=True`.
 
 Paper: 40.03 BLEU on newstest2014, log perplexity 0.993. Measured so far:

@@ -5,12 +5,22 @@ import itertools
 import numpy as np
 import pytest
 
+from configs import nmt_hyperlstm, nmt_lstm
 from hyper.data import pair_batches, word_pieces
 from hyper.data.pair_batches import Buckets, Order, fill
 from hyper.data.parallel_text import Pairs
 from hyper.data.word_pieces import END, PAD, START
 
 SHAPES = Buckets((4, 8, 12), batch_size=6, batch_tokens=32)
+
+
+@pytest.mark.parametrize('recipe', [nmt_lstm, nmt_hyperlstm])
+def test_eight_devices_divide_a_batch_of_every_bucket(recipe):
+  data = recipe.get_config().data
+  buckets = Buckets(data.bucket_lengths, data.batch_size, data.batch_tokens)
+  rows = [buckets.rows(length) for length in data.bucket_lengths]
+  assert rows == [128, 128, 128, 128, 128, 120, 80]
+  assert all(count % 8 == 0 for count in rows)
 
 
 def make_lengths(count=200, seed=0):
