@@ -352,7 +352,8 @@ def test_an_entry_is_cut_short_scored_and_kept(tmp_path):
   assert 0 < max(steps) <= 2000
 
 
-def test_made_up_archives_are_read_as_wmt14(tmp_path):
+def test_made_up_archives_are_read_as_wmt14(tmp_path, monkeypatch):
+  monkeypatch.setattr(whole_data, 'POOL', 2000)
   whole_data.write_wmt(tmp_path / 'wmt14', pairs=1000)
   train = wmt.load(str(tmp_path), 'train')
   assert len(train) == 1000
