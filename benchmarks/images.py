@@ -10,6 +10,7 @@ are left out. Ratios are medians, over rounds, of the time over ours in the same
 round.
 """
 
+import functools
 import math
 import tempfile
 from typing import Any
@@ -102,9 +103,13 @@ class Network:
 
   def torch(self, is_compiled: bool) -> measure.Contender:
     """Returns the gradient of the same loss in torch."""
+    return measure.apart(torch_timed.images, self._given, is_compiled)
+
+  @functools.cached_property
+  def _given(self) -> dict[str, Any]:
     params = self.variables['params']
     is_convnet = isinstance(self.task.main, MnistConvnet)
-    given = {
+    return {
       'network': 'mnist_convnet' if is_convnet else 'wide_resnet',
       'weights': {
         name: with_torch_axes(name, np.array(x))
@@ -115,7 +120,6 @@ class Network:
       'labels': np.array(self.labels, np.int64),
       'loss': float(jax.jit(self.loss)(params, self.images, self.labels)),
     }
-    return measure.apart(torch_timed.images, given, is_compiled)
 
   def _grids(self) -> dict[str, tuple[int, ...]] | None:
     """Returns the number of tiles of each generated kernel; None without."""

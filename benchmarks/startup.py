@@ -10,6 +10,7 @@ seconds until it has been taken, and the most memory that the process has held.
 
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -123,11 +124,17 @@ def first_step(
       break
   os.kill(process.pid, signal.SIGKILL)
   process.stderr.close()
-  _, status, used = os.wait4(process.pid, 0)  # Popen's own does not tell memory
-  process.returncode = os.waitstatus_to_exitcode(status)
+  used = ended(process)
   if len(found) < len(marks):
     raise RuntimeError(f'{command} took no step: {"".join(lines[-9:])}')
   return found | {'most_megabytes': round(used.ru_maxrss / 1e3)}
+
+
+def ended(process: subprocess.Popen[Any]) -> resource.struct_rusage:
+  """Waits for a process; returns the time and the memory that it used."""
+  _, status, used = os.wait4(process.pid, 0)  # Popen's own does not tell them
+  process.returncode = os.waitstatus_to_exitcode(status)
+  return used
 
 
 def define_flags() -> None:

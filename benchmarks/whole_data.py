@@ -10,7 +10,6 @@ Printed are the seconds and the most memory that each process has held.
 """
 
 import gzip
-import os
 import pathlib
 import shutil
 import subprocess
@@ -23,8 +22,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from benchmarks import measure
-from benchmarks.startup import ROOT
+from benchmarks import measure, startup
 from hyper.data import wmt
 from hyper.runs import commands
 
@@ -94,9 +92,8 @@ def process(command: Sequence[str]) -> dict[str, float]:
     RuntimeError: it failed.
   """
   began = time.perf_counter()
-  started = subprocess.Popen([sys.executable, *command], cwd=ROOT)
-  _, status, used = os.wait4(started.pid, 0)
-  started.returncode = os.waitstatus_to_exitcode(status)
+  started = subprocess.Popen([sys.executable, *command], cwd=startup.ROOT)
+  used = startup.ended(started)
   if started.returncode:
     raise RuntimeError(f'{command} ended with {started.returncode}.')
   return {
