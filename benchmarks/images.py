@@ -34,6 +34,10 @@ def main() -> None:
   """Measures each config and prints a table."""
   args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
+  for name in args.config:
+    if name.partition(':')[0] not in CONFIGS:
+      known = ', '.join(CONFIGS)
+      raise ValueError(f'--config: {name!r} is none of {known}, or a variant.')
   measure.measure_each(
     'images',
     args.config,

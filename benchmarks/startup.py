@@ -42,6 +42,8 @@ def main() -> None:
   """Measures the commands and each config, and prints a table."""
   args = flags.FLAGS
   commands.prepare_output(args.output, ('json',))
+  for given in args.config:
+    measure.find_config(given.partition(' ')[0])
   results: dict[str, Any] = {'help': help_seconds()}
   for name in args.config:
     results[name] = started(name, args.data_dir)

@@ -95,13 +95,13 @@ def cell(
   """Returns a cell of torch_cells.
 
   Args:
-    given: inputs [b, t, v], weights by name, and our output of the first step,
-      first_output [b, 1, n].
+    given: inputs [b, t, v], weights by name, and our outputs of the first k
+      steps, first_outputs [b, k, n].
     dtype: of all numbers.
     is_compiled: whether torch.compile makes a program of the step.
 
   Raises:
-    ValueError: the output of the first step differs from ours.
+    ValueError: the outputs of these steps differ from ours.
   """
   import torch
 
@@ -115,8 +115,9 @@ def cell(
   }
   is_hyper = 'hyper_w_h' in weights
   step = torch_cells.hyperlstm_step if is_hyper else torch_cells.lstm_step
-  expected = given['first_output']
-  check(torch_cells.run(step, weights, inputs[:, :1]), expected, kind)
+  expected = given['first_outputs']
+  first = inputs[:, : expected.shape[1]]
+  check(torch_cells.run(step, weights, first), expected, kind)
   step = torch.compile(step) if is_compiled else step
   return weighted_sum(
     lambda x: torch_cells.run(step, weights, x),

@@ -10,8 +10,8 @@ steps (2 minutes of CPU time).
 
 A step of the longest batches, 80 pairs of 96 pieces, takes 13.3 GiB by the
 analysis of the compiler for CPU, or 11.5 GiB with `--config.model.remat=True`,
-both with the flag that benchmarks/translation_memory.py names. Batches of every
-bucket have rows that 2, 4 and 8 devices divide.
+both with the flag that benchmarks/translation_memory.py names. 2, 4 and 8
+devices divide the rows of every batch of this recipe, not of its variants.
 
 Paper, which quotes GNMT's: 38.95 BLEU on newstest2014, log perplexity 1.027.
 Measured so far: `:small` for 3,000 steps on another corpus, 6.3 BLEU on

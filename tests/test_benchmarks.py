@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import time
 import types
@@ -370,6 +371,19 @@ def test_made_up_bytes_are_read_as_a_prefix_of_enwik8(tmp_path, monkeypatch):
   assert len(np.unique(text)) == whole_data.ENWIK8['values']
 
 
+def test_data_that_are_half_written_are_made_again(tmp_path, monkeypatch):
+  monkeypatch.setattr(whole_data, 'process', lambda *_: {})
+
+  def half(folder):
+    folder.mkdir(parents=True)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    whole_data.figures('enwik8', tmp_path, half)
+  whole_data.figures('enwik8', tmp_path, lambda x: x.mkdir(parents=True))
+  assert [x.name for x in (tmp_path / 'data').iterdir()] == ['enwik8']
+
+
 def test_the_seconds_and_the_memory_of_a_process_are_found():
   found = whole_data.process(['-c', 'x = bytearray(300_000_000)'])
   assert found['most_megabytes'] > 300
@@ -395,15 +409,32 @@ def test_a_contender_in_a_process_of_its_own_times_its_calls():
     sleeper(os.getpid())
 
 
-def test_other_values_than_ours_are_not_timed():
+@pytest.mark.parametrize(
+  ('module', 'wrong', 'message'),
+  [
+    ('images', '--config=ptb_lstm', "'ptb_lstm' is none of mnist_cnn, "),
+    ('recurrence', '--only=?', "['?'] is part of no name: LSTM, floor; "),
+    ('startup', '--config=', "there is no file of configs/ for ''"),
+  ],
+)
+def test_wrong_flags_are_refused_in_one_line(module, wrong, message):
+  command = [sys.executable, '-m', f'benchmarks.{module}', wrong]
+  ended = subprocess.run(
+    command, capture_output=True, text=True, cwd=startup.ROOT, check=False
+  )
+  assert ended.returncode == 1
+  (line,) = ended.stderr.splitlines()
+  assert message in line
+
+
+@pytest.mark.parametrize('name', ['w_h', 'w_x', 'hyper_w_h', 'w_hz', 'beta_c'])
+def test_other_values_than_ours_are_not_timed(name):
   pytest.importorskip('torch')
-  size = TINY._replace(units=4)
-  cell = LSTMCell(size.units, size.inputs)
-  given = recurrence.given_of(cell, size)
-  given['weights']['w_h'] = given['weights']['w_h'] + 1
-  given['weights']['w_x'] = given['weights']['w_x'] + 1
+  cell = HyperLSTMCell(TINY.units, TINY.inputs, hyper_units=3, embedding_size=2)
+  given = recurrence.given_of(cell, TINY)
+  given['weights'][name] = np.roll(given['weights'][name], 1)
   with pytest.raises(ValueError, match='torch differs from ours by'):
-    measure.apart(torch_timed.cell, given, 'float32', False)
+    torch_timed.cell(given, 'float32', False)
 
 
 @pytest.mark.parametrize('layer_norm', [False, True])
