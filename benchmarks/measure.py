@@ -30,8 +30,8 @@ class Contender:
   Attributes:
     call: does the work once and waits for it.
     compile_seconds: the time that compiling took.
-    temporary_bytes: the compiler's figure for memory besides arguments and
-      results; None where it is not known.
+    temporary_bytes: memory besides arguments and results, by the compiler, or
+      in torch by `torch_timed.with_memory`; None where it is not known.
   """
 
   call: Callable[[], Any]
@@ -145,13 +145,15 @@ def apart(make: Callable[..., Contender], *arguments: Any) -> Contender:
   """
   spawn = multiprocessing.get_context('spawn')
   pool = concurrent.futures.ProcessPoolExecutor(1, spawn)
-  seconds = pool.submit(_hold, make, *arguments).result()
-  return _Apart(lambda: pool.submit(_call_held).result(), seconds)
+  seconds, size = pool.submit(_hold, make, *arguments).result()
+  return _Apart(lambda: pool.submit(_call_held).result(), seconds, size)
 
 
-def _hold(make: Callable[..., Contender], *arguments: Any) -> float:
+def _hold(
+  make: Callable[..., Contender], *arguments: Any
+) -> tuple[float, int | None]:
   _held.append(make(*arguments))
-  return _held[0].compile_seconds
+  return _held[0].compile_seconds, _held[0].temporary_bytes
 
 
 def _call_held() -> float:

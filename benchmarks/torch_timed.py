@@ -5,12 +5,15 @@ They get arrays of NumPy, and are made in a process without JAX's threads; see
 """
 
 import importlib.util
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from benchmarks import measure
+
+CLEAR = pathlib.Path('/proc/self/clear_refs')  # of Linux
 
 
 def is_installed() -> bool:
@@ -54,7 +57,38 @@ def gradient(
     if kind['device'] == 'cuda':
       torch.cuda.synchronize()
 
-  return measure.called(call)
+  return with_memory(call, kind)
+
+
+def with_memory(
+  call: Callable[[], None], kind: Mapping[str, Any]
+) -> measure.Contender:
+  """Returns a contender with the most memory that its first call took.
+
+  On a GPU this is torch's own figure, on a CPU the growth of the process, which
+  includes what compiling takes. It is None where the system does not tell it.
+  """
+  import torch
+
+  if kind['device'] == 'cuda':
+    torch.cuda.reset_peak_memory_stats()
+    before, most = torch.cuda.memory_allocated, torch.cuda.max_memory_allocated
+  elif CLEAR.exists():
+    CLEAR.write_text('5')  # the most so far is what is held now
+    before, most = resident, lambda: resident('VmHWM')
+  else:
+    return measure.called(call)
+  held = before()
+  contender = measure.called(call)
+  contender.temporary_bytes = most() - held
+  return contender
+
+
+def resident(field: str = 'VmRSS') -> int:
+  """Returns the bytes of memory of this process now, or at most."""
+  lines = CLEAR.with_name('status').read_text().splitlines()
+  fields = dict(line.split(':', 1) for line in lines)
+  return int(fields[field].split()[0]) * 1024  # from KiB
 
 
 def weighted_sum(

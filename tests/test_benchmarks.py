@@ -409,6 +409,16 @@ def test_a_contender_in_a_process_of_its_own_times_its_calls():
     sleeper(os.getpid())
 
 
+def test_the_memory_of_a_first_call_is_found():
+  pytest.importorskip('torch')
+  kept = bytearray(100_000_000)  # is no memory of the call
+  contender = torch_timed.with_memory(
+    lambda: bytearray(200_000_000), {'device': 'cpu'}
+  )
+  assert 199e6 < contender.temporary_bytes < 250e6
+  del kept
+
+
 @pytest.mark.parametrize(
   ('module', 'wrong', 'message'),
   [
