@@ -39,7 +39,7 @@ from hyper.generators.checks import (
   check_numbers,
 )
 from hyper.generators.examples import EXAMPLES as EXAMPLES
-from hyper.generators.examples import call_each, count_examples
+from hyper.generators.examples import call_each, count_examples, first_example
 from hyper.generators.storage import (
   Gate,
   Kernels,
@@ -65,7 +65,8 @@ class HyperNetwork(nn.Module):
 
   Every example can have a network of its own. With `in_axes`, the condition and
   the arguments are split along their first axis, and each network is called
-  with a batch of one. The first axis of the outputs is that of the examples; a
+  with a batch of one. The first axis of the outputs is that of the examples: of
+  a network's output, a first axis of 1 is dropped, and all else is kept, so a
   scalar becomes [b]. Other collections are common to all networks: batch norm
   can be trained if it has `axis_name=EXAMPLES`, by which it sees the whole
   batch.
@@ -167,7 +168,10 @@ class HyperNetwork(nn.Module):
       ValueError: `condition`, or an argument that is split, does not fit.
     """
     if shapes is None:
-      shapes = self.shapes(*args, main_method=main_method, **kwargs)
+      one = (args, kwargs)
+      if in_axes is not None:
+        one = first_example(in_axes, args, kwargs)
+      shapes = self.shapes(*one[0], main_method=main_method, **one[1])
 
     def call(network: HyperNetwork, condition: Any, *given: Any) -> Any:
       deltas = network.deltas(shapes, condition)

@@ -12,7 +12,8 @@ from jaxtyping import Array, ArrayLike, Float, Integer
 
 # A mixture's parameters are clipped to these bounds, so that in float32 no
 # density is infinite and no gradient is lost in rounding: deviations within
-# e^-7 and e^7, correlations within +-tanh(4), which is 0.9993.
+# e^-7 and e^7, correlations within +-tanh(4), which is 0.9993. Beyond a bound
+# the output that was clipped gets no gradient.
 LOG_SIGMA_BOUND = 7.0
 RHO_HAT_BOUND = 4.0
 FAR = 100.0  # standard deviations; beyond them the density falls more slowly
@@ -84,7 +85,7 @@ def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
     sigma = exp(sigma_hat - b)
 
   Deviation: deviations and correlations are bounded, see LOG_SIGMA_BOUND and
-  RHO_HAT_BOUND.
+  RHO_HAT_BOUND; an output beyond its bound gets no gradient.
 
   Args:
     outputs: [..., k] of the last layer, k = 6 m + 1.
@@ -93,12 +94,20 @@ def to_mixture(outputs: Float[Array, '... k'], bias: float = 0.0) -> Mixture:
   Returns:
     A float32 `Mixture` with the leading axes of `outputs`.
 
+  Raises:
+    ValueError: k is not 6 m + 1 for a positive m.
+
   >>> mixture = to_mixture(jnp.zeros((2, 13)))
   >>> mixture.mu.shape, jnp.exp(mixture.log_pi[0]).tolist()
   ((2, 2, 2), [0.5, 0.5])
   """
   outputs = outputs.astype(jnp.float32)
-  m = (outputs.shape[-1] - 1) // 6
+  m, left = divmod(outputs.shape[-1] - 1, 6)
+  if left or m < 1:
+    raise ValueError(
+      f'a mixture got {outputs.shape[-1]} outputs; it needs 6 m + 1, such as '
+      '121 for 20 components.'
+    )
   pi_hat, mu, sigma_hat, rho_hat, e_hat = jnp.split(
     outputs, [m, 3 * m, 5 * m, 6 * m], -1
   )
@@ -167,7 +176,7 @@ def mixture_density(
   >>> f'{nats[0]:.3f} = log(2 pi) + log 2'
   '2.531 = log(2 pi) + log 2'
   """
-  mixture = to_mixture(outputs)
+  mixture, moves = to_mixture(outputs), moves.astype(jnp.float32)
   u = (moves[..., None, :2] - mixture.mu) * jnp.exp(-mixture.log_sigma)
   u_x, u_y = u[..., 0], u[..., 1]
   # 1 / (1 - rho^2) is cosh^2, and the quadratic form a sum of two squares.

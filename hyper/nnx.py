@@ -18,7 +18,8 @@ class NNXCell(nnx.RNNCellBase):
   """Runs a cell under `nnx.RNN`, with the same values as under `nn.RNN`.
 
   `nnx.bridge.ToNNX(Recurrence(cell), rngs=rngs)` is an alternative with the
-  faster gradient of `Recurrence`.
+  faster gradient of `Recurrence`. `eval()` of a model sets `deterministic`,
+  which turns recurrent dropout off, and `train()` resets it.
 
   >>> import jax.numpy as jnp
   >>> from flax import nnx
@@ -37,6 +38,7 @@ class NNXCell(nnx.RNNCellBase):
 
   def __init__(self, cell: Cell, in_features: int, *, rngs: nnx.Rngs):
     self.linen_cell = cell
+    self.deterministic = False
     self.cell = nnx.bridge.ToNNX(cell, rngs=rngs)
     self.cell.lazy_init(cell.zeros((1,)), jnp.zeros((1, in_features)))
 
@@ -49,7 +51,8 @@ class NNXCell(nnx.RNNCellBase):
       carry: the carry before the step.
       inputs: [..., v].
     """
-    return self.cell(carry, inputs)
+    train = self.linen_cell.train and not self.deterministic
+    return self.cell(carry, inputs, train=train)
 
   def initialize_carry(
     self, input_shape: tuple[int, ...], rngs: Any = None

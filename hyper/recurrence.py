@@ -7,6 +7,7 @@ Shapes: b batch, t time, n units, v input size.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hyper.cells.cell import Cell, make_multiply
-from hyper.cells.checks import check_carry, described
+from hyper.cells.checks import check_carry, check_count, described
 from hyper.cells.dropout import draw_masks
 from hyper.cells.unroll import Step, unroll
 
@@ -34,7 +35,9 @@ class Recurrence(nn.Module):
 
   Fields and arguments have the same meaning as those of `nn.RNN`, with one
   difference: outputs after the end of a sequence (`seq_lengths`) are zeros.
-  Parameters, values and gradients are those of `nn.RNN`.
+  Parameters, values and gradients are those of `nn.RNN`. Second derivatives are
+  those of `jax.grad` of `jax.grad`; forward-mode derivatives (`jax.jvp`,
+  `jax.hessian`) are not defined.
 
   Attributes:
     cell: one of `hyper.cells`.
@@ -43,8 +46,9 @@ class Recurrence(nn.Module):
     reverse: run from the last step to the first, each sequence within its
       length. Outputs come in the order of running.
     keep_order: with `reverse`, return the outputs in the order of the inputs.
-    remat_steps: in training, keep the carry every `remat_steps` steps only and
-      compute the steps between again for the gradient. This takes about a third
+    remat_steps: where the call or the cell has `train=True`, keep the carry
+      every `remat_steps` steps only, and compute the steps between again for
+      the gradient. This takes about a third
       more time and saves most of the memory of a long window. It must divide
       the window; 0 keeps the carry of every step.
     derivative_limit: if not 0, the derivative of the loss with respect to each
@@ -54,8 +58,8 @@ class Recurrence(nn.Module):
       amplifies its input, as a cell with layer norm may.
 
   Raises:
-    ValueError: `remat_steps` or `derivative_limit` is negative, or `cell` is
-      not one of `hyper.cells`.
+    ValueError: `remat_steps` is no integer from 0 on, `derivative_limit` is
+      negative or not finite, or `cell` is not one of `hyper.cells`.
 
   >>> import jax, jax.numpy as jnp
   >>> from hyper.cells import LSTMCell
@@ -76,9 +80,12 @@ class Recurrence(nn.Module):
   derivative_limit: float = 0.0
 
   def __post_init__(self) -> None:
-    for name in ('remat_steps', 'derivative_limit'):
-      if getattr(self, name) < 0:
-        raise ValueError(f'{name} is {getattr(self, name)}; it cannot be < 0.')
+    check_count('remat_steps', self.remat_steps)
+    if not 0 <= self.derivative_limit < math.inf:
+      raise ValueError(
+        f'derivative_limit is {self.derivative_limit}; it must be finite, and '
+        'not below 0.'
+      )
     if not isinstance(self.cell, Cell):
       raise ValueError(
         f'Recurrence got a {type(self.cell).__name__}; it runs cells of '
@@ -97,7 +104,7 @@ class Recurrence(nn.Module):
     time_major: bool | None = None,
     reverse: bool | None = None,
     keep_order: bool | None = None,
-    train: bool = False,
+    train: bool | None = None,
     scale: ArrayLike | None = None,
     reset: ArrayLike | None = None,
     carry: Any = None,
@@ -106,20 +113,21 @@ class Recurrence(nn.Module):
 
     Args:
       inputs: vectors [b, t, v], or integers [b, t], each of which stands for
-        its one-hot vector.
+        its one-hot vector and is at least 0 and below the cell's `input_size`.
       *old: catches calls in the old order of arguments, to name the new one.
       initial_carry: the carry before the window; by default, zeros.
       init_key: ignored; `nn.RNN` has it, and our cells start from zeros.
       seq_lengths: int [b], the length of each sequence in steps. After it,
-        outputs are zeros and the carry does not change. By default, every
-        sequence fills the window.
+        outputs are zeros and the carry does not change. Inputs there must be
+        finite. By default, every sequence fills the window.
       return_carry: replaces the field if given, as do the next three.
       time_major: see the field; it also holds for `scale` and `reset`.
       reverse: see the field.
       keep_order: see the field.
-      train: turns recurrent dropout on, with a new mask for every example and
-        step from the random stream 'dropout'. The cell's own `train` does the
-        same.
+      train: whether recurrent dropout is on, with a new mask for every example
+        and step from the random stream 'dropout', and whether `remat_steps`
+        holds; by default, the cell's `train`. A rate of dropout that is an
+        array gets no gradient.
       scale: float [b, t], a factor for the one-hot vector of each symbol (input
         dropout). It gets no gradient.
       reset: bool, true where a sequence starts again from the zero carry: [b]
@@ -144,6 +152,7 @@ class Recurrence(nn.Module):
     inputs, factors, starts, lengths = jax.tree.map(
       jnp.asarray, (inputs, scale, reset, seq_lengths)
     )
+    factors = None if factors is None else factors.astype(jnp.float32)
 
     def turn(x: Array) -> Array:
       return flip(x, lengths, is_major) if is_backward else x
@@ -183,10 +192,10 @@ class Recurrence(nn.Module):
     scale: Float[Array, 't b'] | None,
     starts: Bool[Array, 't b'] | None,
     lengths: Int[Array, ' b'] | None,
-    train: bool,
+    train: bool | None,
   ) -> tuple[Any, Float[Array, 't b n']]:
     """Returns the carry after the window, and the outputs."""
-    cell, train = self.cell, train or self.cell.train
+    cell, train = self.cell, _given(train, self.cell.train)
     matrices, small = cell.pack(cell.weights(cell.width(xs)))
     rng = (lambda: self.make_rng('dropout')) if train else None
     step, controls = cell.step, draw_masks(cell.masks, xs.shape[:2], rng)

@@ -193,8 +193,11 @@ class Tiles(nn.Module):
     _check_sizes(self.tile, e, self.hidden_size or e)
     check_initialisation(self.initialisation)
     for name in ('tables', 'rank'):
-      if getattr(self, name) < 0:
-        raise ValueError(f'{name} is {getattr(self, name)}; it cannot be < 0.')
+      count = getattr(self, name)
+      if not isinstance(count, Integral) or count < 0:
+        raise ValueError(
+          f'{name} is {count}; it must be an integer, and not below 0.'
+        )
     if self.tables and self.embed is not None:
       raise ValueError(
         'tables and embed are both given, but there is one condition: let it '
@@ -273,7 +276,7 @@ class Tiles(nn.Module):
         f'embed gives an array of shape {joined.shape}; it must be one vector, '
         f'or one for each of {k} tiles. Give in_axes for one of each example.'
       )
-    joined = jnp.broadcast_to(joined[..., :], (k, joined.shape[-1]))
+    joined = jnp.broadcast_to(joined, (k, joined.shape[-1]))
     return jnp.concatenate([z, scale_rows(joined, given)], -1)
 
 

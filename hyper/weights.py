@@ -36,7 +36,8 @@ def save(
     text: strings to write beside the arrays, by name.
 
   Raises:
-    ValueError: a leaf is no array, or a name is no string.
+    ValueError: a leaf is no array of numbers, or one of 64 bits while JAX has
+      but 32, or a name is no string.
 
   >>> import os, tempfile
   >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
@@ -46,13 +47,27 @@ def save(
   """
   flat = flatten_dict(meta.unbox(variables))
   for place, x in flat.items():
-    if not isinstance(x, jax.Array | np.ndarray | np.generic):
-      raise ValueError(f'{place} is a {type(x).__name__}, not an array.')
-    if not all(isinstance(name, str) for name in place):
-      raise ValueError(f'{place} is no path of names.')
+    _check_leaf(place, x)
   tensors = {_to_name(k): jnp.asarray(x) for k, x in flat.items()}
   content = serialise(tensors, dict(text or {}))
   files.write(path, content)
+
+
+def _check_leaf(place: tuple[Any, ...], x: Any) -> None:
+  """Raises a ValueError unless a file can have `x`, unchanged, at `place`."""
+  if not all(isinstance(name, str) for name in place):
+    raise ValueError(f'{place} is no path of names.')
+  is_array = isinstance(x, jax.Array | np.ndarray | np.generic)
+  if not is_array or jnp.issubdtype(x.dtype, jax.dtypes.extended):
+    raise ValueError(
+      f'{place} is a {type(x).__name__}, not an array of numbers.'
+    )
+  dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+  if dtype != x.dtype:
+    raise ValueError(
+      f'{place} is {x.dtype}, which JAX would cut to {dtype}: convert it '
+      'yourself, or set jax_enable_x64.'
+    )
 
 
 def load(path: str, like: Any = None) -> Any:
@@ -129,7 +144,8 @@ def start_from(variables: Any, pretrained: Any) -> Any:
   """Returns `variables` with pretrained values for the main network.
 
   Every variable of the main network is replaced: free and frozen parameters,
-  and other collections. Variables of the generators stay as they are.
+  and other collections. Types of numbers stay those of `variables`. Variables
+  of the generators stay as they are.
 
   >>> from flax import linen as nn
   >>> from hyper.static import StaticHyperNetwork
@@ -167,7 +183,8 @@ def start_from(variables: Any, pretrained: Any) -> Any:
     if found != wanted:
       wrong.append(f'  {name}: {found}, not {wanted}')
     else:
-      own[place] = _boxed(jnp.asarray(meta.unbox(given[name])), x)
+      value = jnp.asarray(meta.unbox(given[name]), meta.unbox(x).dtype)
+      own[place] = _boxed(value, x)
   if wrong:
     lines = '\n'.join(sorted(wrong))
     raise ValueError(f'pretrained is of another network. It has\n{lines}')

@@ -129,6 +129,14 @@ def test_a_longer_buffer_changes_nothing():
   assert search(table, 3, 0.2, 0.2) == search(table, 3, 0.2, 0.2, longest=9)
 
 
+def test_scores_are_float32_whatever_the_logits():
+  logits, attention = make_table(0)
+  coarse = jnp.asarray(logits, jnp.bfloat16)
+  fine = np.asarray(coarse.astype(jnp.float32))
+  found = search((coarse, attention), 2, 0.2, 0.2)
+  assert found == search((fine, attention), 2, 0.2, 0.2)
+
+
 def test_an_attention_that_never_falls_on_a_piece_gives_a_finite_score():
   logits, attention = make_table(0)
   attention = np.zeros_like(attention)
@@ -147,6 +155,23 @@ def test_the_temperature_divides_the_logits(temperature):
   shares = np.bincount(drawn, minlength=4) / count
   deviations = np.sqrt(wanted * (1 - wanted) / count)
   assert (np.abs(shares - wanted) < 4 * deviations).all()
+
+
+def test_rare_symbols_are_drawn_in_low_precision_too():
+  logits = jnp.append(jnp.zeros(1000), jnp.log(1000)).astype(jnp.bfloat16)
+  keys = jax.random.split(jax.random.key(0), 4000)
+  drawn = jax.vmap(draw, (0, None, None))(keys, logits, 1.0)
+  assert 0.45 < np.mean(drawn == 1000) < 0.55  # its probability is a half
+
+
+def test_a_line_begins_with_a_move():
+  sample = move_sampler(
+    lambda variables, carry, x: (carry, jnp.zeros((1, 1, 7)))
+  )
+  with pytest.raises(
+    ValueError, match='the prime is empty; begin with the null'
+  ):
+    sample((), (), jnp.zeros((1, 0, 3)), 5, 0.0, seed=0)
 
 
 @pytest.mark.parametrize('temperature', [0.0, 1e-45, 1e-40, 1e-6])

@@ -144,6 +144,28 @@ def test_an_argument_may_be_common_to_all_networks():
     assert_close(y[n], apply(network, variables, X, condition=task))
 
 
+class Scaled(nn.Module):
+  """A layer times a vector, and an output that has nothing to do with rows."""
+
+  @nn.compact
+  def __call__(self, x, factor):
+    return nn.Dense(O)(x) * factor, jnp.arange(3)
+
+
+def test_an_argument_may_be_common_beside_one_that_is_split():
+  generators = {'*/kernel': Tiles(TILE, E, embed=nn.Embed(8, C))}
+  network = HyperNetwork(Scaled(), generators)
+  tasks, factors = jnp.array([3, 0, 7]), jnp.array([[1.0], [2.0], [3.0]])
+  given = {'condition': {'*/kernel': tasks}, 'in_axes': (None, 0)}
+  variables = init(network, X, factors, **given)
+  y, rest = apply(network, shaken(variables), X, factors, **given)
+  assert y.shape == (3, len(X), O) and rest.tolist() == [[0, 1, 2]] * 3
+  for n, task in enumerate(tasks):
+    one = {'condition': {'*/kernel': task}}
+    wanted, _ = apply(network, shaken(variables), X, factors[n : n + 1], **one)
+    assert_close(y[n], wanted)
+
+
 def test_parameters_may_start_from_a_call_with_many_conditions():
   network = conditional()
   tasks = jnp.array([3, 0, 3, 7])
@@ -220,7 +242,7 @@ def test_what_does_not_fit_is_an_error_that_names_it(network, given, message):
 
 @pytest.mark.parametrize('make, message', [
   (lambda: static(tables=2, embed=nn.Embed(2, 2)), 'both given, but there is'),
-  (lambda: static(rank=-1), 'rank is -1; it cannot be < 0'),
+  (lambda: static(rank=-1), 'rank is -1; it must be an integer, and not'),
   (lambda: static(generator=mlp(7), hidden_size=3), 'hidden_size is 3'),
   (lambda: static(frozen='*'), r"frozen is '\*'; it is a tuple"),
   (lambda: static({'a': Tiles(TILE, E)}), 'it is a tuple of patterns'),

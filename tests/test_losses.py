@@ -110,6 +110,18 @@ def test_a_padded_step_sends_no_gradient_whatever_it_holds():
   np.testing.assert_array_equal(gradient[1], 0)
 
 
+def test_moves_in_double_precision_give_nats_in_single():
+  with jax.enable_x64(True):
+    nats = losses.mixture_density(jnp.zeros((2, 7)), jnp.zeros((2, 3)))
+  assert nats.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('outputs', [1, 6, 9])
+def test_other_numbers_of_outputs_are_no_mixture(outputs):
+  with pytest.raises(ValueError, match=rf'got {outputs} outputs; it needs 6 m'):
+    losses.to_mixture(jnp.zeros((2, outputs)))
+
+
 def test_parameters_stay_within_their_bounds():
   mixture = mixture_of(1e3 * make_outputs(7, 50), 0.0)
   assert np.abs(mixture.log_sigma).max() == losses.LOG_SIGMA_BOUND

@@ -58,6 +58,11 @@ def test_recurrent_dropout_draws_a_mask_at_each_step():
   run = nnx.jit(lambda rnn: rnn(still, initial_carry=carry))
   first, second = (run(rnn) for _ in range(2))
   assert abs(first - second).max() > 1e-3
+  rnn.eval()
+  first, second = (run(rnn) for _ in range(2))
+  np.testing.assert_array_equal(first, second)
+  rnn.train()
+  assert abs(run(rnn) - second).max() > 1e-3
 
 
 @pytest.mark.slow

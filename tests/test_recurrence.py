@@ -254,6 +254,19 @@ def test_double_precision_elsewhere_does_no_harm(name):
       assert {x.dtype.name for x in jax.tree.leaves(found)} == {'float32'}
 
 
+def test_factors_in_double_precision_do_no_harm():
+  recurrence = Recurrence(LSTMCell(UNITS, INPUTS))
+  symbols = jnp.zeros((BATCH, TIME), jnp.int32)
+  variables = jax.eval_shape(recurrence.init, jax.random.key(0), symbols)
+  with jax.enable_x64(True):
+    factors = jnp.ones((BATCH, TIME))
+    found = jax.eval_shape(
+      lambda variables: recurrence.apply(variables, symbols, scale=factors),
+      variables,
+    )
+  assert (factors.dtype, found.dtype) == (jnp.float64, jnp.float32)
+
+
 @pytest.mark.parametrize(
   'name', ['lstm', pytest.param('hyperlstm', marks=pytest.mark.slow)]
 )

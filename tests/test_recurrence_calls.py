@@ -1,6 +1,7 @@
 """The recurrence is called as nn.RNN is, and refuses what does not fit."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -139,6 +140,8 @@ def test_a_cell_that_trains_does_so_here_too():
   wanted = run_ours(cell, *arguments, train=True, rngs=rngs)
   found = run_ours(cell.clone(train=True), *arguments, rngs=rngs)
   assert_trees_close(found, wanted, 0)
+  without = run_ours(cell.clone(train=True), *arguments, train=False)
+  assert_trees_close(without, run_ours(cell, *arguments), 0)
 
 
 @EACH
@@ -170,12 +173,19 @@ def test_segments_that_do_not_fit_are_refused():
   recurrence.apply(*arguments)  # evaluation and generation need no segments
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize(
-  'fields', [{'remat_steps': -2}, {'derivative_limit': -1.0}]
+  ('name', 'value'),
+  [
+    ('remat_steps', -2),
+    ('remat_steps', 2.5),
+    ('derivative_limit', -1.0),
+    ('derivative_limit', math.nan),
+  ],
 )
-def test_negative_numbers_are_refused(fields):
-  with pytest.raises(ValueError, match=f'{[*fields][0]} is -'):
-    Recurrence(VARIANTS['lstm'], **fields)
+def test_impossible_numbers_are_refused(name, value):
+  with pytest.raises(ValueError, match=f'{name} is {value}; it must be'):
+    Recurrence(VARIANTS['lstm'], **{name: value})
 
 
 def test_vectors_are_given_no_factors():

@@ -109,6 +109,29 @@ def test_a_residual_network_starts_from_a_pretrained_one(
     assert_same(started['params'][name], variables['params'][name])
 
 
+@pytest.mark.parametrize(
+  ('leaf', 'message'),
+  [
+    (np.array([2**40 + 1]), 'is int64, which JAX would cut to int32'),
+    (np.array([0.1]), 'is float64, which JAX would cut to float32'),
+    (jax.random.key(0), 'is a .*, not an array of numbers'),
+    ('x', 'is a str, not an array of numbers'),
+  ],
+)
+def test_what_a_file_cannot_keep_is_refused(leaf, message, tmp_path):
+  path = tmp_path / 'x.safetensors'
+  with pytest.raises(ValueError, match=rf"\('a', 'b'\) {message}"):
+    weights.save({'a': {'b': leaf}}, str(path))
+  assert not path.exists()
+
+
+def test_pretrained_numbers_get_the_type_of_the_network():
+  network = StaticHyperNetwork(nn.Dense(4), ('kernel',), (4, 4), 2)
+  variables = jax.jit(network.init)(jax.random.key(0), X)
+  started = weights.start_from(variables, {'bias': jnp.ones(4, jnp.float16)})
+  assert started['params']['network']['bias'].dtype == jnp.float32
+
+
 def test_what_is_generated_needs_no_pretrained_parameter():
   network = StaticHyperNetwork(nn.Dense(4), ('kernel',), (4, 4), 2)
   variables = jax.jit(network.init)(jax.random.key(0), X)

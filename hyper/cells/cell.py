@@ -27,7 +27,7 @@ vector or a symbol. These rules hold:
 - A name may be used twice. Its gradients add up.
 - A matrix that `pack` leaves in `small` works, but is slower: its gradient is
   summed step by step instead of being one product over all steps.
-- `small` may be any pytree of arrays.
+- `small` may be any pytree of floating arrays.
 - `masks` has a `Drawn` for each `Mask`, or None. A step does not read the rate
   from a field, since it may be traced.
 
@@ -173,12 +173,15 @@ class Cell(nn.RNNCellBase):
       for name, (init, shape) in self.parameters(input_size).items()
     }
 
-  def __call__(self, carry: Any, inputs: Any) -> tuple[Any, Array]:
+  def __call__(
+    self, carry: Any, inputs: Any, train: bool | None = None
+  ) -> tuple[Any, Array]:
     """Runs one step.
 
     Args:
       carry: the carry before the step.
-      inputs: vectors [..., v], or symbols [...].
+      inputs: vectors [..., v], or symbols [...], from 0 to v - 1.
+      train: replaces the field if given.
 
     Returns:
       The carry after the step, and the output [..., n].
@@ -196,7 +199,8 @@ class Cell(nn.RNNCellBase):
     carry, x = jax.tree.map(
       lambda y: jnp.asarray(y).reshape(-1, y.shape[-1]), (carry, x)
     )
-    rng = (lambda: self.make_rng('dropout')) if self.train else None
+    train = self.train if train is None else train
+    rng = (lambda: self.make_rng('dropout')) if train else None
     masks = draw_masks(self.masks, x.shape[:1], rng)
     after = self.step(multiply, small, carry, x, masks)
     return jax.tree.map(lambda y: y.reshape(*batch, y.shape[-1]), after)
@@ -280,7 +284,7 @@ def make_multiply(matrices: Weights, dtype: Any) -> Product:
 
   Returns:
     A function of a name and either vectors [..., k] or symbols [...], integers
-    that pick rows of the matrix.
+    from 0 to k - 1 that pick rows of the matrix.
 
   >>> product = make_multiply({'x': jnp.eye(3)}, jnp.float32)
   >>> product('x', jnp.array([[0.0, 2.0, 0.0]]))

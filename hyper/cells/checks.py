@@ -51,10 +51,9 @@ def check_fields(cell: Any) -> None:
   Traceback (most recent call last):
   ValueError: units is 0; it must be a positive integer.
   """
-  for name in ('units', 'hyper_units', 'embedding_size'):
-    size = getattr(cell, name, 1)
-    is_whole = isinstance(size, Integral) and not isinstance(size, bool)
-    if not is_whole or size < 1:
+  for name in ('units', 'hyper_units', 'embedding_size', 'input_size'):
+    size = getattr(cell, name, None)
+    if size is not None and not (_is_whole(size) and size > 0):
       raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
   for name in ('dropout_rate', 'hyper_dropout_rate'):
     check_rate(name, getattr(cell, name, 0.0))
@@ -64,6 +63,28 @@ def check_fields(cell: Any) -> None:
     dtype = ''
   if dtype not in DTYPES:
     raise ValueError(f'dtype is {cell.dtype!r}; allowed: {", ".join(DTYPES)}.')
+
+
+def check_count(name: str, value: Any) -> None:
+  """Raises a ValueError unless `value` is an integer and at least 0.
+
+  Args:
+    name: of the field, for the message.
+    value: of the field.
+
+  >>> check_count('rank', 1.5)
+  Traceback (most recent call last):
+  ValueError: rank is 1.5; it must be an integer, and not below 0.
+  """
+  if not _is_whole(value) or value < 0:
+    raise ValueError(
+      f'{name} is {value!r}; it must be an integer, and not below 0.'
+    )
+
+
+def _is_whole(value: Any) -> bool:
+  """Returns whether `value` is an integer of Python or NumPy."""
+  return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -64,7 +64,12 @@ class HyperCell(Cell):
     """Returns d_h = W_hz z_h of `scaled_gates` at each step (eqs 8 and 12).
 
     W_h has one column for each unit, so d_h scales its columns.
+
+    Raises:
+      ValueError: the cell scales no gates.
     """
+    if not self.scaled_gates:
+      raise ValueError(f'{self} scales no weights.')
     h_hyper = jax.tree.leaves(self.source(after, before))[-1]
     *_, e, n = weights['w_hz'].shape
     w_hz = weights['w_hz'].reshape(-1, e, n)  # a HyperRNN has no axis of gates

@@ -86,7 +86,8 @@ def beam_search(
 
   Returns:
     `(pieces, scores)`: int [b, t], each with its `end` and padded with zeros,
-    and float [b].
+    and float [b]. A sentence whose translation cannot end, because its limit
+    exceeds `longest` or its logits are NaN, gets zeros and the score -inf.
 
   Deviation: GNMT also drops hypotheses whose score is far below the best.
   |Y| counts the end, and j the source's end; GNMT says nothing of either.
@@ -152,7 +153,8 @@ def _continue(
   end: int,
 ) -> Float[Array, 'b k v']:
   """Returns the log probability of each hypothesis with each next piece."""
-  new = jax.nn.log_softmax(logits).reshape(*log_p.shape, -1)
+  new = jax.nn.log_softmax(logits.astype(jnp.float32))
+  new = new.reshape(*log_p.shape, -1)
   others = (jnp.arange(new.shape[-1]) != end)[None]
   forbidden = must_end[:, None] & others
   return jnp.where(forbidden[:, None], -jnp.inf, new) + log_p[:, :, None]

@@ -185,7 +185,7 @@ def draw(
 
   Args:
     key: the random key.
-    logits: [*n, v].
+    logits: [*n, v], of any floating type.
     temperature: at least 0; at 0, or close to it, the most probable symbol is
       drawn.
 
@@ -195,7 +195,8 @@ def draw(
   >>> draw(jax.random.key(0), jnp.array([1.0, 3.0, 2.0]), 1e-40).item()
   1
   """
-  scaled = tempered(logits, temperature)
+  # In bfloat16 random numbers would be so coarse that rare symbols never win.
+  scaled = tempered(logits.astype(jnp.float32), temperature)
   return jax.random.categorical(key, scaled).astype(jnp.int32)
 
 
@@ -292,7 +293,7 @@ def sample_moves(
     stroke ends.
 
   Raises:
-    ValueError: `bias` is below 0, or not finite.
+    ValueError: `bias` is below 0, or not finite, or the prime is empty.
 
   >>> apply = lambda carry, x: (carry, jnp.zeros((*x.shape[:2], 7)))
   >>> sample_moves(apply, (), jnp.zeros((2, 1, 3)), 5, 0.0, seed=0).shape
@@ -342,6 +343,10 @@ def move_sampler(apply: ApplyModule) -> Callable[..., Float[Array, 'b t 3']]:
     seed: int,
   ) -> Float[Array, 'b t 3']:
     check_finite('bias', bias)
+    if not prime.shape[1]:
+      raise ValueError(
+        'the prime is empty; begin with the null move [0, 0, 0].'
+      )
     keys = jax.random.split(jax.random.key(seed), length)
     return run(variables, carry, prime, keys, bias=bias)
 

@@ -33,7 +33,8 @@ def call_each(
     kwargs: keyword arguments of the main network.
 
   Returns:
-    The outputs of `call`, with the examples as the first axis.
+    The outputs of `call`, with the examples as the first axis. A first axis of
+    1, that of the batch of one, is dropped before.
 
   Raises:
     ValueError: sizes or axes do not fit, or a collection that the main network
@@ -55,7 +56,7 @@ def call_each(
   def call_one(network: nn.Module, condition: Any, arrays: Any) -> Any:
     one = [arrays[k][None] if k in arrays else x for k, x in enumerate(leaves)]
     y = call(network, condition, *jax.tree.unflatten(structure, one))
-    return jax.tree.map(lambda y: y[0] if arrays and jnp.ndim(y) else y, y)
+    return jax.tree.map(_without_batch, y) if arrays else y
 
   try:
     return nn.vmap(
@@ -72,6 +73,34 @@ def call_each(
       'updates must come out the same for all; batch norm does so with '
       f'axis_name={EXAMPLES!r}.'
     ) from error
+
+
+def _without_batch(y: Any) -> Any:
+  """Returns `y` without its first axis if that has one entry."""
+  return y[0] if jnp.shape(y)[:1] == (1,) else y
+
+
+def first_example(
+  in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+  """Returns the arguments of the first example, as a batch of one.
+
+  Args:
+    in_axes: which of `args` are split, see `HyperNetwork.__call__`.
+    args: positional arguments of the main network.
+    kwargs: keyword arguments of the main network.
+
+  Raises:
+    ValueError: as for `call_each`.
+
+  >>> args, _ = first_example((0, None), (jnp.ones((5, 3)), jnp.ones(4)), {})
+  >>> [x.shape for x in args]
+  [(1, 3), (4,)]
+  """
+  leaves, structure = jax.tree.flatten((args, kwargs))
+  split = _are_split(in_axes, args, kwargs)
+  pairs = zip(leaves, split, strict=True)
+  return jax.tree.unflatten(structure, [x[:1] if s else x for x, s in pairs])
 
 
 def _are_split(

@@ -32,4 +32,4 @@ class Dropout(nn.Module):
       return x
     kept = jnp.asarray(1 - self.rate, jnp.float32)
     mask = jax.random.bernoulli(self.make_rng('dropout'), kept, x.shape)
-    return drop(x, Drawn(mask, kept))
+    return drop(x, Drawn(mask, kept)).astype(x.dtype)

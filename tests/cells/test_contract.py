@@ -88,6 +88,7 @@ def test_a_carry_can_be_donated(name):
   [
     ('rnn', {'units': 0}, 'units is 0; it must be a positive'),
     ('lstm', {'units': True}, 'units is True'),
+    ('lstm', {'input_size': -2}, 'input_size is -2'),
     ('lstm', {'dropout_rate': 1.0}, 'dropout_rate is 1.0; it must be at least'),
     ('lstm', {'dtype': 'int32'}, "dtype is 'int32'; allowed: float32, b"),
     ('lstm', {'dtype': 'float64'}, "dtype is 'float64'"),
@@ -199,6 +200,15 @@ def test_parameters_are_float32_whatever_the_default(name):
 
 
 # The members that drawings read.
+
+
+def test_a_cell_that_generates_whole_matrices_has_no_scalings():
+  cell = small('hyperrnn', form='full')
+  params, before = randomised(cell), random_carry(cell)
+  with pytest.raises(
+    ValueError, match=r'HyperRNNCell\((.|\n)*scales no weights'
+  ):
+    cell.scalings(params, before, before)
 
 
 @pytest.mark.parametrize('name', SCALING)
