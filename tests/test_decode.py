@@ -168,9 +168,7 @@ def test_a_line_begins_with_a_move():
   sample = move_sampler(
     lambda variables, carry, x: (carry, jnp.zeros((1, 1, 7)))
   )
-  with pytest.raises(
-    ValueError, match='the prime is empty; begin with the null'
-  ):
+  with pytest.raises(ValueError, match='the prime is empty; it needs'):
     sample((), (), jnp.zeros((1, 0, 3)), 5, 0.0, seed=0)
 
 

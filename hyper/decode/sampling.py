@@ -129,7 +129,7 @@ def symbol_sampler(
     seed: int,
   ) -> Iterator[Int[np.ndarray, ' b']]:
     check_finite('temperature', temperature)
-    _check_prompt(prompt)
+    _check_begun('prompt', prompt.shape[1])
     key = jax.random.key(seed)
 
     def draw(state: Any, start: int, read: np.ndarray) -> Any:
@@ -140,9 +140,10 @@ def symbol_sampler(
   return sample
 
 
-def _check_prompt(prompt: Int[np.ndarray, 'b p']) -> None:
-  if not prompt.shape[1]:
-    raise ValueError('the prompt is empty; it needs at least one symbol.')
+def _check_begun(name: str, steps: int) -> None:
+  """Raises a ValueError unless a prompt or prime has at least one step."""
+  if not steps:
+    raise ValueError(f'the {name} is empty; it needs at least one step.')
 
 
 def _in_blocks(
@@ -343,10 +344,7 @@ def move_sampler(apply: ApplyModule) -> Callable[..., Float[Array, 'b t 3']]:
     seed: int,
   ) -> Float[Array, 'b t 3']:
     check_finite('bias', bias)
-    if not prime.shape[1]:
-      raise ValueError(
-        'the prime is empty; begin with the null move [0, 0, 0].'
-      )
+    _check_begun('prime', prime.shape[1])
     keys = jax.random.split(jax.random.key(seed), length)
     return run(variables, carry, prime, keys, bias=bias)
 
