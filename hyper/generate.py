@@ -15,7 +15,7 @@ import codecs
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +64,17 @@ def text(
 
   run = trained.load(workdir, checkpoint, task='char_lm')
   task = run.task
-  decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
   drawn = task.sample(run.params, prompt, length, temperature, seed)
-  return (decoder.decode(task.vocabulary.to_bytes(x)) for x in drawn)
+  return _decoded(task.vocabulary.to_bytes(x) for x in drawn)
+
+
+def _decoded(parts: Iterable[bytes]) -> Iterator[str]:
+  """Yields the text of each part, and of a character that is cut off."""
+  decoder = codecs.getincrementaldecoder('utf-8')(errors='replace')
+  for part in parts:
+    yield decoder.decode(part)
+  if rest := decoder.decode(b'', final=True):
+    yield rest
 
 
 def texts(

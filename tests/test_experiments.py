@@ -275,6 +275,12 @@ def test_segments_of_time_work_from_training_to_text(tmp_path, data_dir):
   assert ''.join(generate.text(str(tmp_path), 'the ', 5, 1.0, 0))
 
 
+def test_a_character_that_is_cut_off_is_shown():
+  assert [*generate._decoded([b'a\xc3', b'\xa9', b'\xc3'])] == [
+    *('a', 'é', '', '\ufffd')
+  ]
+
+
 @pytest.mark.slow
 def test_generated_text_is_seeded_and_continues_from_the_carry(learned):
   _, workdir = learned

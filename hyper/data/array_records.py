@@ -19,8 +19,8 @@ from hyper.terminal import track
 
 # The length of a record of arrays; tfds is slow on many small ones.
 RECORD_BYTES = 2**20
-# Records in a file, and in one write, where records come one by one.
-FILE_RECORDS, CHUNK_RECORDS = 2**20, 10_000
+FILE_RECORDS = 2**20  # in a file
+CHUNK_RECORDS = 10_000  # between two looks at the clock
 # The classes that features.json may name; tfds imports what it names.
 CLASSES = {
   f'tensorflow_datasets.core.features.{name}'
@@ -58,11 +58,10 @@ def write_arrays(
   source: Described, splits: Mapping[str, Arrays], root: str
 ) -> None:
   """Writes the arrays of every split below `root`, whole or not at all."""
-  with _quiet_tfds() as tfds, tempfile.TemporaryDirectory() as downloads:
+  records = {split: _records(arrays) for split, arrays in splits.items()}
+  with _quiet_tfds() as tfds:
     features = _features(tfds, next(iter(splits.values())))
-    records = {split: _records(arrays) for split, arrays in splits.items()}
-    builder = _make_builder(tfds, source, features, records, root)
-    builder.download_and_prepare(download_dir=downloads)
+    _write(tfds, source, records, features, root)
 
 
 def write_records(
@@ -71,40 +70,61 @@ def write_records(
   fields: Iterable[str],
   root: str,
 ) -> None:
+  """Writes records of bytes of every split, whole or not at all.
+
+  Args:
+    source: of the copy.
+    splits: the records, which are read one by one.
+    fields: the keys of a record.
+    root: the folder of all copies.
+  """
+  shown = {
+    split: _tracked(records, f'Preparing {split} of {source.name}')
+    for split, records in splits.items()
+  }
+  with _quiet_tfds() as tfds:
+    features = {field: tfds.features.Text() for field in fields}
+    features = tfds.features.FeaturesDict(features)
+    _write(tfds, source, shown, features, root)
+
+
+def _write(
+  tfds: Any,
+  source: Described,
+  splits: Mapping[str, Iterable[Any]],
+  features: Any,
+  root: str,
+) -> None:
   """Writes records one by one into a new folder, then renames it.
 
-  `write_arrays` uses the builder's own writer, which holds a split in memory
-  and needs TensorFlow for a split of more than a gigabyte.
+  A builder's own writer holds a split in memory, and needs TensorFlow for one
+  of more than a gigabyte.
   """
   os.makedirs(root, exist_ok=True)
   elsewhere = tempfile.mkdtemp(prefix='incomplete.', dir=root)
   try:
-    with _quiet_tfds() as tfds:
-      features = {field: tfds.features.Text() for field in fields}
-      builder = _make_builder(
-        tfds, source, tfds.features.FeaturesDict(features), {}, elsewhere
-      )
-      os.makedirs(builder.info.data_dir)
-      writer = tfds.core.SequentialWriter(
-        builder.info, FILE_RECORDS, file_format='array_record'
-      )
-      writer.initialize_splits(list(splits))
-      for split, records in splits.items():
-        action = f'Preparing {split} of {source.name}'
-        for chunk in track(_chunks(records), action, size=len):
-          writer.add_examples({split: chunk})
-      writer.close_all()
-      os.makedirs(os.path.join(root, source.name), exist_ok=True)
-      os.rename(
-        builder.info.data_dir, os.path.join(root, source.name, source.version)
-      )
+    builder = _make_builder(tfds, source, features, elsewhere)
+    os.makedirs(builder.info.data_dir)
+    writer = tfds.core.SequentialWriter(
+      builder.info, FILE_RECORDS, file_format='array_record'
+    )
+    writer.initialize_splits(list(splits))
+    for split, records in splits.items():
+      writer.add_examples({split: records})
+    writer.close_all()
+    os.makedirs(os.path.join(root, source.name), exist_ok=True)
+    os.rename(
+      builder.info.data_dir, os.path.join(root, source.name, source.version)
+    )
   finally:
     shutil.rmtree(elsewhere, ignore_errors=True)
 
 
-def _chunks(records: Iterator[T]) -> Iterator[list[T]]:
-  while chunk := list(itertools.islice(records, CHUNK_RECORDS)):
-    yield chunk
+def _tracked(records: Iterator[T], action: str) -> Iterator[T]:
+  """Yields `records`, and shows how many after each CHUNK_RECORDS of them."""
+  chunks = iter(lambda: list(itertools.islice(records, CHUNK_RECORDS)), [])
+  for chunk in track(chunks, action, size=len):
+    yield from chunk
 
 
 def read_arrays(folder: str, split: str) -> Arrays:
@@ -176,10 +196,9 @@ def _make_builder(
   tfds: Any,
   source: Described,
   features: Any,
-  records: Mapping[str, Iterator],
   root: str,
 ) -> Any:
-  """Returns a tfds builder that writes `records`, numbered, of each split."""
+  """Returns a tfds builder, which has the description of the copy."""
 
   class Info(tfds.core.DatasetInfo):
     def initialize_from_bucket(self):
@@ -202,10 +221,10 @@ def _make_builder(
       )
 
     def _split_generators(self, dl_manager):
-      return records
+      raise NotImplementedError('_write writes the splits')
 
     def _generate_examples(self):
-      raise NotImplementedError('the generators come from _split_generators')
+      raise NotImplementedError('_write writes the examples')
 
   return Builder(data_dir=root, file_format='array_record')
 
@@ -222,13 +241,13 @@ def _features(tfds: Any, arrays: Arrays) -> Any:
   )
 
 
-def _records(arrays: Arrays) -> Iterator[tuple[int, Arrays]]:
+def _records(arrays: Arrays) -> Iterator[Arrays]:
   """Cuts every array into the same number of pieces, in order."""
   size = sum(array.nbytes for array in arrays.values())
   number = max(1, -(-size // RECORD_BYTES))
   pieces = [np.array_split(array, number) for array in arrays.values()]
-  for index, piece in enumerate(zip(*pieces, strict=True)):
-    yield index, dict(zip(arrays, piece, strict=True))
+  for piece in zip(*pieces, strict=True):
+    yield dict(zip(arrays, piece, strict=True))
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def _source(first_bytes: int) -> prepared.Source:
 
   def raw(data_dir: str) -> list[str]:
     path = _find(data_dir, first_bytes)[0]
-    return [path] if path and not is_whole else []
+    return [path] if path and first_bytes not in SHA256 else []
 
   return prepared.Source(
     name='hyper_enwik8' + ('' if is_whole else f'_first{first_bytes}'),

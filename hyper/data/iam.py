@@ -120,6 +120,7 @@ def _raw(data_dir: str) -> list[str]:
     for path in paths.values()
     for folder, _, names in os.walk(path)
     for name in names
+    if _is_member(name, '.xml', '.txt')
   ]
   return sorted([*inside, *filter(os.path.isfile, paths.values())])
 
@@ -150,13 +151,18 @@ def _check_once(forms: dict[str, list[str]], paths: dict[str, str]) -> None:
       listed[form] = name
 
 
+def _is_member(name: str, *suffixes: str) -> bool:
+  """Returns whether a file is data, not hidden or of something else."""
+  return name.endswith(suffixes) and not name.startswith('.')
+
+
 def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
   """Yields (form or line, path, content) of files in a folder or archive."""
   if os.path.isdir(path):
     for folder, folders, names in os.walk(path):
       folders.sort()
       for name in sorted(names):
-        if name.endswith(suffix) and not name.startswith('.'):
+        if _is_member(name, suffix):
           place = os.path.join(folder, name)
           with open(place, 'rb') as found:
             content = raw_files.read(found, LARGEST_FILE, place)
@@ -165,7 +171,7 @@ def _members(path: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
   with raw_files.unpacking(path, LARGEST_ARCHIVE) as files:
     for place, file in files:
       name = os.path.basename(place)
-      if name.endswith(suffix) and not name.startswith('.'):
+      if _is_member(name, suffix):
         place = f'{path} ({place})'
         content = raw_files.read(file, LARGEST_FILE, place)
         yield name[: -len(suffix)], place, content

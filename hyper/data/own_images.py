@@ -83,7 +83,7 @@ def load(
   shares = '_'.join(f'{share:g}' for share in split).replace('.', '')
   source = prepared.Source(
     name=f'hyper_images_{stamp}_{shares}',
-    version='1.0.0',
+    version='1.1.0',
     read=lambda _: _complete(_decode(pictures), split, place),
     description='Images of the user, by class.',
   )
@@ -97,19 +97,26 @@ def kind_of(data_dir: str, path: str, split: tuple[float, ...]) -> ImageKind:
     images = load(data_dir, 'train', path, split)['image']
     classes = _classes(_parts(place)['train'])
   else:
-    parts = _complete(_read_npz(place), split, place)
-    images = parts['train']['image']
-    largest = max(int(part['label'].max()) for part in parts.values())
+    parts = _read_npz(place)
+    largest = int(parts['train']['label'].max())
+    images = _complete(parts, split, place)['train']['image']
     classes = [str(label) for label in range(largest + 1)]
+  mean, deviation = _statistics(images)
   height, width, channels = images.shape[1:]
-  pixels = images.reshape(-1, channels) / np.float32(255)
-  deviation = pixels.std(0).round(4)
   return ImageKind(
     (height, width, channels),
     tuple(classes),
-    tuple(pixels.mean(0, dtype=np.float64).round(4).tolist()),
-    tuple(np.where(deviation > 0, deviation, 1).astype(float).tolist()),
+    tuple(mean.round(4).tolist()),
+    tuple(np.where(deviation > 0, deviation, 1).round(4).tolist()),
   )
+
+
+def _statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns mean and deviation of each channel, in [0, 1], by exact sums."""
+  count = images[..., 0].size
+  mean = images.sum((0, 1, 2), dtype=np.int64) / count
+  square = np.einsum('nhwc,nhwc->c', images, images, dtype=np.int64) / count
+  return mean / 255, np.sqrt(np.maximum(square - mean**2, 0)) / 255
 
 
 def _place(data_dir: str, path: str) -> str:
@@ -138,10 +145,17 @@ def _parts(place: str) -> dict[str, str]:
   """Returns the folder of each part; without any, all images are 'train'."""
   found = {part: os.path.join(place, part) for part in SPLITS}
   found = {part: path for part, path in found.items() if os.path.isdir(path)}
-  if found and 'train' not in found:
+  if not found:
+    return {'train': place}
+  if 'train' not in found:
     part = next(iter(found))
     raise ValueError(f'{place} has a folder {part}, but no folder train.')
-  return found or {'train': place}
+  if others := [name for name in _classes(place) if name not in SPLITS]:
+    raise ValueError(
+      f'{place} has a folder {others[0]} beside train; the folders there are '
+      'train, validation and test.'
+    )
+  return found
 
 
 def _classes(folder: str) -> list[str]:
@@ -175,6 +189,13 @@ def _find(place: str) -> dict[str, list[tuple[str, int]]]:
         'it needs a folder of pictures for each of two classes or more. Names '
         f'of pictures end in {", ".join(SUFFIXES)}.'
       )
+  full = {label for _, label in found['train']}
+  for label, name in enumerate(classes):
+    if label not in full:
+      raise ValueError(
+        f'{os.path.join(parts["train"], name)} has no pictures; remove it, or '
+        f'add some. Names of pictures end in {", ".join(SUFFIXES)}.'
+      )
   return found
 
 
@@ -199,8 +220,11 @@ def _decode(pictures: dict[str, list[tuple[str, int]]]) -> dict[str, Arrays]:
 
 
 def _pixels(path: str) -> np.ndarray:
-  """Returns a picture, uint8 [h, w, c]: grey, colours, or colours and alpha."""
-  from PIL import Image  # slow, and only pictures need it
+  """Returns a picture, uint8 [h, w, c]: grey, colours, or colours and alpha.
+
+  It is turned upright where a camera noted that it lies.
+  """
+  from PIL import Image, ImageOps  # slow, and only pictures need it
 
   try:
     with Image.open(path) as picture:
@@ -208,8 +232,13 @@ def _pixels(path: str) -> np.ndarray:
         raise ValueError(
           f'its mode is {picture.mode}; 8 bits a channel are read'
         )
-      mode = {'1': 'L', 'L': 'L', 'RGBA': 'RGBA'}.get(picture.mode, 'RGB')
-      pixels = np.array(picture.convert(mode))
+      frames = getattr(picture, 'n_frames', 1)
+      if frames > 1:
+        raise ValueError(f'it has {frames} frames; it must have one')
+      mode = {'1': 'L', 'L': 'L'}.get(picture.mode, 'RGB')
+      if picture.has_transparency_data:
+        mode = 'RGBA'
+      pixels = np.array(ImageOps.exif_transpose(picture).convert(mode))
   except MemoryError:
     raise
   except Exception as error:  # Pillow raises all sorts for a damaged picture
@@ -222,6 +251,12 @@ def _pixels(path: str) -> np.ndarray:
 def _read_npz(path: str) -> dict[str, Arrays]:
   wanted = [f'{axis}_{part}' for part in SPLITS for axis in ('x', 'y')]
   arrays, others = npz.read(path, wanted, LARGEST_NPZ)
+  for name in others:
+    if name.startswith(('x_', 'y_')):
+      raise ValueError(
+        f'{path} has an array {name}; its parts are called train, validation '
+        'and test, such as x_train and y_train.'
+      )
   parts = {part: _part(arrays, part, path) for part in SPLITS}
   if parts['train'] is None:
     raise ValueError(
@@ -229,6 +264,7 @@ def _read_npz(path: str) -> dict[str, Arrays]:
       'x_train and y_train, and may have those of validation and test.'
     )
   shape = parts['train']['image'].shape[1:]
+  _check_labels(parts, path)
   for part, found in parts.items():
     if found and found['image'].shape[1:] != shape:
       raise ValueError(
@@ -238,11 +274,26 @@ def _read_npz(path: str) -> dict[str, Arrays]:
   return {part: found for part, found in parts.items() if found}
 
 
+def _check_labels(parts: dict[str, Any], path: str) -> None:
+  """Raises a ValueError unless training has every label from 0 on."""
+  trained = set(np.unique(parts['train']['label']).tolist())
+  for part, found in parts.items():
+    largest = int(found['label'].max()) if found else 0
+    if missing := set(range(largest + 1)) - trained:
+      raise ValueError(
+        f'{path}: y_{part} has the label {largest}, but y_train has none of '
+        f'{min(missing)}; training needs images of every class, counted from 0.'
+      )
+
+
 def _part(arrays: Arrays, part: str, path: str) -> Any:
   """Returns images and labels of a part, or None if it is missing."""
   x, y = arrays.get(f'x_{part}'), arrays.get(f'y_{part}')
-  if x is None or y is None:
+  if x is None and y is None:
     return None
+  if x is None or y is None:
+    given, missing = ('x', 'y') if y is None else ('y', 'x')
+    raise ValueError(f'{path} has {given}_{part}, but no {missing}_{part}.')
   if x.dtype != np.uint8 or x.ndim not in (3, 4):
     raise ValueError(
       f'{path}: x_{part} is {x.dtype} {list(x.shape)}; it must be uint8 '
@@ -281,6 +332,7 @@ def _complete(
     if not len(parts[part]['label']):
       raise ValueError(
         f'{place} has too few images: of its {count} training images, none '
-        f'are for {part}.'
+        f'are for {part}. Give it more, or raise the share of {part} in '
+        f'config.data.split, which is {split}.'
       )
   return {part: parts[part] for part in SPLITS}

@@ -3,6 +3,7 @@
 The files are read at each start; no copy is made.
 """
 
+import codecs
 import os
 
 import numpy as np
@@ -92,6 +93,8 @@ def _find(data_dir: str, name: str) -> str:
 def _read(path: str, kind: type) -> np.ndarray:
   with open(path, 'rb') as file:
     content = file.read()
+  if kind is not np.uint8:
+    content = content.removeprefix(codecs.BOM_UTF8)
   try:
     return to_symbols(content, kind)
   except UnicodeDecodeError as error:

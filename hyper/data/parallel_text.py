@@ -84,9 +84,32 @@ def load(
   splits = {'train': train, 'validation': validation, 'test': test}
   prepared.check_split(split, splits)
   names = splits[split]
-  if not isinstance(names, tuple) or len(names) != 2:
+  paths = find(data_dir, split, names)
+  source = prepared.RecordSource(
+    name=f'hyper_parallel_text_{_fingerprint(paths)}',
+    version='1.0.0',
+    read=lambda _: {'pairs': _records(*paths)},
+    fields=FIELDS,
+    description=f'Sentence pairs of {names[0]} and {names[1]}.',
+  )
+  return Pairs(*prepared.open_records(source, data_dir, 'pairs'))
+
+
+def find(data_dir: str, split: str, names: Sequence[str]) -> list[str]:
+  """Returns the paths of the two files of a split.
+
+  Args:
+    data_dir: the folder that the names are relative to.
+    split: for the message.
+    names: the file of the source and the file of the target.
+
+  Raises:
+    FileNotFoundError: a file is missing.
+    ValueError: there are not two names.
+  """
+  if isinstance(names, str) or len(names) != 2:
     raise ValueError(
-      f'the files of {split} are {names!r}; give two names: the file of the '
+      f'config.data.{split} is {names!r}; give two names: the file of the '
       'source and the file of the target.'
     )
   paths = [os.path.join(os.path.expanduser(data_dir), name) for name in names]
@@ -96,17 +119,10 @@ def load(
       f'Parallel text ({split})',
       absent,
       [data_dir],
-      'Give the names of your files in the config, and their folder as '
-      '--data_dir.',
+      f'Give the names of your files as config.data.{split}, and their folder '
+      'as --data_dir.',
     )
-  source = prepared.RecordSource(
-    name=f'hyper_parallel_text_{_fingerprint(paths)}',
-    version='1.0.0',
-    read=lambda _: {'pairs': _records(*paths)},
-    fields=FIELDS,
-    description=f'Sentence pairs of {names[0]} and {names[1]}.',
-  )
-  return Pairs(*prepared.open_records(source, data_dir, 'pairs'))
+  return paths
 
 
 def read_pairs(

@@ -76,6 +76,8 @@ class Translate:
     self._fields = config.model.to_dict()
     self._make_model(1)  # raises for a wrong field before pieces are learned
     saved = folder.read(workdir, folder.WORD_PIECES, WordPieces)
+    if saved is None:
+      self.data.check_files(data_dir)  # before the pieces are learned
     self.pieces: WordPieces = saved or self.data.learn_pieces(
       self._pairs('train')
     )
@@ -253,7 +255,7 @@ class Translate:
     ]
 
   def fingerprint(self, split: str) -> str:
-    """Returns a hash of the sentence pairs of a split."""
+    """Returns the name of the copy of the pairs, or a hash of the pairs."""
     return self._pairs(split).fingerprint()
 
   def _order(self, split: str) -> Order:

@@ -72,6 +72,11 @@ class TranslationData:
     """Returns the shapes of batches."""
     return Buckets(self.bucket_lengths, self.batch_size, self.batch_tokens)
 
+  def check_files(self, data_dir: str) -> None:
+    """Raises an error that names a file if one of the splits has none."""
+    for split in FIELDS.get(self.source, ()):
+      parallel_text.find(data_dir, split, getattr(self, split))
+
   def load(self, data_dir: str, split: str) -> Pairs:
     """Returns the sentence pairs of a split."""
     fields = {name: getattr(self, name) for name in FIELDS.get(self.source, ())}

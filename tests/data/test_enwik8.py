@@ -76,14 +76,23 @@ def test_a_file_with_only_the_prefix_suffices(tmp_path):
     load(tmp_path)
 
 
-@pytest.mark.parametrize('length', [PREFIX, 1600])
-def test_another_text_of_the_same_length_is_refused(tmp_path, length):
+def test_another_text_of_the_same_length_is_refused(tmp_path):
+  length = 1600
   path = tmp_path / f'enwik8.first{length}'
   path.write_bytes(CONTENT[:length])
   load(tmp_path, length)
   path.write_bytes(CONTENT[1 : length + 1])
   with pytest.raises(ValueError, match=f'first{length} has other content'):
     load(tmp_path, length)
+
+
+def test_a_verified_prefix_may_come_from_another_file(tmp_path):
+  path = tmp_path / f'enwik8.first{PREFIX}'
+  path.write_bytes(CONTENT[:PREFIX])
+  prefix = load(tmp_path, PREFIX)
+  path.unlink()
+  write_gzip(tmp_path / 'enwik8.gz')
+  assert load(tmp_path, PREFIX) == prefix
 
 
 @pytest.mark.parametrize('name', ['enwik8.zip', 'enwik8.gz', 'enwik8'])

@@ -160,6 +160,14 @@ def test_a_gap_of_five_hundredths_is_filled_at_any_time(start, tmp_path):
   assert len(line) == 12 + 3
 
 
+def test_files_that_are_no_data_do_not_matter(tmp_path):
+  root = write(tmp_path / 'iam_ondb')
+  iam.load(str(tmp_path), 'train')
+  (root / 'lineStrokes/.DS_Store').write_bytes(b'of a desktop')
+  (root / 'ascii/notes.md').write_bytes(b'of a reader')
+  iam.load(str(tmp_path), 'train')
+
+
 def test_there_is_no_test_part(tmp_path):
   with pytest.raises(ValueError, match='IAM-OnDB has no test part'):
     iam.load(str(tmp_path), 'test')

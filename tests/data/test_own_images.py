@@ -114,6 +114,28 @@ def test_arrays_in_a_file_are_read(tmp_path, channels):
   assert not (tmp_path / 'prepared').exists()
 
 
+@pytest.mark.parametrize(
+  'mode, wanted', [('L', 1), ('RGB', 3), ('P', 3), ('LA', 4), ('RGBA', 4)]
+)
+def test_a_photo_is_turned_upright_and_keeps_its_alpha(tmp_path, mode, wanted):
+  upright = Image.fromarray(pixels(1, 4, 8, 3)[0]).convert('L').convert(mode)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # lies on its side
+  path = tmp_path / 'x.png'
+  upright.rotate(90, expand=True).save(path, exif=exif)
+  found = own_images._pixels(str(path))
+  assert found.shape == (4, 8, wanted)
+  np.testing.assert_array_equal(found[..., 0], upright.convert('L'))
+
+
+def test_statistics_of_many_bright_pixels_are_exact():
+  images = np.full((1, 5000, 4000, 1), 191, np.uint8)
+  images[:, ::2] = 117
+  mean, deviation = own_images._statistics(images)
+  np.testing.assert_allclose(mean, 154 / 255)
+  np.testing.assert_allclose(deviation, 37 / 255)
+
+
 def bad_picture(folder, kind):
   path = folder / 'own/train/dog/777.png'
   if kind == 'no picture':
@@ -124,6 +146,9 @@ def bad_picture(folder, kind):
     Image.fromarray(pixels(1, 6, 6, 3)[0]).save(path)
   elif kind == 'channels':
     Image.fromarray(pixels(1, 6, 5)[0]).save(path)
+  elif kind == 'frames':
+    first, *others = map(Image.fromarray, pixels(3, 6, 5, 3))
+    first.save(path, save_all=True, append_images=others)
   else:
     Image.fromarray(np.ones((6, 5), np.uint16)).save(path)
   return path
@@ -136,6 +161,7 @@ def bad_picture(folder, kind):
     ('cut off', 'cannot be read as a picture'),
     ('size', r'has the shape \(6, 6, 3\) .* has \(6, 5, 3\)'),
     ('channels', r'has the shape \(6, 5, 1\)'),
+    ('frames', 'it has 3 frames; it must have one'),
     ('sixteen bits', '8 bits a channel are read'),
   ],
 )
@@ -154,6 +180,14 @@ def test_folders_that_do_not_fit_are_named(tmp_path, parts):
     load(tmp_path, '')
   write(tmp_path / 'own/test/bird', pixels(1, 6, 5, 3))
   with pytest.raises(ValueError, match="own/test has the class 'bird', which"):
+    load(tmp_path)
+  (tmp_path / 'own/test/bird/000.png').unlink()
+  (tmp_path / 'own/test/bird').rmdir()
+  (tmp_path / 'own/train/ant').mkdir()
+  with pytest.raises(ValueError, match='own/train/ant has no pictures'):
+    load(tmp_path)
+  (tmp_path / 'own/train/ant').rename(tmp_path / 'own/val')
+  with pytest.raises(ValueError, match='own has a folder val beside train'):
     load(tmp_path)
   write(tmp_path / 'two/validation/cat', pixels(1, 6, 5, 3))
   with pytest.raises(
@@ -185,6 +219,13 @@ X, Y = pixels(4, 2, 2), np.arange(4)
       'x_test has images of',
     ),
     ({'x_train': np.array([None]), 'y_train': Y}, 'x_train cannot be read'),
+    ({'x_train': X, 'y_train': Y, 'x_test': X}, 'has x_test, but no y_test'),
+    ({'x_train': X, 'y_train': Y, 'x_val': X}, 'has an array x_val; its parts'),
+    ({'x_train': X, 'y_train': Y + 1}, 'label 4, but y_train has none of 0'),
+    (
+      {'x_train': X, 'y_train': Y, 'x_test': X, 'y_test': Y + 1},
+      'y_test has the label 4, but y_train has none of 4',
+    ),
   ],
 )
 def test_arrays_that_do_not_fit_are_named(tmp_path, arrays, message):

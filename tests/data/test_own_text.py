@@ -65,6 +65,13 @@ def test_wrong_fields_are_named(folder, fields, message):
     load(folder, **fields)
 
 
+def test_a_byte_order_mark_is_no_character(folder):
+  (folder / 'b.txt').write_bytes(b'\xef\xbb\xbf' + 'é'.encode() * 100)
+  assert set(load(folder, ('b.txt',))[0].tolist()) == {ord('é')}
+  found = load(folder, ('b.txt',), symbols='bytes')
+  assert found[0][:3].tolist() == [0xEF, 0xBB, 0xBF]
+
+
 def test_bad_files_are_named(folder):
   with pytest.raises(FileNotFoundError, match=r'b\.txt'):
     load(folder, ('b.txt',))

@@ -98,6 +98,13 @@ def test_stray_files_are_ignored(tmp_path):
   assert len(pen.load(str(tmp_path), 'train')['length']) == 18
 
 
+def test_files_whose_lines_would_have_the_same_names_are_named(tmp_path):
+  write_json(tmp_path / 'pen' / 'a.json', make_lines(10))
+  write_csv(tmp_path / 'pen' / 'a.csv', make_lines(10), False)
+  with pytest.raises(ValueError, match=r'pen has a\.csv and another file'):
+    pen.load(str(tmp_path), 'train')
+
+
 @pytest.mark.parametrize('name', ['a\tb.json', 'a\nb.csv', 'a\udcff.json'])
 def test_a_name_that_no_line_can_have_is_named(tmp_path, name):
   write_json(tmp_path / 'pen' / 'good.json', make_lines(10))

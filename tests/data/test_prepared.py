@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from absl import logging as absl_logging
+from tensorflow_datasets.core import shuffle
 
 from hyper.data import array_records, prepared
 
@@ -47,6 +48,14 @@ def test_order_is_exact_over_many_records(tmp_path, monkeypatch):
   for split in prepared.SPLITS:
     loaded = prepared.load(source, str(tmp_path), split)
     np.testing.assert_array_equal(loaded['text'], splits[split]['text'])
+
+
+def test_no_split_is_too_large_for_memory_or_needs_tensorflow(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(shuffle, 'MAX_MEM_BUFFER_SIZE', 500)  # of tfds, bytes
+  source, _ = make_source(make_splits())
+  assert len(prepared.load(source, str(tmp_path), 'train')['text']) == 1000
 
 
 def test_kinds_shapes_and_unequal_lengths_survive(tmp_path, monkeypatch):

@@ -427,6 +427,29 @@ def test_impossible_configs_leave_nothing_behind(
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize(
+  ('test', 'error', 'message'),
+  [
+    (('x.en', 'y.fr'), FileNotFoundError, 'y.fr(.|\n)* as config.data.test'),
+    (('x.en',), ValueError, r"config.data.test is \('x.en',\); give two names"),
+  ],
+)
+def test_files_of_all_splits_are_checked_before_pieces_are_learned(
+  test, error, message, tmp_path
+):
+  (tmp_path / 'x.en').write_text('one\n')
+  both = ('x.en', 'x.en')
+  fields = {'train': both, 'validation': both, 'test': test}
+  config = shrunk(
+    'nmt_lstm',
+    **{'data.source': 'files'},
+    **{f'data.{name}': value for name, value in fields.items()},
+  )
+  with pytest.raises(error, match=message):
+    Translate(config, str(tmp_path), str(tmp_path / 'run'))
+  assert not (tmp_path / 'prepared').exists()
+
+
 def test_a_run_without_its_pieces_is_not_given_others(run, tmp_path):
   copy = str(tmp_path / 'copy')
   shutil.copytree(run, copy)
