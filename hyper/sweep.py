@@ -93,7 +93,11 @@ def evaluate(workdir: str) -> None:
 def sweep(
   points: list[Point], selection: tuple[str, str], deadline: float
 ) -> int:
-  """Trains the trials by workers, and compares them."""
+  """Trains the trials by workers, and compares them.
+
+  Returns:
+    0; 1 if a trial failed; 128 plus the number of a signal that stopped it.
+  """
   start, log = launcher()
   study = open_study(selection)
   if FLAGS.search == 'grid':
@@ -103,9 +107,10 @@ def sweep(
   workers = Workers(start, FLAGS.workers, log)
   slots = FLAGS.workers * FLAGS.vectorize
   status = progress.supervise(study, workers, slots, selection, deadline)
-  if not status:
-    report(study)
-  return status
+  if status:
+    return status
+  report(study)
+  return int(any(trial.state.name == 'FAIL' for trial in study.latest()))
 
 
 def launcher() -> tuple[Callable[[int], Job], str]:

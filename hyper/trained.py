@@ -121,7 +121,8 @@ def load(
     return _load_file(workdir, checkpoint, data_dir, task, changes)
   config = configuration.change(folder.load_config(workdir), changes)
   _check_task(workdir, config, task)
-  with folder.naming_config(workdir):
+  # If a field is replaced, the file is not to blame for it.
+  with contextlib.nullcontext() if changes else folder.naming_config(workdir):
     made = make_task(config, data_dir, workdir)
   params, model_state = jax.eval_shape(made.init, jax.random.key(0))
   like = {'params': params}
@@ -158,11 +159,10 @@ def _load_file(
       '--baked, or load the network with hyper.trained.load_network.'
     )
   with _naming(path):
-    config = configuration.change(
-      configuration.from_json(text['config']), changes
-    )
+    config = configuration.from_json(text['config'])
+  config = configuration.change(config, changes)
   _check_task(path, config, task)
-  with _naming(path):
+  with contextlib.nullcontext() if changes else _naming(path):
     made = _task_of(path, config, text, data_dir)
     step = int(text['step'])
   if checkpoint not in ('best', 'latest', step):

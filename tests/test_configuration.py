@@ -214,6 +214,7 @@ def test_a_format_newer_than_the_code_is_refused_with_both_numbers():
     ('paper=a=b', 'paper', 'a=b'),
     ('data.flip=False', 'data.flip', False),
     ('data.mean=[1.0, 2.0]', 'data.mean', (1.0, 2.0)),
+    ('data.mean=1.0', 'data.mean', (1.0,)),
   ],
 )
 def test_a_field_is_changed_in_a_copy(assignment, path, value):
@@ -236,7 +237,7 @@ def test_a_field_is_changed_in_a_copy(assignment, path, value):
     ('data.batch_size=None', 'value is None; it must be of type int'),
     ('data.batch_size={[]:1}', 'it must be of type int'),
     ('data.batch_size', 'it must be of type int'),
-    ('data.mean=1.0', 'value is 1.0; it must be of type tuple'),
+    ('data.mean=None', 'value is None; it must be of type tuple'),
   ],
 )
 def test_a_change_that_does_not_fit_is_named(assignment, said):

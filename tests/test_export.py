@@ -188,6 +188,21 @@ def test_errors_of_a_file_name_it(runs, tmp_path, text, kind, message):
   assert path in str(error.value) and '/tmp/tmp' not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  'given', ['data.batch=1', 'model.cell.units=x', 'data.window_steps=0']
+)
+def test_a_file_is_not_blamed_for_a_field_that_is_replaced(
+  runs, tmp_path, given
+):
+  path = str(tmp_path / 'x.safetensors')
+  export.export(runs['text'], path)
+  for place in (path, runs['text']):
+    with pytest.raises(ValueError) as error:
+      trained.load(place, changes=[given])
+    assert given.split('=')[0] in str(error.value)
+    assert str(place) not in str(error.value)
+
+
 def test_what_a_file_does_not_have_is_named(runs, tmp_path):
   path = str(tmp_path / 'x.safetensors')
   export.export(runs['hyper'], path)

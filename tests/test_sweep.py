@@ -117,6 +117,15 @@ def test_a_time_limit_saves_and_stops_in_time(tmp_path, data_dir):
 
 
 @pytest.mark.slow
+def test_a_trial_that_failed_is_seen_in_the_status(tmp_path, data_dir):
+  flags = ['--set=schedule.learning_rate=1e30', '--set=train_steps=20']
+  with sweep(tmp_path, data_dir, *flags) as done:
+    _, err = done.communicate(timeout=240)
+  assert done.returncode == 1, err
+  assert '0000 failed: ' in err
+
+
+@pytest.mark.slow
 def test_another_process_joins_a_study(tmp_path, data_dir):
   with sweep(tmp_path, data_dir) as first, sweep(tmp_path, data_dir) as second:
     outputs = [x.communicate(timeout=240) for x in (first, second)]

@@ -251,7 +251,7 @@ def change(
     config: a whole config.
     assignments: each FIELD=VALUE with the whole path of the field, such as
       'data.eval_streams=1'. Values are written as in Python; text needs no
-      quotes.
+      quotes, and a tuple of one value no brackets.
     before: what stands before the assignments where they come from, for
       messages.
 
@@ -285,4 +285,6 @@ def _parse(text: str, kind: type) -> Any:
     value = text
   if kind is str and not isinstance(value, str):
     return text
+  if kind is tuple and isinstance(value, str | int | float):
+    return (value,)
   return float(value) if kind is float and is_of(value, int) else value

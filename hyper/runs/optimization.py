@@ -1,8 +1,10 @@
 """Optimizers and learning rate schedules, by the names that configs use."""
 
+import itertools
 import math
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from hyper.configuration import Fields, build
@@ -78,6 +80,11 @@ def piecewise(
       f'config.schedule has {len(learning_rates)} learning_rates and '
       f'{len(until_steps)} until_steps; give one of each per piece.'
     )
+  if any(end <= begin for begin, end in itertools.pairwise((0, *until_steps))):
+    raise ValueError(
+      f'config.schedule.until_steps is {until_steps}; each piece must end '
+      'after the one before.'
+    )
   check_rates(*learning_rates)
   pieces = [optax.constant_schedule(rate) for rate in learning_rates]
   return optax.join_schedules(pieces, list(until_steps[:-1]))
@@ -90,11 +97,16 @@ def exponential(
 
   Args:
     learning_rate: at step 0.
-    decay: the factor of each step.
+    decay: the factor of each step, above 0 and at most 1.
     minimum: the learning rate does not fall below it.
   """
   check_rates(learning_rate, minimum)
-  return optax.exponential_decay(learning_rate, 1, decay, end_value=minimum)
+  if not 0 < decay <= 1:
+    raise ValueError(
+      f'config.schedule.decay is {decay}; it must be above 0 and at most 1.'
+    )
+  decayed = optax.exponential_decay(learning_rate, 1, decay)
+  return lambda step: jnp.maximum(decayed(step), minimum)
 
 
 def adam(
@@ -111,9 +123,13 @@ def adam(
     clip_norm: the largest norm of all gradients together; 0 does not clip.
     beta1: the decay of the mean of gradients.
     beta2: the decay of the mean of their squares.
-    epsilon: is added to the root of that mean.
+    epsilon: is added to the root of that mean; not below 0.
   """
   check_shares(beta1=beta1, beta2=beta2)
+  if not epsilon >= 0:
+    raise ValueError(
+      f'config.optimizer.epsilon is {epsilon}; it cannot be negative.'
+    )
   return optax.chain(
     clip(clip_norm), optax.adam(schedule, beta1, beta2, epsilon)
   )

@@ -112,7 +112,11 @@ class Task(Protocol):
     """Returns samples of a state, texts or PNG pictures by name; may be {}."""
 
   def report(self, state: Any, split: str) -> dict[str, Any]:
-    """Returns further scores, too slow for validation, or makes samples."""
+    """Returns further scores, too slow for validation, or makes samples.
+
+    `state` is a trained run: it has `params`, `model_state`, `step` and
+    `workdir`.
+    """
 
 
 MakeTask = Callable[[ConfigDict, str, str], Task]  # config, data_dir, workdir

@@ -7,6 +7,7 @@ TPU_CHIPS_PER_PROCESS_BOUNDS, TPU_PROCESS_BOUNDS and ALLOW_MULTIPLE_LIBTPU_LOAD.
 
 import dataclasses
 import glob
+import itertools
 import os
 import shutil
 import subprocess
@@ -85,7 +86,9 @@ def find_gpus() -> list[str]:
   """Returns the names of NVIDIA devices that this process may use."""
   visible = os.environ.get('CUDA_VISIBLE_DEVICES')
   if visible is not None:
-    return [name for name in visible.split(',') if name]
+    names = [name for name in visible.split(',') if name]
+    # As CUDA reads it: -1 hides all that follow.
+    return [*itertools.takewhile(lambda name: not name.startswith('-'), names)]
   if not shutil.which('nvidia-smi'):
     return []
   done = subprocess.run(

@@ -125,25 +125,34 @@ def points(
       grid is that of the config file's `get_sweep`.
     assignments: each FIELD=VALUE, for all trials; they replace those of
       `get_sweep`.
-    seeds: each trial is repeated with the seeds from 0 on; 0 leaves seeds to
-      the config and the grid.
+    seeds: each trial is repeated with the seeds from 0 on, in place of those of
+      `get_sweep`; 0 leaves seeds to the config and the grid.
 
   Raises:
-    ValueError: a field or a value does not fit, or both a grid and an
-      assignment name a field.
+    ValueError: a field or a value does not fit, or two of the arguments give
+      the same field.
   """
   found: dict[str, Point] = {}
   for config in configs:
     fixed = fixed_fields(config, assignments)
     for fields in grid(config, grids, fixed):
-      for seed in repeats(seeds):
+      for seed in repeats(seeds, {**fields, **fixed} if grids else fixed):
         point = Point(config, {**fields, **fixed, **seed})
         found.setdefault(point.key, point)
   return list(found.values())
 
 
-def repeats(seeds: int) -> list[Fields]:
-  """Returns the fields of each repetition of a trial; 0 leaves the seed."""
+def repeats(seeds: int, fields: Fields) -> list[Fields]:
+  """Returns the fields of each repetition of a trial; 0 leaves the seed.
+
+  Raises:
+    ValueError: the fields that the flags give have a seed.
+  """
+  if seeds and 'seed' in fields:
+    raise ValueError(
+      f'--seeds={seeds} is given, and --grid or --set names seed, too; leave '
+      'out one.'
+    )
   return [{'seed': k} for k in range(seeds)] or [{}]
 
 

@@ -55,17 +55,13 @@ def points(
   Raises:
     ValueError: a config has no such field, or a value of another type.
   """
-  return [
-    Point(config, {**fields, **seed})
-    for config in configs(table)
-    for fields in [
-      {
-        **shrink(space.load(config), scale),
-        **space.fixed_fields(config, assignments),
-      }
-    ]
-    for seed in space.repeats(seeds)
-  ]
+  found = []
+  for config in configs(table):
+    fixed = space.fixed_fields(config, assignments)
+    fields = {**shrink(space.load(config), scale), **fixed}
+    for seed in space.repeats(seeds, fixed):
+      found.append(Point(config, {**fields, **seed}))
+  return found
 
 
 def shrink(config: ConfigDict, scale: float) -> Fields:

@@ -71,7 +71,7 @@ class Handwriting:
     self._fields = config.model.to_dict()
     self.model = self._make_model()
     self.numbers = numbers_of(config, NUMBERS)
-    self._data_dir, self._workdir = data_dir, workdir
+    self._data_dir = data_dir
     self._lines: dict[str, list[strokes.Line]] = {}
     self._ends: dict[str, np.ndarray] = {}
     saved = folder.read(
@@ -188,7 +188,7 @@ class Handwriting:
       return {'handwriting': pathlib.Path(path).read_bytes()}
 
   def report(self, state: Any, split: str) -> dict[str, str]:
-    """Draws samples beside real lines of a split, in the run folder.
+    """Draws samples beside real lines of a split, in the folder of `state`.
 
     Returns:
       The path of the page, or why it could not be written.
@@ -201,7 +201,7 @@ class Handwriting:
       f'real ({split})': [real[k][:typical] for k in chosen],
       f'samples at step {int(state.step):,}': drawn,
     }
-    path = os.path.join(self._workdir, f'samples_{split}')
+    path = os.path.join(state.workdir, f'samples_{split}')
     try:
       return {'samples': draw_page(columns, path)[-1]}
     except OSError as error:

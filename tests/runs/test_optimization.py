@@ -63,6 +63,32 @@ def test_exponential_schedule_decays_each_step_down_to_its_minimum():
     np.testing.assert_allclose(schedule(jnp.asarray(step)), rate, rtol=1e-6)
 
 
+def test_without_decay_the_rate_stays():
+  fields = {'name': 'exponential', 'learning_rate': 0.5, 'minimum': 0.1}
+  schedule = optimization.make_schedule(fields | {'decay': 1.0})
+  assert [float(schedule(step)) for step in (0, 1, 99)] == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'name': 'exponential', 'decay': 0.0}, 'decay is 0.0; it must be above 0'),
+    ({'name': 'exponential', 'decay': 1.01}, 'decay is 1.01; it must be above'),
+    (
+      {'name': 'piecewise', 'until_steps': (300, 200)},
+      r'until_steps is \(300, 200\); each piece must end after',
+    ),
+  ],
+)
+def test_impossible_schedules_are_refused(fields, message):
+  others = {
+    'exponential': {'learning_rate': 0.5, 'minimum': 0.1},
+    'piecewise': {'learning_rates': (0.5, 0.1)},
+  }
+  with pytest.raises(ValueError, match=f'config.schedule.{message}'):
+    optimization.make_schedule(fields | others[fields['name']])
+
+
 @pytest.mark.parametrize(
   'limit, expected', [(0.0, (3.0, 4.0)), (1.0, (0.6, 0.8)), (6.0, (3.0, 4.0))]
 )
@@ -118,7 +144,13 @@ def test_impossible_learning_rates_are_refused(fields):
 
 
 @pytest.mark.parametrize(
-  'fields', [ADAM | {'beta1': 1.5}, ADAM | {'beta2': -0.1}, SGD]
+  'fields',
+  [
+    ADAM | {'beta1': 1.5},
+    ADAM | {'beta2': -0.1},
+    ADAM | {'epsilon': -1e-8},
+    SGD,
+  ],
 )
 def test_impossible_fields_of_an_optimizer_are_refused(fields):
   fields = fields | ({'momentum': 1.0} if fields is SGD else {})

@@ -49,6 +49,14 @@ def test_what_cannot_vary_is_an_error(grids, assignments, error):
 
 
 @pytest.mark.parametrize(
+  ('grids', 'assignments'), [(['seed=5,6'], []), ([], ['seed=7'])]
+)
+def test_seeds_are_given_once(grids, assignments):
+  with pytest.raises(ValueError, match='--seeds=2 is given, and --grid or'):
+    space.points([CONFIG], grids, assignments, 2)
+
+
+@pytest.mark.parametrize(
   'fields, error',
   [
     ({'optimizer.name': 'foo'}, 'allowed: adam, sgd'),

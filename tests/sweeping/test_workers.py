@@ -31,6 +31,14 @@ def test_a_worker_gets_an_accelerator_of_its_own(monkeypatch):
   }
 
 
+@pytest.mark.parametrize(
+  ('visible', 'found'), [('-1', []), ('', []), ('2,-1,0', ['2'])]
+)
+def test_gpus_that_are_hidden_are_not_counted(monkeypatch, visible, found):
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+  assert machine.find_gpus() == found
+
+
 def test_workers_share_the_cores(monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   monkeypatch.setattr(machine, 'cores', lambda: [0, 1, 2, 3])

@@ -11,7 +11,7 @@ from dropped import zero_shares
 
 import evaluate
 import train
-from hyper import configuration, generate, losses, trained
+from hyper import configuration, export, generate, losses, trained
 from hyper.cells import LSTMCell
 from hyper.data import embedded
 from hyper.decode import sample_moves
@@ -289,6 +289,15 @@ def test_a_path_with_an_ending_names_both_pictures(run, tmp_path):
   )
   assert paths[:2] == [str(tmp_path / f'page.{x}') for x in ('svg', 'png')]
   assert sorted(paths) == sorted(map(str, tmp_path.iterdir()))
+
+
+def test_the_page_of_an_exported_file_lies_beside_it(run, data_dir, tmp_path):
+  _, workdir = run
+  path = str(tmp_path / 'x.safetensors')
+  export.export(workdir, path)
+  scores = evaluate.evaluate(path, 'best', data_dir, 'validation')
+  assert scores['samples'] == str(tmp_path / 'samples_validation.png')
+  assert os.path.getsize(scores['samples']) > 1000
 
 
 def test_scores_come_without_a_page_that_cannot_be_written(
