@@ -123,7 +123,7 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
     *('hyper.paper', 'hyper.runs.folder', 'hyper.tasks'),
-    'hyper.compare.finished',
+    *('hyper.compare.finished', 'hyper.compare.places', 'hyper.compare.seeds'),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),

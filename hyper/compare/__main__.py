@@ -62,8 +62,7 @@ def plot(known: Mapping[str, Any], folder: str) -> None:
     raise ValueError(
       '--plots draws studies of hyper.sweep, and the folders given have none.'
     )
-  for place, study in known.items():
-    studies.draw(place, study, folder)
+  studies.draw(known, folder)
 
 
 def update(path: str, found: list[Entry]) -> None:

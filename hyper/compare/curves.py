@@ -1,11 +1,10 @@
 """Validation scores over steps and over time, as arrays."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
 from hyper.compare.entries import Entry
-from hyper.compare.finished import PAUSE, Run
+from hyper.compare.finished import Run
 from hyper.compare.measures import selection_of
 from hyper.compare.tables import by_title
 from hyper.drawing import progress
@@ -56,24 +55,16 @@ def published(row: str, metric: str) -> Curve:
 
 
 def curve_of(run: Run) -> Curve:
-  """Returns the score that selects checkpoints, over steps and hours."""
+  """Returns the score that selects checkpoints, over steps and hours.
+
+  The hours are those in training steps, as in the tables.
+  """
   metric, _ = selection_of(run.config.task)
-  hours = hours_of(run)
   points = [
-    (line['step'], hours[k], line[metric])
-    for k, line in enumerate(run.lines)
+    (line['step'], seconds / 3600, line[metric])
+    for line, seconds in zip(run.lines, run.seconds, strict=True)
     if line['split'] == 'validation' and metric in line
   ]
   columns = zip(*points, strict=True) if points else ((), (), ())
   steps, times, scores = map(list, columns)
   return Curve(run.name, metric, steps, times, scores)
-
-
-def hours_of(run: Run) -> list[float]:
-  """Returns the hours of training at each line, without interruptions."""
-  times = [line['time'] for line in run.lines]
-  gaps = [max(b - a, 0.0) for a, b in itertools.pairwise(times)]
-  # Without the seconds, of a run logged once, no gap is an interruption.
-  longest = PAUSE * run.seconds / max(len(gaps), 1) or math.inf
-  kept = [gap if gap < longest else 0.0 for gap in gaps]
-  return [x / 3600 for x in itertools.accumulate(kept, initial=0.0)]

@@ -4,9 +4,8 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from ml_collections import ConfigDict
-
 from hyper import paper
+from hyper.compare import seeds
 from hyper.compare.finished import Run
 from hyper.compare.measures import digits_of, measure_of, selection_of
 from hyper.paper import Measure, Row, Table, recipes
@@ -18,9 +17,12 @@ class Entry:
 
   Attributes:
     runs: at least one.
+    data: the fingerprint of their training data, if runs of other data are
+      equal otherwise; else ''.
   """
 
   runs: tuple[Run, ...]
+  data: str = ''
 
   @property
   def first(self) -> Run:
@@ -77,10 +79,11 @@ def group(runs: Sequence[Run]) -> list[Entry]:
   Entries of one row are ordered by the number of changed fields; entries
   without a row are last.
   """
-  groups: dict[str, list[Run]] = {}
-  for run in runs:
-    groups.setdefault(identity(run), []).append(run)
-  entries = [Entry(tuple(group)) for group in groups.values()]
+  groups = seeds.group([*map(identity, runs)], [run.data for run in runs])
+  entries = [
+    Entry(tuple(runs[k] for k in places), data)
+    for (_, data), places in groups.items()
+  ]
   order = [row.config for table in paper.TABLES for row in table.rows]
   return sorted(
     entries,
@@ -95,10 +98,11 @@ def group(runs: Sequence[Run]) -> list[Entry]:
 def identity(run: Run) -> str:
   """Returns a key, equal for two runs if they differ only in their seed.
 
-  A run that is still in training equals runs that have taken as many steps.
+  A run that is still in training equals runs that have taken as many steps. The
+  data do not count here, since those of earlier runs are unknown.
   """
-  fields = recipes.changes(ConfigDict(), run.config)
-  return f'{run.row}; {recipes.in_words(fields)}; {run.changes}'
+  own = seeds.key(run.config, run.origin)
+  return f'{run.row}; {own}; {recipes.in_words(run.changes)}'
 
 
 def figure(values: Sequence[float], measure: Measure) -> str:

@@ -1,27 +1,32 @@
 """Reads run folders, of finished runs or runs in training."""
 
 import dataclasses
-import itertools
 import json
 import math
 import os
 import re
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from hyper import paper
+from hyper.compare import places, timing
 from hyper.compare.measures import selection_of
 from hyper.paper import recipes
 from hyper.runs import metrics
 from hyper.runs.folder import CONFIG, load_config
-from hyper.runs.record import INIT_FROM, STARTS, evaluations, read_lines
+from hyper.runs.record import (
+  INIT_FROM,
+  STARTS,
+  evaluations,
+  known_data,
+  read_lines,
+)
 
-PAUSE = 10  # a gap of this many medians is an interruption
-# In a command: the file and the variant.
-CONFIG_FILE = re.compile(r'--?config[= ](?:\S*/)?(\w+)\.py(:\w+)?')
+# In a command: the folder, the file and the variant.
+CONFIG_FILE = re.compile(r'--?config[= ](\S*?)(\w+)\.py(:[^\s\'"]+)?')
+BEGIN, DRAWN = 'parameters at the start', 'drawn'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +42,13 @@ class Run:
     scores: by split and metric, at the best checkpoint.
     parameters: the number of trained parameters; 0 if unknown.
     steps: the number of steps taken.
-    seconds: of training, without interruptions.
+    seconds: in training steps up to each of `lines`, see `timing.seconds`.
     speed: the median number of `unit` a second; 0 if unknown.
     unit: such as 'characters'.
     hardware: a description; '' if unknown.
     lines: of metrics.jsonl.
+    data: the fingerprint of the training data; '' if unknown.
+    origin: where the first parameters are from; {} if the run drew them.
   """
 
   workdir: str
@@ -51,16 +58,23 @@ class Run:
   scores: dict[tuple[str, str], float]
   parameters: int
   steps: int
-  seconds: float
+  seconds: list[float]
   speed: float
   unit: str
   hardware: str
   lines: list[dict[str, Any]]
+  data: str
+  origin: dict[str, Any]
 
   @property
   def name(self) -> str:
     """Returns the last part of the folder's path."""
     return os.path.basename(os.path.normpath(self.workdir))
+
+  @property
+  def total_seconds(self) -> float:
+    """Returns the seconds spent in training steps; 0 if unknown."""
+    return self.seconds[-1] if self.seconds else 0.0
 
   @property
   def has_the_papers_data(self) -> bool:
@@ -70,23 +84,21 @@ class Run:
 
 
 def find(folders: Sequence[str]) -> list[str]:
-  """Returns the run folders in `folders`, at any depth.
+  """Returns the run folders in `folders`, at any depth, each of them once.
 
   Raises:
     FileNotFoundError: a folder does not exist or has no run.
   """
   found: list[str] = []
   for folder in folders:
-    inside = sorted(
-      root for root, _, files in os.walk(folder) if CONFIG in files
-    )
+    inside = [root for root, files in places.walk(folder) if CONFIG in files]
     if not inside:
       raise FileNotFoundError(
         f'{folder} is no run folder, and there is none in it; give folders '
         f'that have a {CONFIG}, or folders of these.'
       )
-    found += [x for x in inside if x not in found]
-  return found
+    found += inside
+  return places.once(found)
 
 
 def read(workdir: str) -> Run:
@@ -97,27 +109,41 @@ def read(workdir: str) -> Run:
       folder configs/.
   """
   config = load_config(workdir)
-  record = record_in(workdir)
+  record, origin = record_in(workdir), origin_of(workdir)
   start = (read_lines(workdir, STARTS) or [{}])[-1]
   row = row_in(workdir, config)
   lines = read_metrics(workdir)
-  best = best_of(selection_of(config.task), lines)
+  best = best_of(selection_in(workdir, config), lines)
   steps = max((line['step'] for line in lines), default=0)
-  unit, speed = speed_of(lines)
+  unit, speed = timing.speed_of(lines)
   return Run(
     workdir,
     config,
     row,
-    changes_from(row, config, steps) | begun_elsewhere(row, workdir),
+    changes_from(row, config, steps) | begun_elsewhere(origin),
     scores_of(best) | recorded_scores(record) | evaluated(workdir, best),
     record.get('parameters') or start.get('parameters', 0),
     steps,
-    seconds_of(lines),
+    timing.seconds(lines),
     speed,
     unit,
     record.get('hardware') or hardware_of(start),
     lines,
+    training_data(workdir),
+    origin,
   )
+
+
+def selection_in(workdir: str, config: ConfigDict) -> tuple[str, str]:
+  """Returns the score that selects checkpoints of a run, and 'min' or 'max'.
+
+  Raises:
+    ValueError: its task is unknown; the folder is named.
+  """
+  try:
+    return selection_of(config.task)
+  except ValueError as error:
+    raise ValueError(f'{os.path.join(workdir, CONFIG)}: {error}') from error
 
 
 def record_in(workdir: str) -> dict[str, Any]:
@@ -136,14 +162,21 @@ def row_of(config: ConfigDict, commands: Sequence[str]) -> str:
 
   Args:
     config: of the run; its field `paper` names the row.
-    commands: those that started the run, the last one first. If the field is
-      empty, the first of them with a config file decides; a command that
-      resumes a run by its folder has none.
+    commands: those that started the run, the last one first. If the field names
+      no row, as in a variant or an earlier version, the first of them with a
+      config file decides; a command that resumes a run by its folder has none.
+      A file outside a folder configs/, or with an unknown variant, has no row.
   """
-  names = [config.paper]
-  if named := next(filter(None, map(CONFIG_FILE.search, commands)), None):
-    shipped = recipes.load(named[1] + (named[2] or ''))
-    names += [shipped.paper if shipped else '', named[1]]
+  if paper.find(config.paper):
+    return config.paper
+  named = next(filter(None, map(CONFIG_FILE.search, commands)), None)
+  if not named or os.path.basename(named[1].rstrip('/')) != 'configs':
+    return ''
+  try:
+    shipped = recipes.load(named[2] + (named[3] or ''))
+  except ValueError:
+    return ''
+  names = [shipped.paper if shipped else '', named[2]]
   return next((name for name in names if paper.find(name)), '')
 
 
@@ -168,17 +201,25 @@ def changes_from(
   return recipes.changes(recipe, so_far)
 
 
-def begun_elsewhere(row: str, workdir: str) -> dict[str, tuple[Any, Any]]:
-  """Returns where a run's first parameters are from; {} if it drew them.
+def origin_of(workdir: str) -> dict[str, Any]:
+  """Returns where a run's first parameters are from; {} if it drew them."""
+  found = [x.get(INIT_FROM) for x in read_lines(workdir, STARTS)]
+  return next((x for x in reversed(found) if isinstance(x, dict)), {})
 
-  No row of the paper begins with the parameters of another run.
+
+def training_data(workdir: str) -> str:
+  """Returns the fingerprint of a run's training data; '' if unknown."""
+  return known_data(workdir).get('train', '')
+
+
+def begun_elsewhere(origin: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+  """Returns the change of a run that began with parameters of another one.
+
+  No row of the paper begins so.
   """
-  starts = read_lines(workdir, STARTS)
-  found = [x[INIT_FROM] for x in starts if INIT_FROM in x]
-  if not row or not found:
+  if not origin:
     return {}
-  name = os.path.basename(found[-1]['path'])
-  return {'parameters at the start': ('drawn', name)}
+  return {BEGIN: (DRAWN, os.path.basename(origin['path']))}
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
@@ -239,30 +280,6 @@ def evaluated(
   for line in evaluations(workdir, best.get('step', -1)):
     scores |= scores_of(line)
   return scores
-
-
-def seconds_of(lines: Sequence[dict[str, Any]]) -> float:
-  """Returns the time between the first line and the last, without pauses.
-
-  A gap of more than ten times the median counts as the median.
-  """
-  times = [line['time'] for line in lines if line['split'] == 'train']
-  gaps = [after - before for before, after in itertools.pairwise(times)]
-  if not gaps:
-    return 0.0
-  median = statistics.median(gaps)
-  return float(sum(x if x < PAUSE * median else median for x in gaps))
-
-
-def speed_of(lines: Sequence[dict[str, Any]]) -> tuple[str, float]:
-  """Returns the unit that training counts, and its median number a second."""
-  ending = '_per_second'
-  names = {x for line in lines for x in line if x.endswith(ending)}
-  if not names:
-    return '', 0.0
-  name = min(names)
-  speed = statistics.median(line[name] for line in lines if name in line)
-  return name.removesuffix(ending), speed
 
 
 def hardware_of(start: dict[str, Any]) -> str:

@@ -2,19 +2,24 @@
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Sequence
 
 from hyper.compare.tables import Grid
 
 FEW = 4  # columns shown however narrow the terminal
+UNLIMITED = 10**6  # characters in a line
 
 
 def terminal(grid: Grid) -> str:
-  """Returns the columns that fit the terminal; quoted rows are grey."""
+  """Returns the columns that fit the terminal; quoted rows are grey.
+
+  A file or a pipe gets all columns, each as wide as it is.
+  """
   from rich.console import Console
   from rich.table import Table
 
-  console = Console()
+  console = Console() if sys.stdout.isatty() else Console(width=UNLIMITED)
   count = fitting(grid, console.width)
   table = Table(title=grid.title, title_justify='left')
   for name in grid.header[:count]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from hyper.compare import finished
 from hyper.compare.entries import Entry
 from hyper.paper import recipes
 
@@ -67,7 +68,8 @@ def changes_mark(
   for field in {*fields} & {*changed}:
     changed[field] = changed[field][0], 'varies'
   words = recipes.in_words(dict(sorted(changed.items())))
-  notes.append(f'differs from {group[0].first.row} in {words}')
+  whole = group[0].first.row or 'its config'
+  notes.append(f'differs from {whole} in {words}')
   return f' [{len(notes)}]'
 
 
@@ -84,7 +86,9 @@ def state(entry: Entry) -> dict[str, Any]:
   """Returns what may change an entry's score, as far as it has been trained."""
   first = entry.first
   fields = recipes.changes(ConfigDict(), first.config) | first.changes
-  return {field: value for field, (_, value) in fields.items()}
+  data = {'training data': entry.data[:8]} if entry.data else {}
+  own = {field: value for field, (_, value) in fields.items()}
+  return {finished.BEGIN: finished.DRAWN} | data | own
 
 
 def values(own: Mapping[str, Any], fields: Sequence[str]) -> str:

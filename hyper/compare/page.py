@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hyper import files
-from hyper.compare import curves, studies, tables
+from hyper.compare import curves, places, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
 from hyper.runs import folder
@@ -116,12 +116,13 @@ def pictures(folders: Sequence[str], page: str) -> list[str]:
   found = [
     os.path.join(root, name)
     for place in folders
-    for root, _, names in sorted(os.walk(place))
-    for name in sorted(names)
+    for root, names in places.walk(place)
+    for name in names
     if name.endswith(endings)
     and not {*os.path.relpath(root, place).split(os.sep), name} & NO_SAMPLES
   ]
-  return [x for x in found if os.path.abspath(x) != os.path.abspath(page)]
+  own = os.path.realpath(page)
+  return [x for x in places.once(found) if os.path.realpath(x) != own]
 
 
 def picture(path: str) -> str:

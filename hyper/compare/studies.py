@@ -2,11 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import logging
 
 from hyper import files
+from hyper.compare import places
 from hyper.compare.labels import shown
 from hyper.compare.tables import Grid
 from hyper.sweeping import analysis
@@ -22,14 +23,14 @@ def read(folders: Sequence[str]) -> dict[str, Study]:
 
   Without Optuna there are none, which is a warning.
   """
-  places = [
+  found = [
     root
     for folder in folders
-    for root, _, _ in sorted(os.walk(folder))
+    for root, _ in places.walk(folder)
     if analysis.is_study(root)
   ]
   try:
-    return {place: analysis.read(place) for place in dict.fromkeys(places)}
+    return {place: analysis.read(place) for place in places.once(found)}
   except ModuleNotFoundError as error:
     logging.warning(
       "studies are left out (%s); run pip install 'optuna>=4.7,<6'.", error
@@ -77,8 +78,17 @@ def importance(place: str, study: Study) -> list[Grid]:
   return [Grid(title, ('parameter', 'importance [1]'), rows, notes=(note,))]
 
 
-def draw(place: str, study: Study, folder: str) -> None:
-  """Writes Optuna's plots of a study as PNG files."""
-  name = os.path.basename(os.path.normpath(place))
-  for plot, content in analysis.plots(study):
-    files.write(os.path.join(folder, f'{name}_{plot}.png'), content)
+def draw(known: Mapping[str, Study], folder: str) -> None:
+  """Writes Optuna's plots of studies as PNG files.
+
+  Args:
+    known: the studies, by their folder.
+    folder: of the files, units_slice.png of a study 'units'. Studies of several
+      folders have folders in it, too: a/units_slice.png of 'studies/a/units'.
+  """
+  paths = {place: os.path.abspath(place) for place in known}
+  common = os.path.commonpath([*map(os.path.dirname, paths.values())])
+  for place, study in known.items():
+    name = os.path.join(folder, os.path.relpath(paths[place], common))
+    for plot, content in analysis.plots(study):
+      files.write(f'{name}_{plot}.png', content)

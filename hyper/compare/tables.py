@@ -96,6 +96,7 @@ def title_of(entry: Entry) -> str:
 def cells(entry: Entry) -> tuple[str, ...]:
   """Returns the row of an entry, without its name."""
   first, theirs, count = entry.first, '', ''
+  seconds = [run.total_seconds for run in entry.runs]
   if entry.table_row:
     table, row = entry.table_row
     theirs, count = printed(row, table, entry.measure), row.count
@@ -108,16 +109,17 @@ def cells(entry: Entry) -> tuple[str, ...]:
     f'({count})' if count and first.changes else count,
     parameters(entry),
     f'{first.steps:,}',
-    duration(statistics.mean(run.seconds for run in entry.runs)),
+    duration(mean_on_one_machine(entry, seconds)),
     speed(entry),
-    '; '.join(dict.fromkeys(run.hardware for run in entry.runs)),
+    '; '.join(dict.fromkeys(x.hardware for x in entry.runs if x.hardware)),
     entry.name,
   )
 
 
 def parameters(entry: Entry) -> str:
   """Returns the number of parameters, with the part that the paper counts."""
-  count, found = entry.first.parameters, entry.table_row
+  count = max(run.parameters for run in entry.runs)  # some may be unknown
+  found = entry.table_row
   if not count:
     return ''
   if found and found[1].counted and not entry.first.changes:
@@ -126,11 +128,19 @@ def parameters(entry: Entry) -> str:
 
 
 def here(entry: Entry) -> str:
-  """Returns the measured figure, with its split if it is not the paper's."""
-  text = figure(entry.values(entry.measure), entry.measure)
-  if not text:
+  """Returns the measured figure.
+
+  Its split is added if it is not the paper's, and the number of runs if not all
+  have a score on it.
+  """
+  values = entry.values(entry.measure)
+  if not values:
     return 'not evaluated yet'
-  return f'{text} ({entry.measure.split})' if is_odd(entry) else text
+  notes = [entry.measure.split] if is_odd(entry) else []
+  if len(values) < len(entry.runs):
+    notes.append(f'{len(values)} of {len(entry.runs)} runs')
+  text = figure(values, entry.measure)
+  return f'{text} ({", ".join(notes)})' if notes else text
 
 
 def is_odd(entry: Entry) -> bool:
@@ -153,10 +163,19 @@ def duration(seconds: float) -> str:
 
 def speed(entry: Entry) -> str:
   """Returns the mean speed of the runs, such as '1,200 characters/s'."""
-  speeds = [run.speed for run in entry.runs if run.speed]
-  if not speeds:
-    return ''
-  return f'{statistics.mean(speeds):,.0f} {entry.first.unit}/s'
+  mean = mean_on_one_machine(entry, [run.speed for run in entry.runs])
+  unit = next((run.unit for run in entry.runs if run.unit), '')
+  return f'{mean:,.0f} {unit}/s' if mean else ''
+
+
+def mean_on_one_machine(entry: Entry, values: Sequence[float]) -> float:
+  """Returns the mean of those of the runs' values that are known, not 0.
+
+  It is 0 if none is known, or if the runs had different hardware.
+  """
+  known = [x for x in values if x]
+  is_one = len({run.hardware for run in entry.runs}) == 1
+  return statistics.mean(known) if known and is_one else 0.0
 
 
 def rows_of_the_paper(entries: Sequence[Entry]) -> list[Grid]:

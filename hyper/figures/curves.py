@@ -1,6 +1,5 @@
 """Learning curves of runs, grouped by config, beside the paper's score."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from hyper import paper
-from hyper.compare.finished import row_in
+from hyper.compare import finished, places, seeds
 from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
@@ -21,8 +20,8 @@ SPLITS = ('validation', 'train')
 def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
   """Draws a metric of training and validation over steps.
 
-  Runs whose configs differ only in the seed are one curve with its spread. If a
-  run has a config of the paper, a level line is the paper's score.
+  Runs that differ only in their seed are one curve with its spread. If a run
+  has a config of the paper, a level line is the paper's score.
 
   Args:
     workdirs: run folders.
@@ -33,41 +32,38 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
     FileNotFoundError: a run has no config or no metrics.
     ValueError: a run has no such metric.
   """
+  workdirs = places.once(workdirs)
   configs = [folder.load_config(workdir) for workdir in workdirs]
   metric = metric or find_task(configs[0].task).selection[0]
   read = [read_curves(workdir, metric) for workdir in workdirs]
   groups, references = {}, {}
-  for name, numbers in group(run_names(workdirs), configs).items():
+  for name, numbers in group(workdirs, configs).items():
     groups[name] = {
       split: [read[k][split] for k in numbers if split in read[k]]
       for split in SPLITS
       if any(split in read[k] for k in numbers)
     }
     first = workdirs[numbers[0]], configs[numbers[0]]
-    if printed := figures(row_in(*first), first[1], metric):
+    if printed := figures(finished.row_in(*first), first[1], metric):
       references[name] = printed
   curves.draw(groups, metric, path, references)
 
 
 def group(
-  names: Sequence[str], configs: Sequence[ConfigDict]
+  workdirs: Sequence[str], configs: Sequence[ConfigDict]
 ) -> dict[str, list[int]]:
-  """Groups configs that differ only in the seed; returns their places.
+  """Groups runs that differ only in their seed; returns their places.
 
   The name of a group is that of its first run, with the number of its runs.
-
-  >>> configs = [ConfigDict({'seed': k, 'l2': x}) for k, x in ((0, 1), (1, 1))]
-  >>> group(['a', 'b'], configs)
-  {'a (2 seeds)': [0, 1]}
   """
-  same: dict[str, list[int]] = {}
-  for k, config in enumerate(configs):
-    fields = config.to_dict()
-    del fields['seed']
-    same.setdefault(json.dumps(fields, sort_keys=True), []).append(k)
+  names, origins = run_names(workdirs), map(finished.origin_of, workdirs)
+  groups = seeds.group(
+    [*map(seeds.key, configs, origins)],
+    [finished.training_data(workdir) for workdir in workdirs],
+  )
   return {
     names[first] + (f' ({1 + len(more)} seeds)' if more else ''): [first, *more]
-    for first, *more in same.values()
+    for first, *more in groups.values()
   }
 
 

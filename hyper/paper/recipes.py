@@ -20,7 +20,7 @@ IRRELEVANT = (
   *('log_every_steps', 'sample_every_steps'),
   *('data.eval_batch_size', 'decoding.batch_size'),
   *('model.remat', 'model.remat_steps'),
-  *('mesh.data', 'mesh.model', 'mesh.fsdp'),
+  *('mesh.data', 'mesh.model', 'mesh.fsdp', 'accumulate_steps'),
 )
 
 
@@ -29,12 +29,17 @@ def load(name: str) -> ConfigDict | None:
 
   Args:
     name: file and variant, such as 'ptb_hyperlstm:large_embedding'.
+
+  Raises:
+    ValueError: the file has no such variant, or is no config.
   """
   file, _, variant = name.partition(':')
   try:
     module = importlib.import_module(f'configs.{file}')
   except ModuleNotFoundError:
     return None
+  if not hasattr(module, 'get_config'):
+    raise ValueError(f'configs/{file}.py is no config: it has no get_config.')
   return module.get_config(variant)
 
 

@@ -59,6 +59,7 @@ class Log:
     self._progress = Progress(
       *(config.train_steps, start, task.unit, task.selection),
       best_of(checkpoints),
+      eval_every_steps=config.eval_every_steps,
     )
     self._pending: tuple[int, Any] | None = None
     self._sums: list[dict[str, Any]] = []

@@ -29,6 +29,8 @@ class Progress:
     best: its best value and the step of that; None if there is none yet.
     stream: shows the bar; None means standard error.
     clock: returns seconds.
+    eval_every_steps: the steps from one evaluation to the next; 0 means that
+      there is only one, at the end.
   """
 
   def __init__(
@@ -40,12 +42,14 @@ class Progress:
     best: tuple[float, int] | None = None,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    eval_every_steps: int = 0,
   ):
     self._total_steps, self._unit, self._clock = total_steps, unit, clock
     self._metric, self._mode = selection
     self._best = best
     self._last_step, self._last_time = start_step, clock()
     self._step_seconds: float | None = None
+    self._eval_every_steps, self._eval_seconds = eval_every_steps, 0.0
     self._shown, self._eval_batches = '', 0
     self._bars = Bars(stream)
     self._bar = self._bars.add('', total_steps)
@@ -67,6 +71,9 @@ class Progress:
   ) -> float:
     """Shows a step with its scores, its speed, and the time left.
 
+    The time left includes the evaluations that are due, each as long as the
+    last one; before the first one their time is unknown and left out.
+
     Args:
       step: the number of steps taken.
       values: the scores to show, by name.
@@ -85,6 +92,7 @@ class Progress:
       self._smooth(seconds / steps)
     if self._step_seconds is not None:
       left = (self._total_steps - step) * self._step_seconds
+      left += self._evaluations_from(step) * self._eval_seconds
       parts.append(f'{format_duration(left)} left')
     self._shown = '  '.join(parts)
     self.step(step)
@@ -113,6 +121,7 @@ class Progress:
     Its `seconds` are left out of speeds.
     """
     self.leave_out(seconds)
+    self._eval_seconds = seconds
     if self._bars.is_shown and self._shown:
       self._log_line()
     value = scores[self._metric]
@@ -136,6 +145,14 @@ class Progress:
         return f'best {best:.4g} at step {at:,}'
     self._best = value, step
     return 'the best so far'
+
+  def _evaluations_from(self, step: int) -> int:
+    """Returns how many evaluations are due from `step` on, it included.
+
+    The metrics of a step are shown before its state is evaluated.
+    """
+    every = self._eval_every_steps or self._total_steps
+    return -(-self._total_steps // every) - max(step - 1, 0) // every
 
   def _smooth(self, step_seconds: float) -> None:
     before = self._step_seconds

@@ -39,7 +39,8 @@ def logged(caplog):
 
 def off_terminal(total, start, unit='images', clock=None, **more):
   clock = clock or Clock()
-  return Progress(total, start, unit, MIN, stream=io.StringIO(), clock=clock)
+  stream = io.StringIO()
+  return Progress(total, start, unit, MIN, stream=stream, clock=clock, **more)
 
 
 def test_lines_of_the_log(logged):
@@ -68,6 +69,23 @@ def test_time_left(seconds_a_step, left, logged):
   clock.now += seconds_a_step
   progress.update(1, {}, 1)
   assert logged.messages[0].endswith(f'  {left} left')
+
+
+@pytest.mark.parametrize(
+  'every, step, due', [(20, 20, 5), (20, 21, 4), (30, 60, 3), (0, 50, 1)]
+)
+def test_the_time_left_includes_evaluations(every, step, due, logged):
+  clock = Clock()
+  progress = off_terminal(100, 0, clock=clock, eval_every_steps=every)
+  clock.now += 0.01 * step
+  progress.update(step, {}, 1)
+  assert logged.messages[0].split()[-2] in ('0:00', '0:01')  # not known yet
+  for seconds in (900.0, 600.0):  # the first one was compiled, too
+    clock.now += seconds
+    progress.evaluated(step, {'bpc': 1.0}, seconds)
+  progress.update(step, {}, 1)
+  minutes, _ = logged.messages[-1].split()[-2].split(':')
+  assert minutes == str(10 * due)
 
 
 def test_an_update_without_steps(logged):
