@@ -122,7 +122,7 @@ SEES: dict[str, tuple[str, ...]] = {
   ),
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
-    *('hyper.paper', 'hyper.runs.folder', 'hyper.tasks'),
+    *('hyper.paper', 'hyper.runs.folder'),
     *('hyper.compare.finished', 'hyper.compare.places', 'hyper.compare.seeds'),
   ),
   'hyper.figures.kernels': (

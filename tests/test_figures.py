@@ -193,7 +193,8 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
   path.write_text(json.dumps(config | {'seed': config['seed'] + 1}))
   drawn = []
   monkeypatch.setattr(curves, 'draw', lambda *given: drawn.append(given))
-  arguments = [f'--workdir={run}' for run in (hyper_run, plain_run, again)]
+  given = hyper_run, plain_run, again, f'{again}/.'  # one of them twice
+  arguments = [f'--workdir={run}' for run in given]
   assert run_command(monkeypatch, 'curves', *arguments) == 0
   ((groups, metric, _, references),) = drawn
   assert metric == 'bpc' and not references  # a small network, in no table

@@ -12,7 +12,6 @@ from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
 from hyper.runs import folder, metrics
-from hyper.tasks import find_task
 
 SPLITS = ('validation', 'train')
 
@@ -34,7 +33,7 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
   """
   workdirs = places.once(workdirs)
   configs = [folder.load_config(workdir) for workdir in workdirs]
-  metric = metric or find_task(configs[0].task).selection[0]
+  metric = metric or finished.selection_in(workdirs[0], configs[0])[0]
   read = [read_curves(workdir, metric) for workdir in workdirs]
   groups, references = {}, {}
   for name, numbers in group(workdirs, configs).items():
