@@ -45,7 +45,7 @@ def rounded(x: Any) -> Any:
 
 
 def main() -> None:
-  """Reads the flags, evaluates, prints."""
+  """Reads the flags, evaluates, records, prints."""
   from hyper.runs import compilation
 
   args = flags.FLAGS
@@ -62,10 +62,10 @@ def main() -> None:
     args.split,
     [*args.override, *args.set],
   )
+  if os.path.isdir(args.workdir):  # before printing, which a pipe may refuse
+    record.note_evaluation(args.workdir, scores)
   shown = {name: rounded(x) for name, x in record.finite(scores).items()}
   print(json.dumps(shown, allow_nan=False), flush=True)
-  if os.path.isdir(args.workdir):
-    record.note_evaluation(args.workdir, scores)
 
 
 def define_flags() -> None:

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict, config_flags
 
 from hyper import configuration
 from hyper.runs import commands, folder
+from hyper.runs.trackers import TRACKERS, find
 
 if TYPE_CHECKING:
   from hyper.runs.origin import Origin
@@ -38,7 +39,6 @@ def train(
 ) -> int:
   """Trains what a config describes; see `hyper.runs.loop.train`."""
   from hyper.runs import loop  # takes a second, which --help need not wait for
-  from hyper.runs.trackers import find
   from hyper.tasks import make_task
 
   return loop.train(
@@ -164,7 +164,7 @@ def define_flags() -> None:
   flags.DEFINE_multi_enum(
     'tracker',
     [],
-    ['wandb'],
+    list(TRACKERS),
     'Tracker of experiments that observes the run, too.',
   )
   flags.DEFINE_bool(

@@ -46,8 +46,8 @@ def analyse(config: ConfigDict, length: int) -> dict[str, float | int | str]:
 
   step = training.make_train_step(loss, lambda numbers: (optimizer, schedule))
   state = jax.eval_shape(
-    lambda: training.init_state(
-      lambda key: (model.start(key), {}), optimizer, config.seed
+    lambda: training.make_init(lambda key: (model.start(key), {}), optimizer)(
+      config.seed
     )
   )
   rows = buckets.rows(length)

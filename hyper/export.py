@@ -65,8 +65,8 @@ def export(
 def describe(run: Run, baked: bool) -> dict[str, str]:
   """Returns the text of a file: the config of the run, its scores and so on."""
   starts = record.read_lines(run.workdir, record.STARTS)
-  commits = [
-    x.get('commit', '') for x in starts if x.get('step', 0) <= run.step
+  commits = [  # a later start at this step resumed from the checkpoint
+    x.get('commit', '') for x in starts if x.get('step', 0) < max(run.step, 1)
   ]
   return {
     'config': configuration.to_json(run.config),

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 
 URL = re.compile(r'[A-Za-z][\w+.-]+:/')  # as pathlib writes it: one slash
@@ -12,6 +13,10 @@ UNUSABLE = '\\[]'  # orbax takes a backslash for a slash, brackets for a pattern
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
   """Writes a file, whole or not at all.
+
+  A file that was there before keeps its permissions, and a link its target's
+  place: the target is written. Any number of processes may write one path; the
+  last one counts.
 
   Once the function has returned, the file survives a loss of power, provided
   that the disk does flush when it is told to.
@@ -27,19 +32,23 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
   """
   path = os.fspath(path)
   check_path('the path', path)
-  partial = f'{path}.{os.getpid()}.partial'  # others may write it too
+  target = os.path.realpath(path)
+  # Not named by the process: those of two hosts may have one number.
+  partial = f'{target}.{secrets.token_hex(4)}.partial'
   try:
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    with open(partial, 'wb') as file:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(partial, 'xb') as file:
       file.write(content.encode() if isinstance(content, str) else content)
       file.flush()
       os.fsync(file.fileno())
-    os.replace(partial, path)
+    with contextlib.suppress(OSError):  # it is new, or the disk has no modes
+      shutil.copymode(target, partial)
+    os.replace(partial, target)
   except OSError as error:
     with contextlib.suppress(OSError):
       os.remove(partial)
     raise OSError(error.errno, error.strerror, path) from error
-  sync(os.path.dirname(path) or '.')
+  sync(os.path.dirname(target))
 
 
 def sync(path: str | os.PathLike[str]) -> None:

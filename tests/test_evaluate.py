@@ -1,5 +1,6 @@
 """Scores of a checkpoint as a line of JSON."""
 
+import builtins
 import json
 import logging
 import math
@@ -82,6 +83,18 @@ def test_significant_digits_are_printed_and_all_are_kept(
   run_command(monkeypatch, workdir, data_dir='', split=None)
   assert capsys.readouterr().out == '{"bpc": 0.000666667}\n'
   assert read_lines(workdir, EVALUATIONS)[-1] == {'bpc': score}
+
+
+def test_a_score_is_kept_though_nobody_reads_the_output(place, monkeypatch):
+  def closed(*args, **given):
+    raise BrokenPipeError
+
+  workdir = str(place / 'char_lm')
+  monkeypatch.setattr(evaluate, 'evaluate', lambda *args: {'bpc': 1.5})
+  monkeypatch.setattr(builtins, 'print', closed)
+  with pytest.raises(BrokenPipeError):
+    run_command(monkeypatch, workdir, data_dir='', split=None)
+  assert read_lines(workdir, EVALUATIONS)[-1] == {'bpc': 1.5}
 
 
 def test_both_spellings_of_a_change_are_read(place, capsys, monkeypatch):

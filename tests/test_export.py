@@ -1,5 +1,6 @@
 """Trained networks as safetensors, and pictures of kernels."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
@@ -16,6 +17,7 @@ from hyper.figures import kernels
 from hyper.models.classify import WideResNet
 from hyper.runs import folder, origin
 from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import Compiled
 from hyper.runs.origin import Origin
 from hyper.tasks import make_task
@@ -30,7 +32,7 @@ def make_run(name, workdir, **fields):
   state = Compiled(config, task).init(seed=0)
   folder.save_config(workdir, config)
   with Checkpoints(f'{workdir}/checkpoints', task.selection) as checkpoints:
-    checkpoints.save(0, state, {task.selection[0]: 1.0})
+    checkpoints.write(0, copy_to_host(state), {task.selection[0]: 1.0})
   return workdir
 
 
@@ -252,6 +254,10 @@ def test_a_file_tells_the_scores_and_the_commit_of_its_step(runs, tmp_path):
   wanted = {'validation': {'error': 9.0}, 'test': {'error': 7.0}}
   assert json.loads(text['scores']) == wanted
   assert (text['commit'], text['step']) == ('first', '0')
+  run = trained.load(str(workdir))
+  for step, commit in ((3, 'first'), (7, 'first'), (8, 'later')):
+    later = dataclasses.replace(run, step=step)
+    assert export.describe(later, False)['commit'] == commit
 
 
 RESULTS = pathlib.Path(__file__).parent.parent / 'results'

@@ -33,8 +33,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from hyper import files
-from hyper.runs import checkpoint_files, memory
-from hyper.runs.checkpoint_arrays import copy_to_host, fingerprints, fit
+from hyper.runs import checkpoint_files, memory, processes
+from hyper.runs.checkpoint_arrays import fingerprints, fit
 from hyper.runs.checkpoint_files import CorruptCheckpointError, VanishedError
 from hyper.runs.checkpoint_reading import SavedCheckpoints, until_undisturbed
 
@@ -84,43 +84,26 @@ class Checkpoints(SavedCheckpoints):
         raise
       logging.error('%s', failure)  # the error that ended the block is raised
 
-  def save(
-    self, step: int, state: Any, metrics: Mapping[str, float] | None = None
-  ) -> None:
-    """Copies the state and starts to write it; the caller may then donate it.
-
-    Waits for the previous write, if it is not complete. Once this one is
-    complete, all checkpoints but the newest and the best are deleted. One saved
-    without metrics is never the best.
-
-    The same step may be saved again. The same state is not written twice; its
-    metrics are merged. Another state replaces the first once it is complete.
-
-    Args:
-      step: the number of steps taken.
-      state: a tree of arrays. Random keys must be raw key data.
-      metrics: means over the validation data, among them the selection metric.
-
-    Raises:
-      ValueError: the selection metric is missing, or an array has no elements.
-      TypeError: a leaf is not an array.
-      OSError: the previous write failed, or the disk has no room for this one.
-    """
-    self.wait()
-    self.write(step, copy_to_host(state), metrics)
-
   def write(
     self,
     step: int,
     arrays: Mapping[str, np.ndarray],
     metrics: Mapping[str, float] | None = None,
   ) -> None:
-    """Starts to write the arrays of a state, as `save` does after copying them.
+    """Starts to write the arrays of a state.
+
+    Waits for the previous write, if it is not complete. Once this one is
+    complete, all checkpoints but the newest and the best are deleted. One
+    written without metrics is never the best.
+
+    The same step may be written again. The same arrays are not written twice;
+    their metrics are merged. Other arrays replace the first once they are
+    complete.
 
     Args:
       step: the number of steps taken.
       arrays: by path, see `copy_to_host`; the caller leaves them as they are.
-      metrics: as in `save`.
+      metrics: means over the validation data, among them the selection metric.
 
     Raises:
       ValueError: the selection metric is missing.
@@ -131,16 +114,15 @@ class Checkpoints(SavedCheckpoints):
       raise ValueError(f'metrics are {list(metrics)}, without {self._metric}.')
     self._prepare_to_write()
     summary = {'metrics': metrics, 'arrays': fingerprints(arrays)}
-    held = self._held(step)
+    held = processes.of_first(self._held(step))
     if held.get('arrays') == summary['arrays']:
       if metrics.items() - held['metrics'].items():
         held['metrics'] |= metrics
         self._pending = self._thread.submit(self._amend, step, held)
       return
     # Checked here, since orbax's threads print pages of tracebacks.
-    files.check_room(
-      self.folder, MARGIN + sum(x.nbytes for x in arrays.values())
-    )
+    size = MARGIN + sum(x.nbytes for x in arrays.values())
+    processes.together(lambda: files.check_room(self.folder, size))
     logging.info('Saving checkpoint %s', self._path(step))
     new = self._path(step).with_suffix('.new')
     response = ocp.save_checkpointables_async(
@@ -166,7 +148,10 @@ class Checkpoints(SavedCheckpoints):
     """
     self._prepare_to_write()
     checkpoint_files.warn_of_strange_entries(self.folder)
-    step, arrays, corrupt = until_undisturbed(self.newest_sound)
+    step, arrays, corrupt = processes.together(
+      lambda: until_undisturbed(self.newest_sound)
+    )
+    processes.check_alike(lambda: {'the step of the newest checkpoint': step})
     state = fit(self._path(step), arrays, like)
     for corrupt_step, reason in corrupt.items():
       aside = self._set_aside(corrupt_step)

@@ -36,6 +36,7 @@ from hyper.runs.record import (
   data_changes,
   first_checkpoint,
   known_data,
+  note_resumption,
   read_record,
   sha256,
   write_record,
@@ -191,7 +192,7 @@ def claim(
   """
   is_new = not is_run(workdir)
   if is_new:
-    for name in (RECORD, STARTS, METRICS, EVALUATIONS):
+    for name in (RECORD, STARTS, METRICS, EVALUATIONS, TENSORBOARD):
       _set_aside(workdir, name)
   elif changes := data_changes(workdir, data):
     raise ValueError(
@@ -206,6 +207,7 @@ def claim(
     _update_record(workdir, data, saved)
     save_config(workdir, config)
     append(workdir, STARTS, line | provenance.describe(ROOT))
+    note_resumption(workdir, step)
     yield
   except Exception:
     try:
@@ -213,7 +215,9 @@ def claim(
     except (OSError, MemoryError) as failure:
       logging.error('%s', failure)  # the error that ended the block is raised
     if is_new and not checkpoints.saved_steps:
-      for name in (CONFIG, RECORD, STARTS):
+      metrics = pathlib.Path(workdir, METRICS)
+      is_empty = metrics.exists() and not metrics.stat().st_size
+      for name in (CONFIG, RECORD, STARTS, *[METRICS] * is_empty):
         pathlib.Path(workdir, name).unlink(missing_ok=True)
     raise
 
@@ -307,7 +311,7 @@ def _update_record(
 
 
 def _set_aside(workdir: str, name: str) -> None:
-  """Renames the file `name` of another run, unless it is missing or empty."""
+  """Renames `name` of another run, unless it is missing or an empty file."""
   path = os.path.join(workdir, name)
   if os.path.exists(path) and os.path.getsize(path):
     aside = files.free_name(f'{path}.old')

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import IO
 
 LOCK = '.lock'
 
@@ -18,30 +19,54 @@ def hold(workdir: str) -> Iterator[None]:
     ValueError: another process trains there.
     OSError: the file system has no locks, or cannot be written.
   """
-  import fcntl  # Windows has none, where commands say so
-
   is_new = not os.path.isdir(workdir)
-  os.makedirs(workdir, exist_ok=True)
-  path = os.path.join(workdir, LOCK)
-  with open(path, 'a', encoding='utf-8') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise ValueError(
-        f'another train.py is at work in {workdir}; wait for it, or give '
-        'another --workdir.'
-      ) from error
-    except OSError as error:
-      raise OSError(
-        f'{path} cannot be locked ({error.strerror}): the file system of '
-        f'{workdir} has no flock. Give a --workdir on another one.'
-      ) from error
+  with _locked(workdir):
     try:
       yield
     finally:
       if is_new and os.listdir(workdir) == [LOCK]:
-        os.remove(path)
-        os.rmdir(workdir)
+        os.remove(os.path.join(workdir, LOCK))
+        with contextlib.suppress(OSError):  # another process has come
+          os.rmdir(workdir)
+
+
+def _locked(workdir: str) -> IO[str]:
+  """Returns the lock of `workdir`, open and locked."""
+  os.makedirs(workdir, exist_ok=True)
+  path = os.path.join(workdir, LOCK)
+  with contextlib.ExitStack() as stack:
+    file = stack.enter_context(open(path, 'a', encoding='utf-8'))
+    _lock(file, workdir)
+    if _is_at(path, file):
+      stack.pop_all()
+      return file
+  return _locked(workdir)  # the last holder removed it, and perhaps the folder
+
+
+def _lock(file: IO[str], workdir: str) -> None:
+  """Locks a file; raises the errors of `hold`."""
+  import fcntl  # Windows has none, where commands say so
+
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    raise ValueError(
+      f'another train.py is at work in {workdir}; wait for it, or give '
+      'another --workdir.'
+    ) from error
+  except OSError as error:
+    raise OSError(
+      f'{file.name} cannot be locked ({error.strerror}): the file system of '
+      f'{workdir} has no flock. Give a --workdir on another one.'
+    ) from error
+
+
+def _is_at(path: str, file: IO[str]) -> bool:
+  """Returns whether `path` is still the name of an open file."""
+  try:
+    return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+  except FileNotFoundError:
+    return False
 
 
 def is_held(workdir: str) -> bool:

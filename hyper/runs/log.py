@@ -144,7 +144,7 @@ class Log:
       self.stop(step, what, step - 1)
 
   def stop(self, step: int, what: str, state: int) -> NoReturn:
-    """Raises a FloatingPointError that names the last good checkpoint.
+    """Raises a FloatingPointError that names the last good checkpoint, if any.
 
     Args:
       step: the number of steps taken.
@@ -154,8 +154,11 @@ class Log:
     self._checkpoints.wait()
     saved = self._checkpoints.saved_steps
     good = [x for x in saved if x < state]
-    message = f'step {step}: not finite: {what}. The last good checkpoint is '
-    message += f'that of step {good[-1]}.' if good else 'yet to be written.'
+    message = f'step {step}: not finite: {what}. ' + (
+      f'The last good checkpoint is that of step {good[-1]}.'
+      if good
+      else 'There is no good checkpoint to resume from.'
+    )
     if good and state in saved:
       path = self._checkpoints.folder / str(state)
       message += f' Move {path} away to resume from it.'

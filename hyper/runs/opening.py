@@ -60,8 +60,10 @@ class Opened:
   @property
   def is_complete(self) -> bool:
     """Returns whether the run has all its steps, and scores of the last."""
-    is_last = self.start == self.config.train_steps
-    return is_last and self.checkpoints.score(self.start) is not None
+    if self.start != self.config.train_steps:
+      return False
+    score = self.checkpoints.score(self.start)
+    return processes.of_first(score is not None)
 
   def claim(self) -> contextlib.AbstractContextManager[None]:
     """Marks the run folder as that of this run, see `folder.claim`."""
@@ -97,8 +99,8 @@ def opened(
   processes.together(lambda: origin.check(begin_from, workdir))
   with folder.naming_config(workdir):
     task = processes.together(lambda: make_task(config, data_dir, workdir))
-  data, description = fingerprints(task), task.describe()
-  processes.check_alike(lambda: facts(config, data, task))
+  data, first, description = processes.together(lambda: read(config, task))
+  processes.check_alike(lambda: facts(config, data, first))
   layout = parallel.make_layout(config, task)
   compiled = kept.of(config, task, data['train'], layout)
   place = os.path.join(workdir, folder.CHECKPOINTS)
@@ -115,27 +117,33 @@ def opened(
     )
 
 
-def fingerprints(task: Task) -> dict[str, str]:
-  """Returns the fingerprint of each split that is trained or scored.
+def read(
+  config: ConfigDict, task: Task
+) -> tuple[dict[str, str], str, list[str]]:
+  """Reads all data of a run, so that what is wrong with them is found first.
 
-  The reported split, which only a later evaluation reads, is left out if its
-  data are missing.
+  Returns:
+    The fingerprint of each split, the reported one included, which only a later
+    evaluation scores; that of the first batch; lines that describe the data.
+
+  Raises:
+    FileNotFoundError: the data of a split are missing.
+    ValueError: the data are damaged, or too few for a batch.
   """
-  found = {name: task.fingerprint(name) for name in ('train', 'validation')}
-  with contextlib.suppress(FileNotFoundError):
-    found[task.reported_split] = task.fingerprint(task.reported_split)
-  return found
+  splits = dict.fromkeys(('train', 'validation', task.reported_split))
+  data = {split: task.fingerprint(split) for split in splits}
+  batch = next(task.batches('train', config.seed, 0))
+  return data, provenance.of_arrays(batch), task.describe()
 
 
 def facts(
-  config: ConfigDict, data: Mapping[str, str], task: Task
+  config: ConfigDict, data: Mapping[str, str], first_batch: str
 ) -> dict[str, Any]:
   """Returns what the processes of a run must have in common."""
-  batch = next(task.batches('train', config.seed, 0))
   return {
     **{f'config.{k}': x for k, x in flatten(config).items()},
     **{f'the {split} data': x for split, x in data.items()},
-    'the first batch': provenance.of_arrays(batch),
+    'the first batch': first_batch,
     'the code': provenance.code(folder.ROOT),
     'the version of JAX': jax.__version__,
   }

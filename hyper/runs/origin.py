@@ -85,7 +85,9 @@ def first_state(
     ValueError: the checkpoint is damaged, not finite, of another config, or of
       a step after `config.train_steps`; or `begin_from` does not fit.
   """
-  if not checkpoints.saved_steps:
+  saved = checkpoints.saved_steps
+  processes.check_alike(lambda: {'the steps of the checkpoints': saved})
+  if not saved:
     if compiled.is_new('init'):
       logging.info('Compiling the initial state.')
     state = compiled.init(config.seed)
@@ -99,7 +101,6 @@ def first_state(
     processes.check_alike(lambda: {'--init_from': line[INIT_FROM]['sha256']})
     return state.replace(params=params), line
   step, state = checkpoints.resume(compiled.shapes())
-  processes.check_alike(lambda: {'the step of the newest checkpoint': step})
   if not training.is_finite(state):
     raise ValueError(
       f'the state in {checkpoints.folder / str(step)} is not finite. Move it '

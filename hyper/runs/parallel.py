@@ -7,6 +7,7 @@ the whole batch.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -248,8 +249,8 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
   """Returns the layout that the section config.mesh describes.
 
   Raises:
-    ValueError: see `check`; or there are fewer devices, or they are not spread
-      evenly over the hosts.
+    ValueError: see `check`; or there are fewer devices, or the hosts cannot
+      share them or the batch evenly.
   """
   rows, size = check(config)
   count, hosts = jax.device_count(), jax.process_count()
@@ -265,6 +266,8 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
       f'{count}. Give a smaller config.mesh.data (0 takes as many as there '
       'are) or config.mesh.model.'
     )
+  if not allowed:
+    raise ValueError(unshared(config, size.model, count, hosts))
   if data not in allowed:
     raise ValueError(
       f'config.mesh.data is {size.data}, and {data * size.model} devices '
@@ -275,6 +278,20 @@ def make_layout(config: ConfigDict, task: Task) -> Layout:
     return Layout(None, False, task.has_streams, task.large)
   mesh = make_mesh(data, size.model)
   return Layout(mesh, size.fsdp, task.has_streams, task.large)
+
+
+def unshared(config: ConfigDict, model: int, count: int, hosts: int) -> str:
+  """Returns an error: no number of devices suits the batch and the hosts."""
+  rows, parts = config.data.batch_size, config.accumulate_steps
+  least = hosts // math.gcd(hosts, model)  # the fewest rows of a part
+  remedy = 'smaller config.mesh.model'
+  if least * model <= count:
+    remedy = f'batch_size that is a multiple of {least * parts}'
+  return (
+    f'config.data.batch_size is {rows}, config.accumulate_steps {parts} and '
+    f'config.mesh.model {model}, which {hosts} hosts with {count} devices '
+    f'cannot share evenly. Give a {remedy}.'
+  )
 
 
 def local_layout(task: Task) -> Layout:

@@ -125,6 +125,11 @@ def gather(value: Any) -> list[Any]:
   ]
 
 
+def of_first(value: T) -> T:
+  """Returns the JSON value that the first process gives."""
+  return gather(value)[0]
+
+
 def together(act: Callable[[], T]) -> T:
   """Returns `act()`; an error of one process is raised by all.
 

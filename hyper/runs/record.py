@@ -1,7 +1,8 @@
 """The history of a run, and the record that a resumed run is checked against.
 
 starts.jsonl has a line of JSON for each start: step, command, commit, versions,
-hardware, parameters, data. evaluations.jsonl has one for each evaluation. Both
+hardware, parameters, data. evaluations.jsonl has one for each evaluation, and
+`resumed_from` where a run went back to an earlier step than one evaluated. Both
 are history; no run depends on them.
 
 record.json holds the fingerprint of each split of the data, the SHA-256 of each
@@ -25,6 +26,7 @@ from hyper import files
 
 RECORD, STARTS = 'record.json', 'starts.jsonl'
 EVALUATIONS, METRICS = 'evaluations.jsonl', 'metrics.jsonl'
+RESUMED_FROM = 'resumed_from'  # in evaluations.jsonl
 INIT_FROM = 'init_from'  # in the line of a start with parameters of another run
 
 
@@ -139,16 +141,30 @@ def evaluations(workdir: str, step: int) -> list[dict[str, Any]]:
   """Returns what evaluate.py found at a checkpoint, in the order of time.
 
   Evaluations of a changed config, or of other data than the run was begun with,
-  are left out.
+  are left out, and those of a checkpoint that the run has since made again.
   """
-  return [
-    line
-    for line in read_lines(workdir, EVALUATIONS)
-    if line.get('checkpoint') == step
-    and isinstance(line.get('split'), str)
-    and not line.get('set')
-    and not line.get('other_data')
-  ]
+  found: list[dict[str, Any]] = []
+  for line in read_lines(workdir, EVALUATIONS):
+    if line.get(RESUMED_FROM, step) < step:
+      found = []
+    if (
+      line.get('checkpoint') == step
+      and isinstance(line.get('split'), str)
+      and not line.get('set')
+      and not line.get('other_data')
+    ):
+      found.append(line)
+  return found
+
+
+def note_resumption(workdir: str, step: int) -> None:
+  """Notes that a run resumes from `step`, if it has scores of later steps.
+
+  It makes the checkpoints of those steps again.
+  """
+  evaluated = [x.get('checkpoint') for x in read_lines(workdir, EVALUATIONS)]
+  if any(isinstance(x, int) and x > step for x in evaluated):
+    append(workdir, EVALUATIONS, {RESUMED_FROM: step})
 
 
 def note_evaluation(workdir: str, scores: Mapping[str, Any]) -> None:

@@ -65,6 +65,8 @@ class EventFile:
 class TensorBoard:
   """Observes a run for TensorBoard, see `hyper.runs.observers.Observer`.
 
+  A run that fails before it has anything to show leaves no file.
+
   Args:
     folder: of the event files.
     purge_step: see `EventFile`.
@@ -80,8 +82,8 @@ class TensorBoard:
     metric: str,
   ):
     self._folder, self._purge_step = pathlib.Path(folder), purge_step
+    self._config, self._metric = config, metric
     self._files: dict[str, EventFile] = {}
-    self._begin(config, metric)
 
   def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
     """Writes scalars: of a split by their names, of the best as best/name."""
@@ -111,26 +113,33 @@ class TensorBoard:
 
   def close(self) -> None:
     """Notes on the page HPARAMS that the run has ended."""
-    self._file('').add(summary=self._end)
+    if self._files:
+      self._file('').add(summary=self._end)
 
-  def _begin(self, config: Mapping[str, Any], metric: str) -> None:
+  def _begin(self) -> None:
     """Writes the config; `add_hparams` of tensorboardX would open a new run."""
     from tensorboardX import summary
 
     plain = {
       name: value if isinstance(value, bool | int | float) else str(value)
-      for name, value in config.items()
+      for name, value in self._config.items()
     }
-    experiment, start, self._end = summary.hparams(plain, {f'best/{metric}': 0})
-    lines = [f'{name} = {value!r}' for name, value in config.items()]
+    scores = {f'best/{self._metric}': 0}
+    experiment, start, self._end = summary.hparams(plain, scores)
+    lines = [f'{name} = {value!r}' for name, value in self._config.items()]
     text = summary.text('config', in_markdown('\n'.join(lines)))
+    file = self._open('')
     for part in (experiment, start, text):
-      self._file('').add(step=0, summary=part)
+      file.add(step=0, summary=part)
 
   def _file(self, split: str) -> EventFile:
-    if split not in self._files:
-      place = self._folder / split if split else self._folder
-      self._files[split] = EventFile(place, self._purge_step)
+    if not self._files:
+      self._begin()
+    return self._files.get(split) or self._open(split)
+
+  def _open(self, split: str) -> EventFile:
+    place = self._folder / split if split else self._folder
+    self._files[split] = EventFile(place, self._purge_step)
     return self._files[split]
 
 

@@ -72,15 +72,6 @@ class TrainState(struct.PyTreeNode):
   key: Any
 
 
-def init_state(
-  init: Callable[[Array], tuple[Any, Any]],
-  optimizer: optax.GradientTransformation,
-  seed: int,
-) -> TrainState:
-  """Returns the state before the first step, a function of the seed alone."""
-  return make_init(init, optimizer)(seed)
-
-
 def make_init(
   init: Callable[[Array], tuple[Any, Any]],
   optimizer: optax.GradientTransformation,

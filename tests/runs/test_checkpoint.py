@@ -21,8 +21,9 @@ import pytest
 from flax import struct
 from orbax.checkpoint import v1 as ocp
 
-from hyper.runs import checkpoint_files
+from hyper.runs import checkpoint_files, processes
 from hyper.runs.checkpoint import Checkpoints, CorruptCheckpointError
+from hyper.runs.checkpoint_arrays import copy_to_host
 
 BPC = ('bpc', 'min')
 
@@ -59,6 +60,15 @@ def assert_same(actual: Any, expected: Any) -> None:
     np.testing.assert_array_equal(a, b)
 
 
+def save(
+  checkpoints: Checkpoints,
+  step: int,
+  state: Any,
+  metrics: dict[str, float] | None = None,
+) -> None:
+  checkpoints.write(step, copy_to_host(state), metrics)
+
+
 def save_all(
   folder: pathlib.Path,
   scores: dict[int, float | None],
@@ -68,7 +78,7 @@ def save_all(
   with Checkpoints(folder, selection, keep_latest) as checkpoints:
     for step, score in scores.items():
       metrics = None if score is None else {selection[0]: score}
-      checkpoints.save(step, make_state(step), metrics)
+      save(checkpoints, step, make_state(step), metrics)
 
 
 def largest_file(folder: pathlib.Path) -> pathlib.Path:
@@ -161,7 +171,7 @@ def test_donation_after_save_does_not_change_what_is_written(tmp_path):
   on_host = np.zeros((500, 500), np.float32)
   expected = jax.tree.map(np.array, state | {'host': on_host})
   with Checkpoints(tmp_path, BPC) as checkpoints:
-    checkpoints.save(1, state | {'host': on_host})
+    save(checkpoints, 1, state | {'host': on_host})
     on_host += 1
     for _ in range(3):
       donated, state = state, advance(state)
@@ -172,17 +182,17 @@ def test_donation_after_save_does_not_change_what_is_written(tmp_path):
 
 def test_what_is_written_is_a_copy(tmp_path, monkeypatch):
   """The copy is needed if orbax makes none and jax donates at once."""
-  save = ocp.save_checkpointables_async
+  write = ocp.save_checkpointables_async
   given = {}
 
   def note_and_save(path, items):
     given.update(items['state'])
-    return save(path, items)
+    return write(path, items)
 
   monkeypatch.setattr(ocp, 'save_checkpointables_async', note_and_save)
   state = {'device': jnp.ones(1000), 'host': np.ones(1000)}
   with Checkpoints(tmp_path, BPC) as checkpoints:
-    checkpoints.save(1, state)
+    save(checkpoints, 1, state)
   for name, array in state.items():
     assert not np.shares_memory(given[name], np.asarray(array))
 
@@ -236,9 +246,9 @@ def test_nothing_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
     ocp, 'save_checkpointables_async', lambda path, items: Failure()
   )
   checkpoints = Checkpoints(tmp_path, BPC, keep_latest=1)
-  checkpoints.save(2, make_state(2))
+  save(checkpoints, 2, make_state(2))
   with pytest.raises(OSError, match=f'{tmp_path} .*not be written.*disk full'):
-    checkpoints.save(3, make_state(3))
+    save(checkpoints, 3, make_state(3))
   assert seen == [[1]]
   assert checkpoints.saved_steps == [1]
 
@@ -251,10 +261,10 @@ from hyper.runs import checkpoint_files
 from hyper.runs.checkpoint import Checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
-  checkpoints.save(1, {'x': np.ones(9)})
+  checkpoints.write(1, {'x': np.ones(9)})
   checkpoints.wait()
   resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
-  checkpoints.save(2, {'x': np.random.default_rng(0).random(1 << 18)})
+  checkpoints.write(2, {'x': np.random.default_rng(0).random(1 << 18)})
 """
   result = run_python(code, tmp_path)
   assert result.returncode == 1
@@ -275,7 +285,7 @@ def test_resume_sets_a_corrupt_newest_one_aside(tmp_path, caplog, damage):
     assert f'{tmp_path}/3: ' in warning
     assert f'{tmp_path}/3.corrupt,' in warning
     assert checkpoints.saved_steps == [2]
-    checkpoints.save(3, make_state(3), {'bpc': 2.5})
+    save(checkpoints, 3, make_state(3), {'bpc': 2.5})
     checkpoints.wait()
     assert checkpoints.best_step == 3
     damage(tmp_path / '3')
@@ -334,7 +344,7 @@ def test_best_is_never_silently_another_one(tmp_path, damage):
     checkpoints.restore(make_state(0), 'best')
   assert 'Put back a copy' in str(error.value)
   with checkpoints:
-    checkpoints.save(5, make_state(5), {'bpc': 4.0})
+    save(checkpoints, 5, make_state(5), {'bpc': 4.0})
   # A run does not delete a checkpoint that it cannot read.
   assert 1 in checkpoints.saved_steps
 
@@ -436,7 +446,7 @@ def test_what_no_run_has_made_is_named_once_and_left_alone(tmp_path, caplog):
     assert caplog.text.count(', '.join(left)) == 1
   with Checkpoints(tmp_path, BPC, keep_latest=1) as checkpoints:
     assert checkpoints.resume(make_state(0))[0] == 3
-    checkpoints.save(4, make_state(4))
+    save(checkpoints, 4, make_state(4))
   names = ['1', '4', '7.new', *left]
   assert sorted(os.listdir(tmp_path)) == sorted(names)
 
@@ -532,15 +542,15 @@ Checkpoints(sys.argv[1], ('bpc', 'min')).resume({'x': np.ones(9)})
 
 
 def test_arrays_written_elsewhere_are_noticed(tmp_path, monkeypatch):
-  save = ocp.save_checkpointables_async
+  write = ocp.save_checkpointables_async
 
   def save_elsewhere(path, items):
     path.mkdir(parents=True)
-    return save(tmp_path / 'elsewhere', items)
+    return write(tmp_path / 'elsewhere', items)
 
   monkeypatch.setattr(ocp, 'save_checkpointables_async', save_elsewhere)
   checkpoints = Checkpoints(tmp_path / 'run', BPC)
-  checkpoints.save(1, make_state(1))
+  save(checkpoints, 1, make_state(1))
   with pytest.raises(OSError, match='1.new has no arrays'):
     checkpoints.close()
   assert checkpoints.saved_steps == []
@@ -558,7 +568,7 @@ def test_a_failed_write_does_not_hide_the_error_before_it(
     pytest.raises(FloatingPointError, match='NaN'),
     Checkpoints(tmp_path, BPC) as checkpoints,
   ):
-    checkpoints.save(1, make_state(1))
+    save(checkpoints, 1, make_state(1))
     raise FloatingPointError('a loss of NaN')
   assert 'disk full' in caplog.text
 
@@ -571,17 +581,17 @@ def test_a_checkpoint_is_announced_once_it_is_complete(tmp_path):
     published=lambda step: told.append((step, checkpoints.saved_steps)),
   ) as checkpoints:
     for step in (1, 2):
-      checkpoints.save(step, make_state(step))
+      save(checkpoints, step, make_state(step))
   assert told == [(1, [1]), (2, [1, 2])]
 
 
 def test_saving_a_step_again_keeps_its_metrics(tmp_path):
   with Checkpoints(tmp_path, BPC, keep_latest=1) as checkpoints:
-    checkpoints.save(1, make_state(1), {'bpc': 1.0, 'loss': 2.0})
-    checkpoints.save(1, make_state(1))
+    save(checkpoints, 1, make_state(1), {'bpc': 1.0, 'loss': 2.0})
+    save(checkpoints, 1, make_state(1))
     checkpoints.wait()
     written = fingerprint(tmp_path)
-    checkpoints.save(1, make_state(1), {'bpc': 1.0})
+    save(checkpoints, 1, make_state(1), {'bpc': 1.0})
   assert fingerprint(tmp_path) == written
   save_all(tmp_path, {2: 3.0})
   assert checkpoints.best_step == 1
@@ -590,9 +600,9 @@ def test_saving_a_step_again_keeps_its_metrics(tmp_path):
 def test_metrics_can_be_added_to_a_step(tmp_path):
   save_all(tmp_path, {1: None, 2: None, 3: 5.0})
   with Checkpoints(tmp_path, BPC) as checkpoints:
-    checkpoints.save(3, make_state(3), {'bpc': 4.0})
+    save(checkpoints, 3, make_state(3), {'bpc': 4.0})
     assert checkpoints.saved_steps == [2, 3]  # while it is being written too
-    checkpoints.save(2, make_state(2), {'bpc': 1.0})
+    save(checkpoints, 2, make_state(2), {'bpc': 1.0})
   assert checkpoints.best_step == 2
   assert sorted(os.listdir(tmp_path)) == ['2', '3']
   assert_same(checkpoints.restore(make_state(0), 2)[1], make_state(2))
@@ -601,7 +611,7 @@ def test_metrics_can_be_added_to_a_step(tmp_path):
 def test_another_state_of_the_same_step_replaces_it(tmp_path):
   save_all(tmp_path, {1: 5.0})
   with Checkpoints(tmp_path, BPC) as checkpoints:
-    checkpoints.save(1, make_state(2))
+    save(checkpoints, 1, make_state(2))
   assert checkpoints.best_step is None  # the metrics were not of this state
   assert_same(checkpoints.restore(make_state(0), 1)[1], make_state(2))
 
@@ -621,12 +631,12 @@ def test_leftovers_are_deleted_when_the_next_run_writes(tmp_path):
 
 def test_arrays_that_orbax_writes_wrongly_are_noticed(tmp_path, monkeypatch):
   """The hashes are those of the arrays in memory, not only of the files."""
-  save = ocp.save_checkpointables_async
+  write = ocp.save_checkpointables_async
 
   def save_something_else(path, items):
     kernel = items['state']['params/cell/kernel'] + 1
     state = items['state'] | {'params/cell/kernel': kernel}
-    return save(path, {'state': state})
+    return write(path, {'state': state})
 
   monkeypatch.setattr(ocp, 'save_checkpointables_async', save_something_else)
   save_all(tmp_path, {1: None})
@@ -648,7 +658,7 @@ def test_refuses_what_it_cannot_save(tmp_path, state, metrics, error, message):
     Checkpoints(tmp_path, BPC) as checkpoints,
     pytest.raises(error, match=message),
   ):
-    checkpoints.save(1, state, metrics)
+    save(checkpoints, 1, state, metrics)
   assert os.listdir(tmp_path) == []
 
 
@@ -689,7 +699,7 @@ with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   for step in range(start + 1, 1000):
     value = np.random.default_rng(step).random((8, 1 << 18), np.float32)
     state = {str(i): row * step for i, row in enumerate(np.tile(value, (5, 1)))}
-    checkpoints.save(step, state, {'bpc': 1 / step})
+    checkpoints.write(step, state, {'bpc': 1 / step})
     print(step, flush=True)
 """
 
@@ -726,7 +736,7 @@ from hyper.runs.checkpoint import Checkpoints
 logging.set_verbosity(logging.INFO)
 with Checkpoints(sys.argv[1], ('bpc', 'min')) as checkpoints:
   for step in (1, 2, 3):
-    checkpoints.save(step, {'x': np.ones(9)}, {'bpc': 1.0})
+    checkpoints.write(step, {'x': np.ones(9)}, {'bpc': 1.0})
   checkpoints.restore({'x': np.ones(9)})
 """
   lines = run_python(code, tmp_path).stderr.splitlines()
@@ -761,18 +771,43 @@ def test_a_full_disk_is_one_error_before_anything_is_written(
 ):
   usage = shutil.disk_usage(tmp_path)
   with Checkpoints(tmp_path / 'run', BPC) as checkpoints:
-    checkpoints.save(1, make_state(1))
+    save(checkpoints, 1, make_state(1))
     checkpoints.wait()
     with monkeypatch.context() as patch:
       patch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=1000))
       with pytest.raises(OSError, match='No space left: 0.3 MB') as error:
-        checkpoints.save(2, make_state(2))
+        save(checkpoints, 2, make_state(2))
     assert error.value.errno == errno.ENOSPC
     assert error.value.filename == str(tmp_path / 'run')
     assert checkpoints.saved_steps == [1]
-    checkpoints.save(2, make_state(2))
+    save(checkpoints, 2, make_state(2))
 
 
 def test_a_disk_that_fills_while_a_checkpoint_is_written_is_named():
   error = ValueError("RESOURCE_EXHAUSTED: Error [os_error_code='28'] in pages")
   assert checkpoint_files.reason(error) == 'No space left on device'
+
+
+def test_the_first_process_says_what_is_on_the_disk(tmp_path, monkeypatch):
+  save_all(tmp_path, {1: 2.0})
+  held = checkpoint_files.read_summary(tmp_path / '1')
+  shutil.rmtree(tmp_path / '1')  # of which this process sees nothing
+  monkeypatch.setattr(processes, 'of_first', lambda value: held)
+  with Checkpoints(tmp_path, BPC) as checkpoints:
+    save(checkpoints, 1, make_state(1), {'bpc': 2.0})
+  assert os.listdir(tmp_path) == []
+
+
+def test_processes_that_find_other_damage_refuse(tmp_path, monkeypatch):
+  save_all(tmp_path, {1: None, 2: None})
+  flip(tmp_path / '2')
+  other = ['far', {'the step of the newest checkpoint': 2}]
+  monkeypatch.setattr(processes, 'count', lambda: 2)
+  monkeypatch.setattr(processes, 'together', lambda act: act())
+  monkeypatch.setattr(processes, 'gather', lambda value: [value, other])
+  with (
+    Checkpoints(tmp_path, BPC) as checkpoints,
+    pytest.raises(ValueError, match='far has the step .* = 2, .* has 1'),
+  ):
+    checkpoints.resume(make_state(0))
+  assert checkpoints.saved_steps == [1, 2]

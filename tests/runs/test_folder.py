@@ -44,7 +44,7 @@ def start(workdir, data=DATA, config=None, save=(), fail=False):
     folder.claim(workdir, config, 'data', data, checkpoints, {}),
   ):
     for step in save:
-      checkpoints.save(step, {'x': np.full(2, step)})
+      checkpoints.write(step, {'x': np.full(2, step)})
     if fail:
       raise FloatingPointError('a loss of NaN')
 
@@ -313,6 +313,37 @@ def test_metrics_of_an_earlier_run_are_renamed(tmp_path, caplog):
     assert f'renamed to {tmp_path}/{folder.METRICS}.old{count}' in caplog.text
     (tmp_path / folder.CONFIG).unlink()
   assert (tmp_path / f'{folder.METRICS}.old').read_text() == '{"step": 1}\n'
+
+
+def test_curves_of_an_earlier_run_are_renamed(tmp_path):
+  (tmp_path / folder.TENSORBOARD).mkdir()
+  (tmp_path / folder.TENSORBOARD / 'events').touch()
+  for _ in range(2):  # the second start resumes
+    start(tmp_path)
+    assert os.listdir(tmp_path / f'{folder.TENSORBOARD}.old') == ['events']
+    (tmp_path / folder.TENSORBOARD).mkdir(exist_ok=True)
+  assert (tmp_path / folder.TENSORBOARD).is_dir()
+
+
+def test_scores_of_a_checkpoint_that_is_made_again_do_not_count(tmp_path):
+  workdir = str(tmp_path)
+  start(workdir, save=[5, 7])
+
+  def scores(step):
+    return [x['error'] for x in record.evaluations(workdir, step)]
+
+  for step, error in ((5, 0.5), (7, 0.7)):
+    line = {'checkpoint': step, 'split': 'test', 'error': error}
+    record.note_evaluation(workdir, line)
+  start(workdir)
+  assert (scores(5), scores(7)) == ([0.5], [0.7])
+  before = (tmp_path / record.EVALUATIONS).read_bytes()
+  os.rename(tmp_path / 'checkpoints' / '7', tmp_path / 'checkpoints' / 'away')
+  start(workdir, save=[7])
+  assert (scores(5), scores(7)) == ([0.5], [])
+  assert (tmp_path / record.EVALUATIONS).read_bytes().startswith(before)
+  record.note_evaluation(workdir, line | {'error': 0.6})
+  assert (scores(5), scores(7)) == ([0.5], [0.6])
 
 
 def test_what_a_run_keeps_is_verified(tmp_path):

@@ -48,6 +48,28 @@ def test_only_what_was_made_for_the_lock_is_removed(tmp_path):
   assert (tmp_path / 'run' / 'config.json').exists()
 
 
+@pytest.mark.parametrize('also', ['nothing', 'folder'])
+def test_a_lock_that_is_removed_before_it_is_held_is_made_again(
+  also, tmp_path, monkeypatch
+):
+  workdir, flock = tmp_path / 'run', fcntl.flock
+
+  def late(file, operation):
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    (workdir / lock.LOCK).unlink()  # as another process that made the folder
+    if also == 'folder':
+      workdir.rmdir()
+    flock(file, operation)
+
+  monkeypatch.setattr(fcntl, 'flock', late)
+  with (
+    lock.hold(str(workdir)),
+    pytest.raises(ValueError, match='another train.py'),
+  ):
+    lock.hold(str(workdir)).__enter__()
+  assert not workdir.exists()
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
   def missing(file, operation):
     raise OSError(errno.ENOSYS, 'Function not implemented')

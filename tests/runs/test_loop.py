@@ -16,6 +16,7 @@ from screen import terminal
 from toy import Toy, assert_same, config_of, last_state, saved, train
 
 from hyper.runs import compiled, folder, log, loop, metrics, tensorboard
+from hyper.runs.checkpoint_arrays import copy_to_host
 from hyper.runs.compiled import CompiledCache
 
 
@@ -48,7 +49,12 @@ def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(
 ):
   train(tmp_path / 'whole')
   before = signal.getsignal(number)
-  at_batch[step] = lambda: signal.raise_signal(number)
+
+  def interrupt():
+    if signal.getsignal(number) != before:  # not when the data are read
+      signal.raise_signal(number)
+
+  at_batch[step] = interrupt
   status = train(tmp_path / 'parts')
   assert signal.getsignal(number) == before
   if step < 7:
@@ -118,11 +124,21 @@ def test_a_start_that_fails_leaves_no_folder(field, value, message, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
-def test_data_are_read_before_the_model_is_compiled(tmp_path, monkeypatch):
-  def missing(self, split):
-    raise FileNotFoundError('no data')
+@pytest.mark.parametrize(
+  'member, of',
+  [('fingerprint', 'train'), ('fingerprint', 'test'), ('_batch', 0)],
+)
+def test_data_are_read_before_the_model_is_compiled(
+  member, of, tmp_path, monkeypatch
+):
+  whole = getattr(Toy, member)
 
-  monkeypatch.setattr(Toy, 'fingerprint', missing)
+  def missing(self, asked):
+    if asked == of:
+      raise FileNotFoundError('no data')
+    return whole(self, asked)
+
+  monkeypatch.setattr(Toy, member, missing)
   monkeypatch.setattr(Toy, 'init', lambda self, key: pytest.fail('compiled'))
   with pytest.raises(FileNotFoundError, match='no data'):
     train(tmp_path / 'run', kept=CompiledCache())
@@ -140,7 +156,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
   for _ in range(2):
     with pytest.raises(FloatingPointError) as caught:
       train(tmp_path, config_of(save_every_steps=1), kept=CompiledCache())
-    for part in ('step 2: ', 'loss nan', 'rate 0.1', 'yet to be written.'):
+    for part in (
+      'step 2: ',
+      'loss nan',
+      'rate 0.1',
+      'There is no good checkpoint',
+    ):
       assert part in str(caught.value)
   assert not saved(tmp_path).saved_steps
 
@@ -203,9 +224,8 @@ def test_a_checkpoint_that_is_not_finite_is_named(tmp_path):
   train(tmp_path, config_of(train_steps=3))
   _, state = last_state(tmp_path)
   with saved(tmp_path) as checkpoints:  # older versions did not check
-    checkpoints.save(
-      4, state.replace(params={'w': state.params['w'] * jnp.nan})
-    )
+    broken = state.replace(params={'w': state.params['w'] * jnp.nan})
+    checkpoints.write(4, copy_to_host(broken))
   with pytest.raises(ValueError, match=r'checkpoints/4 is not finite'):
     train(tmp_path)
 
@@ -220,9 +240,22 @@ def test_scores_that_are_not_finite_stop_the_run(tmp_path, monkeypatch):
   assert lines(tmp_path) == []
 
 
+def test_a_new_run_that_fails_before_its_first_metrics_leaves_no_folder(
+  tmp_path, monkeypatch
+):
+  def broken(self, params, model_state, batch, key, train, numbers):
+    sums = {'distance': jnp.ones(()), 'count': jnp.ones(())}
+    return jnp.nan * params['w'].sum(), (model_state, sums)
+
+  monkeypatch.setattr(Toy, 'loss', broken)
+  with pytest.raises(FloatingPointError, match='There is no good checkpoint'):
+    train(tmp_path / 'run', kept=CompiledCache())
+  assert not (tmp_path / 'run').exists()
+
+
 def test_a_new_run_that_fails_before_its_first_save_frees_the_folder(tmp_path):
   exploding = config_of(**{'schedule.learning_rate': 3e38})
-  with pytest.raises(FloatingPointError, match='yet to be written'):
+  with pytest.raises(FloatingPointError, match='There is no good checkpoint'):
     train(tmp_path, exploding)
   assert not folder.is_run(str(tmp_path))
   assert train(tmp_path) == 0

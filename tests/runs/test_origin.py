@@ -63,7 +63,7 @@ def test_of_a_run_without_scores_the_newest_parameters_are_taken(
 ):
   with Checkpoints(tmp_path / 'other' / 'checkpoints', BEST) as checkpoints:
     for step in (1, 2):
-      checkpoints.save(step, {'params': {'w': np.full(3, step, np.float32)}})
+      checkpoints.write(step, {'params/w': np.full(3, step, np.float32)})
   folder.save_config(str(tmp_path / 'other'), config_of())
   with caplog.at_level('INFO', 'absl'):
     found = read_run(str(tmp_path / 'other'), 'toy', BEST)
@@ -166,7 +166,9 @@ def test_the_flags_advised_for_another_vocabulary_take_all_that_fits(tmp_path):
 
 def test_patterns_choose_what_is_taken(tmp_path):
   tree = {'cells_0': {'b': np.ones(3, 'f')}, 'new': np.zeros(1, 'f')}
-  found = found_of(tmp_path, {'params': tree, 'batch_stats': {'m': np.ones(2)}})
+  found = found_of(
+    tmp_path, {'params': tree, 'batch_stats': {'m': np.ones(2, 'f')}}
+  )
   own = {name: x.astype('f') for name, x in OWN.items()}
   assert choose(own, found, ('*/b',)) == ['cells_0/b']
   with pytest.raises(ValueError, match='cells_0/w_h: absent there'):

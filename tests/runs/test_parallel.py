@@ -84,6 +84,25 @@ def test_impossible_meshes_are_refused(mesh, message, eight):
     layout(12, **mesh)
 
 
+@pytest.mark.parametrize(
+  'rows, hosts, fields, remedy',
+  [
+    (6, 4, {}, 'batch_size is 6, .* Give a batch_size that is a multiple of 4'),
+    (6, 4, {'model': 2, 'parts': 2}, 'accumulate_steps 2 .* a multiple of 4'),
+    (9, 8, {'model': 3}, 'model 3, which 8 .* a smaller config.mesh.model'),
+  ],
+)
+def test_a_batch_that_the_hosts_do_not_divide_is_named(
+  rows, hosts, fields, remedy, eight, monkeypatch
+):
+  monkeypatch.setattr(jax, 'process_count', lambda: hosts)
+  with pytest.raises(ValueError, match=remedy):
+    layout(rows, **fields)
+  multiple = rows * hosts
+  if 'multiple' in remedy:
+    assert layout(multiple, **fields).mesh
+
+
 def test_one_device_needs_no_mesh():
   assert layout(16) == Layout()
   batch = {'x': np.ones(3)}

@@ -9,7 +9,9 @@ import many_devices
 import pytest
 import toy
 
-from hyper.runs import metrics, opening, processes
+from hyper.runs import metrics, opening, origin, processes
+from hyper.runs.checkpoint import Checkpoints
+from hyper.runs.compiled import Compiled
 
 pytestmark = pytest.mark.timeout(900)  # compilations on a busy machine
 
@@ -47,7 +49,7 @@ def test_an_error_of_one_process_is_that_of_all(two):
 
 def test_each_field_of_a_config_is_a_fact_of_its_own():
   config = toy.config_of()
-  facts = opening.facts(config, {'train': 'a'}, toy.Toy(config, '', ''))
+  facts = opening.facts(config, {'train': 'a'}, 'b')
   assert facts['config.optimizer.clip_norm'] == 1.0
   assert facts['the train data'] == 'a' and 'config.optimizer' not in facts
 
@@ -61,6 +63,48 @@ def test_processes_that_differ_are_named_with_the_fact(two):
     processes.check_alike(lambda: facts)
   with pytest.raises(ValueError, match='far has config.units = 3, .* has None'):
     processes.check_alike(lambda: facts)
+
+
+def test_processes_that_see_other_checkpoints_refuse_before_they_part(
+  two, tmp_path
+):
+  config = toy.config_of()
+  task = toy.Toy(config, '', '')
+  two.append(['far', {'the steps of the checkpoints': [4]}])
+  with (
+    Checkpoints(tmp_path, toy.Toy.selection) as checkpoints,
+    pytest.raises(
+      ValueError, match=r'far has the steps .* = \[4\], .* has \[\]'
+    ),
+  ):
+    origin.first_state(
+      *(config, str(tmp_path), task, Compiled(config, task), checkpoints),
+      begin_from=None,
+    )
+
+
+def test_the_first_process_says_whether_a_run_is_complete(
+  tmp_path, monkeypatch
+):
+  toy.train(tmp_path)
+  given = toy.Toy, toy.config_of(), str(tmp_path), '', toy.KEPT
+  with opening.opened(*given) as opened:
+    assert opened.is_complete
+    monkeypatch.setattr(processes, 'gather', lambda value: [False, value])
+    assert not opened.is_complete
+
+
+def test_damaged_data_of_one_process_are_named_by_all(
+  two, tmp_path, monkeypatch
+):
+  two += [['far', ''], ['far', ''], ['far', 'its data are damaged']]
+  monkeypatch.setattr(processes, 'check_alike', lambda facts: None)
+  given = toy.Toy, toy.config_of(), str(tmp_path), '', toy.KEPT
+  with (
+    pytest.raises(ValueError, match='process 1 on far: its data are damaged'),
+    opening.opened(*given),
+  ):
+    pass
 
 
 def test_a_folder_that_is_not_shared_is_refused(two, tmp_path, monkeypatch):

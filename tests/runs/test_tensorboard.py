@@ -70,6 +70,7 @@ def test_it_has_the_config_and_the_hyper_parameters(tmp_path):
   from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
   board = TensorBoard(tmp_path, 1, CONFIG, 'bpc')
+  board.write(1, 'best', {'bpc': 2.0})
   board.close()
   plugins = {}
   for event in events(tmp_path):

@@ -46,7 +46,7 @@ def loss(params, model_state, batch, key, train, numbers):
 def make(optimizer=SGD, schedule=CONSTANT, loss=loss, seed=0):
   config = ConfigDict({'optimizer': optimizer, 'schedule': schedule})
   optimize = functools.partial(optimization.make_optimization, config)
-  state = training.init_state(init, optimize()[0], seed)
+  state = training.make_init(init, optimize()[0])(seed)
   step = training.make_train_step(loss, optimize)
   numbers = numbers_of(config, optimization.NUMBERS)
   return state, lambda state, batch: step(state, batch, numbers)
@@ -255,7 +255,7 @@ def test_products_of_a_step_have_the_precision_asked_for(precision, name):
   optimize = functools.partial(optimization.make_optimization, config)
   step = training.make_train_step(squares, optimize, precision=precision)
   w = jnp.ones((3, 3))
-  state = training.init_state(lambda key: ({'w': w}, {}), optimize()[0], 0)
+  state = training.make_init(lambda key: ({'w': w}, {}), optimize()[0])(0)
   text = str(step.trace(state, {'x': w}, {}).jaxpr)
   assert text.count('dot_general[') == len(set_to(name, text)) == 4
   score = training.make_eval_step(squares, precision=precision)
