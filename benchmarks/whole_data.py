@@ -5,7 +5,7 @@
 Neither may be passed on, so random text takes their place: 99,999,999 bytes of
 205 values, and archives with the layout of WMT'14, some 40 million pairs whose
 words are as often and as rare as those of a language. DIR needs 0.3 GB for
-enwik8 (`--data=enwik8`) and some 40 GB for WMT'14. A small network is started
+enwik8 (`--data=enwik8`) and 24 GB for WMT'14. A small network is started
 twice and takes two steps, the first time without prepared data and JAX's
 compilation cache; its second run is scored. Printed are the seconds and the
 most memory that each process has held.
