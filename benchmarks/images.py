@@ -61,14 +61,13 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
       'images_per_second': len(network.images) / contender.median,
       'time_over_ours': contender.over(contenders['here']),
       'compile_seconds': contender.compile_seconds,
+      'memory_megabytes': contender.megabytes,
     }
-    size = contender.temporary_bytes
-    table[key]['memory_megabytes'] = None if size is None else size / 1e6
     print(
       f'{name:20}{key:16}{table[key]["images_per_second"]:10,.0f} images/s'
       f'{table[key]["time_over_ours"]:8.2f} of our time'
       f'{contender.compile_seconds:8.1f} s to compile'
-      f'{(size or math.nan) / 1e6:8,.0f} MB',
+      f'{contender.megabytes or math.nan:8,.0f} MB',
       flush=True,
     )
   return table

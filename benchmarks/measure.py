@@ -44,6 +44,12 @@ class Contender:
     """Seconds of one call."""
     return statistics.median(self.seconds)
 
+  @property
+  def megabytes(self) -> float | None:
+    """Returns `temporary_bytes` in MB."""
+    size = self.temporary_bytes
+    return None if size is None else size / 1e6
+
   def timed(self) -> float:
     """Calls once, and returns the seconds that it took."""
     began = time.perf_counter()

@@ -98,8 +98,8 @@ def print_table(
     floor = contenders.get(f'{key.split(",")[0]}, floor')
     if floor:
       row['of_floor'] = floor.over(contender)
-    if contender.temporary_bytes is not None:
-      row['memory_megabytes'] = contender.temporary_bytes / 1e6
+    if contender.megabytes is not None:
+      row['memory_megabytes'] = contender.megabytes
     table[key] = row
     print(
       f'{key:26}{row["characters_per_second"]:10,.0f}'

@@ -48,9 +48,9 @@ class Recurrence(nn.Module):
     keep_order: with `reverse`, return the outputs in the order of the inputs.
     remat_steps: where the call or the cell has `train=True`, keep the carry
       every `remat_steps` steps only, and compute the steps between again for
-      the gradient. This takes about a third
-      more time and saves most of the memory of a long window. It must divide
-      the window; 0 keeps the carry of every step.
+      the gradient. This takes about a third more time and saves most of the
+      memory of a long window. It must divide the window; 0 keeps the carry of
+      every step.
     derivative_limit: if not 0, the derivative of the loss with respect to each
       large product is clipped to plus and minus this value at every step, as
       Graves (arXiv 1308.0850, section 2.1) clips the derivatives of an LSTM.

@@ -79,12 +79,13 @@ def _find(folder: str) -> list[str]:
         f'{folder} has a file with the name {name!r}; rename it to one without '
         'tabs, line ends and other characters that cannot be printed.'
       )
-  stems = [os.path.splitext(name)[0] for name in names]
-  for name, stem, after in zip(names, stems, stems[1:], strict=False):
-    if stem == after:
+  named: dict[str, str] = {}
+  for name in names:
+    first = named.setdefault(os.path.splitext(name)[0], name)
+    if first != name:
       raise ValueError(
-        f'{folder} has {name} and another file whose lines would have the same '
-        'names; rename one of them.'
+        f'{folder} has {first} and another file whose lines would have the '
+        f'same names, {name}; rename one of them.'
       )
   return [os.path.join(folder, name) for name in names]
 

@@ -215,10 +215,11 @@ def claim(
     except (OSError, MemoryError) as failure:
       logging.error('%s', failure)  # the error that ended the block is raised
     if is_new and not checkpoints.saved_steps:
-      metrics = pathlib.Path(workdir, METRICS)
-      is_empty = metrics.exists() and not metrics.stat().st_size
-      for name in (CONFIG, RECORD, STARTS, *[METRICS] * is_empty):
+      for name in (CONFIG, RECORD, STARTS):
         pathlib.Path(workdir, name).unlink(missing_ok=True)
+      metrics = pathlib.Path(workdir, METRICS)
+      if metrics.exists() and not metrics.stat().st_size:
+        metrics.unlink()
     raise
 
 

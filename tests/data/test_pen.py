@@ -101,6 +101,7 @@ def test_stray_files_are_ignored(tmp_path):
 def test_files_whose_lines_would_have_the_same_names_are_named(tmp_path):
   write_json(tmp_path / 'pen' / 'a.json', make_lines(10))
   write_csv(tmp_path / 'pen' / 'a.csv', make_lines(10), False)
+  write_csv(tmp_path / 'pen' / 'a.d.csv', make_lines(10), False)  # between them
   with pytest.raises(ValueError, match=r'pen has a\.csv and another file'):
     pen.load(str(tmp_path), 'train')
 
