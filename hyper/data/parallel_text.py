@@ -35,13 +35,10 @@ class Pairs:
 
   def take(self, numbers: Iterable[int]) -> list[Pair]:
     """Returns the pairs with these numbers, in the order of the numbers."""
-    chosen = [int(number) for number in numbers]
+    records = [self._records[int(number)] for number in numbers]
     if self.folder is None:
-      return [self._records[number] for number in chosen]
-    return [
-      (record['source'].decode(), record['target'].decode())
-      for record in self._records.__getitems__(chosen)
-    ]
+      return records
+    return [(x['source'].decode(), x['target'].decode()) for x in records]
 
   def fingerprint(self) -> str:
     """Returns the name of the prepared copy, or a checksum of all pairs."""

@@ -15,7 +15,7 @@ A `Source` fits into memory and is read into it; the records of a
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from absl import logging
@@ -84,11 +84,10 @@ class RecordSource(Described):
 
 def open_records(
   source: RecordSource, data_dir: str, split: str
-) -> tuple[Sequence[dict[str, bytes]], str]:
+) -> tuple[array_records.Records, str]:
   """Returns a split of `source`, and the folder of its prepared copy.
 
-  The copy is made first if there is none. A record is read when it is accessed;
-  `__getitems__` takes a list of record numbers.
+  The copy is made first if there is none.
 
   Raises:
     FileNotFoundError: raw files are missing; the message names them, and where

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pathlib
 
 import pytest
 
@@ -159,6 +160,35 @@ def test_a_damaged_copy_is_named(tmp_path):
   os.remove(os.path.join(folder, 'dataset_info.json'))
   with pytest.raises(ValueError, match='delete that folder'):
     load(tmp_path)
+
+
+def test_a_damaged_pair_is_named_and_others_are_read(tmp_path):
+  numbers = [str(k) for k in range(50)]
+  write(tmp_path, lines(numbers), lines(numbers))
+  folder = load(tmp_path).folder
+  (path,) = pathlib.Path(folder).glob('*array_record*')
+  content = bytearray(path.read_bytes())
+  content[1000] ^= 1
+  path.write_bytes(content)
+  pairs = load(tmp_path)
+  readable = []
+  for number in range(50):
+    try:
+      readable += pairs.take([number])
+    except ValueError as error:
+      assert folder in str(error) and 'delete that folder' in str(error)
+  assert len(readable) == 49 and set(readable) < {(x, x) for x in numbers}
+  path.unlink()
+  with pytest.raises(ValueError, match=f'{folder}.*delete that folder'):
+    load(tmp_path).take([0])
+
+
+def test_a_pair_outside_the_split_is_an_error(tmp_path):
+  write(tmp_path, lines(ENGLISH), lines(FRENCH))
+  pairs = load(tmp_path)
+  for number in (-1, len(ENGLISH)):
+    with pytest.raises(IndexError, match=f'no record {number} among'):
+      pairs.take([number])
 
 
 def test_other_pairs_have_another_fingerprint(tmp_path):
