@@ -128,7 +128,7 @@ def tempered(
   """Returns `logits` / `temperature`, shifted so that the largest is 0.
 
   The quotient may exceed float32: at a temperature of 0, or close to it, all
-  logits but the largest become -inf.
+  logits but the largest become -inf. A logit of -inf stays -inf.
 
   Args:
     logits: [*n, classes].
@@ -143,7 +143,9 @@ def tempered(
   [-inf, 0.0, -inf]
   """
   gaps = logits - logits.max(-1, keepdims=True)
-  return jnp.where(gaps < 0, gaps / temperature, jnp.zeros_like(gaps))
+  # At a high temperature -inf / temperature is -inf * 0, which is NaN.
+  scaled = jnp.where(jnp.isneginf(gaps), gaps, gaps / temperature)
+  return jnp.where(gaps < 0, scaled, jnp.zeros_like(gaps))
 
 
 def mixture_density(

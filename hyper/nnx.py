@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hyper.cells import Cell
+from hyper.cells.checks import check_is_no_class
 
 
 class NNXCell(nnx.RNNCellBase):
@@ -34,9 +35,13 @@ class NNXCell(nnx.RNNCellBase):
     in_features: the size of an input vector.
     rngs: of the initial parameters and, where the cell has `train`, of its
       recurrent dropout.
+
+  Raises:
+    ValueError: `cell` is a class.
   """
 
   def __init__(self, cell: Cell, in_features: int, *, rngs: nnx.Rngs):
+    check_is_no_class('NNXCell', cell)
     self.linen_cell = cell
     self.deterministic = False
     self.cell = nnx.bridge.ToNNX(cell, rngs=rngs)

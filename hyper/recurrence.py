@@ -18,7 +18,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hyper.cells.cell import Cell, make_multiply
-from hyper.cells.checks import check_carry, check_count, described
+from hyper.cells.checks import (
+  check_carry,
+  check_count,
+  check_is_no_class,
+  described,
+)
 from hyper.cells.dropout import draw_masks
 from hyper.cells.unroll import Step, unroll
 
@@ -86,6 +91,7 @@ class Recurrence(nn.Module):
         f'derivative_limit is {self.derivative_limit}; it must be finite, and '
         'not below 0.'
       )
+    check_is_no_class('Recurrence', self.cell)
     if not isinstance(self.cell, Cell):
       raise ValueError(
         f'Recurrence got a {type(self.cell).__name__}; it runs cells of '

@@ -21,6 +21,7 @@ from flax import linen as nn
 from flax.core import FrozenDict
 from jaxtyping import Array, Float, Shaped
 
+from hyper.generators.checks import check_instance
 from hyper.generators.embeddings import (
   check_embeddings,
   check_index,
@@ -203,6 +204,7 @@ class Tiles(nn.Module):
         'tables and embed are both given, but there is one condition: let it '
         'pick a table, or be embedded.'
       )
+    check_instance('embed', self.embed)
     _check_generator(self.generator, self.hidden_size, self.initialisation)
     super().__post_init__()
 
@@ -286,6 +288,7 @@ def _check_generator(
   """Raises a ValueError unless `generator` goes with the other two fields."""
   if generator is None:
     return
+  check_instance('generator', generator)
   if not isinstance(generator, nn.Module):
     raise ValueError(
       f'generator is {generator!r}; it is None or a flax.linen.Module.'

@@ -179,6 +179,14 @@ def test_the_coldest_draw_is_the_most_probable(temperature):
   assert found == [2] * 9
 
 
+@pytest.mark.parametrize('temperature', [1.0, 1e38, 3e38])
+def test_a_symbol_with_a_logit_of_minus_infinity_is_never_drawn(temperature):
+  logits = jnp.array([1.0, -jnp.inf, 0.5])
+  keys = jax.random.split(jax.random.key(0), 100)
+  drawn = jax.vmap(draw, (0, None, None))(keys, logits, temperature)
+  assert set(drawn.tolist()) == {0, 2}
+
+
 def test_a_temperature_beyond_all_numbers_is_refused_before_the_model_runs():
   def never(carry, symbols):
     raise AssertionError('work before the error')

@@ -265,6 +265,21 @@ def test_what_is_no_linen_module_is_an_error_that_names_it():
     check_main(model)
 
 
+@pytest.mark.usefixtures('unchecked')
+@pytest.mark.parametrize('name, make', [
+  ('main', lambda: HyperNetwork(nn.Dense, {'kernel': Tiles(TILE, E)})),
+  ('main', lambda: StaticHyperNetwork(nn.Dense, ('kernel',), TILE, E)),
+  ("the generator for 'a'", lambda: HyperNetwork(main(), {'a': nn.Dense})),
+  ('generator', lambda: static(generator=nn.Dense)),
+  ('embed', lambda: static(embed=nn.Dense)),
+])  # fmt: skip
+def test_a_class_in_place_of_an_instance_is_named(name, make):
+  with pytest.raises(
+    ValueError, match=rf'^{name} is the class Dense; give an instance, such as'
+  ):
+    make()
+
+
 class Pair(nn.Module):
   """An autoencoder of two methods."""
 

@@ -25,6 +25,7 @@ from recurrence_runs import (
 )
 
 from hyper.cells import LSTMCell
+from hyper.nnx import NNXCell
 from hyper.recurrence import Recurrence
 
 LENGTHS = np.array([TIME, 2, 1])
@@ -163,6 +164,15 @@ def test_a_carry_alone_is_no_input():
 def test_a_foreign_cell_is_refused():
   with pytest.raises(ValueError, match='got a GRUCell; .* under nn.RNN'):
     Recurrence(nn.GRUCell(3))
+
+
+@pytest.mark.usefixtures('unchecked')
+@pytest.mark.parametrize('make', [Recurrence, lambda x: NNXCell(x, 3, rngs=0)])
+def test_a_class_of_cells_is_refused(make):
+  with pytest.raises(
+    ValueError, match=r'got the class LSTMCell; give an instance, such as LSTM'
+  ):
+    make(LSTMCell)
 
 
 def test_segments_that_do_not_fit_are_refused():

@@ -1,5 +1,6 @@
 """Checks of the fields and of the carry of a cell."""
 
+import functools
 from numbers import Integral
 from typing import Any
 
@@ -51,9 +52,12 @@ def check_fields(cell: Any) -> None:
   Traceback (most recent call last):
   ValueError: units is 0; it must be a positive integer.
   """
-  for name in ('units', 'hyper_units', 'embedding_size', 'input_size'):
-    size = getattr(cell, name, None)
-    if size is not None and not (_is_whole(size) and size > 0):
+  sizes = ['units', 'hyper_units', 'embedding_size']
+  if getattr(cell, 'input_size', None) is not None:  # None takes any input
+    sizes.append('input_size')
+  for name in filter(functools.partial(hasattr, cell), sizes):
+    size = getattr(cell, name)
+    if not _is_whole(size) or size < 1:
       raise ValueError(f'{name} is {size!r}; it must be a positive integer.')
   for name in ('dropout_rate', 'hyper_dropout_rate'):
     check_rate(name, getattr(cell, name, 0.0))
@@ -63,6 +67,24 @@ def check_fields(cell: Any) -> None:
     dtype = ''
   if dtype not in DTYPES:
     raise ValueError(f'dtype is {cell.dtype!r}; allowed: {", ".join(DTYPES)}.')
+
+
+def check_is_no_class(caller: str, cell: Any) -> None:
+  """Raises a ValueError if `cell` is a class, where an instance is wanted.
+
+  Args:
+    caller: the name of what was given the cell, for the message.
+    cell: what it was given.
+
+  >>> check_is_no_class('Recurrence', int)
+  Traceback (most recent call last):
+  ValueError: Recurrence got the class int; give an instance, such as ...
+  """
+  if isinstance(cell, type):
+    raise ValueError(
+      f'{caller} got the class {cell.__name__}; give an instance, such as '
+      'LSTMCell(units=128).'
+    )
 
 
 def check_count(name: str, value: Any) -> None:

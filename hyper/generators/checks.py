@@ -14,10 +14,29 @@ def check_main(main: Any) -> None:
   Traceback (most recent call last):
   ValueError: main is int, which is no flax.linen.Module...
   """
+  check_instance('main', main)
   if not isinstance(main, nn.Module):
     raise ValueError(
       f'main is {type(main).__name__}, which is no flax.linen.Module. Wrap an '
       'NNX module with `nnx.bridge.to_linen(ItsClass, its, arguments)`.'
+    )
+
+
+def check_instance(name: str, module: Any) -> None:
+  """Raises a ValueError if `module` is a class of Linen modules.
+
+  Args:
+    name: of the field, for the message.
+    module: the value of the field.
+
+  >>> check_instance('main', nn.Dense)
+  Traceback (most recent call last):
+  ValueError: main is the class Dense; give an instance, such as Dense(...).
+  """
+  if isinstance(module, type) and issubclass(module, nn.Module):
+    kind = module.__name__
+    raise ValueError(
+      f'{name} is the class {kind}; give an instance, such as {kind}(...).'
     )
 
 
@@ -51,6 +70,7 @@ def check_generate(generate: Any, name: str, has_kernels: bool) -> None:
       'hyper.tiles.Tiles(...)}.'
     )
   for pattern, group in pairs:
+    check_instance(f'the generator for {pattern!r}', group)
     if not hasattr(group, 'kernels'):
       raise ValueError(
         f'generate has a {type(group).__name__} for {pattern!r}; it must have '

@@ -74,11 +74,20 @@ def piecewise(
   Args:
     learning_rates: one of each piece.
     until_steps: the step at which each piece ends.
+
+  Raises:
+    ValueError: there is no piece, a piece has no rate or no end, an end is not
+      after the one before, or a rate is negative or not finite.
   """
   if len(learning_rates) != len(until_steps):
     raise ValueError(
       f'config.schedule has {len(learning_rates)} learning_rates and '
       f'{len(until_steps)} until_steps; give one of each per piece.'
+    )
+  if not learning_rates:
+    raise ValueError(
+      'config.schedule.learning_rates and until_steps are empty; give one of '
+      'each per piece, at least one piece.'
     )
   if any(end <= begin for begin, end in itertools.pairwise((0, *until_steps))):
     raise ValueError(

@@ -88,6 +88,9 @@ def test_a_carry_can_be_donated(name):
   [
     ('rnn', {'units': 0}, 'units is 0; it must be a positive'),
     ('lstm', {'units': True}, 'units is True'),
+    ('lstm', {'units': None}, 'units is None; it must be a positive'),
+    ('hyperlstm', {'hyper_units': None}, 'hyper_units is None'),
+    ('hyperrnn', {'embedding_size': None}, 'embedding_size is None'),
     ('lstm', {'input_size': -2}, 'input_size is -2'),
     ('lstm', {'dropout_rate': 1.0}, 'dropout_rate is 1.0; it must be at least'),
     ('lstm', {'dtype': 'int32'}, "dtype is 'int32'; allowed: float32, b"),

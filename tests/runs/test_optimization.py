@@ -50,6 +50,12 @@ def test_piecewise_needs_a_step_for_each_rate():
     optimization.make_schedule({'name': 'piecewise'} | fields)
 
 
+def test_piecewise_needs_a_piece():
+  fields = {'learning_rates': (), 'until_steps': ()}
+  with pytest.raises(ValueError, match='learning_rates and until_steps are em'):
+    optimization.make_schedule({'name': 'piecewise'} | fields)
+
+
 def test_exponential_schedule_decays_each_step_down_to_its_minimum():
   schedule = optimization.make_schedule(
     {
