@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hyper.runs.metrics import SECONDS_PER_STEP
+
 ENDING = '_per_second'
 
 
@@ -26,11 +28,14 @@ def speed_of(lines: Sequence[Mapping[str, Any]]) -> tuple[str, float]:
 def seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
   """Returns the seconds spent in training steps up to each line.
 
-  A step takes units / speed. The speed is that of the next line of training, in
-  which evaluation, compilation, saving and interruptions do not count. The
-  units of a step are the median of gap * speed / steps, where the gap in time
-  and the steps are those from the line before to a line of training. No
-  evaluation is in such a gap, since its line is written at its end.
+  A step takes the seconds that the next line of training says, in which
+  evaluation, compilation, saving and interruptions do not count.
+
+  A line of an earlier version says only the speed, and a step takes units /
+  speed. The units of a step are the median of gap * speed / steps, where the
+  gap in time and the steps are those from the line before to a line of
+  training. No evaluation is in such a gap, since its line is written at its
+  end; an interruption, or a checkpoint that was saved, can be.
 
   Without speeds, every step takes the median of gap / steps. Without lines of
   training, the gaps are those between evaluations.
@@ -41,19 +46,28 @@ def seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
   Returns:
     As many seconds as `lines`, which never fall; zeros if no gap is known.
   """
-  known = known_speeds(lines)
-  units = units_of_a_step(lines, known)
-  last = next(filter(None, reversed(known)), 1.0)
+  known = known_seconds(lines)
+  last = next(filter(None, reversed(known)), 0.0)
   following = itertools.accumulate(
     reversed(known), lambda after, own: own or after, initial=last
   )
-  speeds = [*following][:0:-1]
   steps = itertools.pairwise([0, *(line['step'] for line in lines)])
   spent = (
-    max(after - before, 0) * units / speed
-    for (before, after), speed in zip(steps, speeds, strict=True)
+    max(after - before, 0) * of_a_step
+    for (before, after), of_a_step in zip(
+      steps, [*following][:0:-1], strict=True
+    )
   )
   return [*itertools.accumulate(spent)]
+
+
+def known_seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+  """Returns the seconds of a step at each line, 0 where they are unknown."""
+  speeds = known_speeds(lines)
+  units = units_of_a_step(lines, speeds)
+  found = [units / speed if speed else 0.0 for speed in speeds]
+  said = [line.get(SECONDS_PER_STEP, math.nan) for line in lines]
+  return [x if x > 0 else y for x, y in zip(said, found, strict=True)]
 
 
 def known_speeds(lines: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -173,10 +173,10 @@ class Log:
     if is_due(step, self._config.log_every_steps, 0):
       total, self._sums = training.add_sums(self._sums), []
       scores = self._task.summarize(total)
-      speed = self._progress.update(step, scores, total['count'])
+      speed, seconds = self._progress.update(step, scores, total['count'])
       scalars = {name: float(value) for name, value in metrics.items()}
       rate = {f'{self._task.unit}_per_second': speed}
-      self._writer.write(step, 'train', scores | scalars | rate)
+      self._writer.write(step, 'train', scores | scalars | rate, seconds)
 
 
 class Interruption:

@@ -15,7 +15,8 @@ from hyper.runs.observers import Observers
 from hyper.runs.record import METRICS
 
 KINDS: dict[str, Any] = {'step': int, 'split': str, 'time': int | float}
-RESERVED = tuple(KINDS)  # names that no value may have
+SECONDS_PER_STEP = 'seconds_per_step'  # in lines of training
+RESERVED = (*KINDS, SECONDS_PER_STEP)  # names that no value may have
 
 
 class MetricsWriter:
@@ -65,7 +66,11 @@ class MetricsWriter:
     self.close()
 
   def write(
-    self, step: SupportsInt, split: str, values: Mapping[str, float]
+    self,
+    step: SupportsInt,
+    split: str,
+    values: Mapping[str, float],
+    seconds_per_step: float | None = None,
   ) -> None:
     """Writes one line, at once, and tells the observers.
 
@@ -73,9 +78,10 @@ class MetricsWriter:
       step: the number of steps taken.
       split: 'train', 'validation' or another; the group in TensorBoard.
       values: means by name; TensorBoard gets those that are finite.
+      seconds_per_step: of training, for the line alone.
 
     Raises:
-      ValueError: a value is called step, split or time.
+      ValueError: a value has a name of RESERVED.
     """
     if reserved := set(values).intersection(RESERVED):
       raise ValueError(f'{min(reserved)} cannot be the name of a value.')
@@ -85,6 +91,8 @@ class MetricsWriter:
     line |= finite
     if _identity(line) in self._written:
       return
+    if seconds_per_step is not None:
+      line[SECONDS_PER_STEP] = seconds_per_step
     line['time'] = round(time.time(), 3)
     self._unwritten += json.dumps(line, allow_nan=False).encode() + b'\n'
     self._try_to_flush()
@@ -160,7 +168,7 @@ def _parse_line(text: bytes) -> dict[str, Any] | None:
     return None
   if not all(isinstance(line.get(x), kind) for x, kind in KINDS.items()):
     return None
-  values = [x for name, x in line.items() if name not in RESERVED]
+  values = [x for name, x in line.items() if name not in KINDS]
   is_sound = all(isinstance(x, int | float | None) for x in values)
   return line if is_sound else None
 

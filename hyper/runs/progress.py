@@ -68,7 +68,7 @@ class Progress:
 
   def update(
     self, step: int, values: Mapping[str, float], count: SupportsFloat
-  ) -> float:
+  ) -> tuple[float, float]:
     """Shows a step with its scores, its speed, and the time left.
 
     The time left includes the evaluations that are due, each as long as the
@@ -80,16 +80,17 @@ class Progress:
       count: units processed since the last update.
 
     Returns:
-      Units per second since the last update.
+      Units per second and seconds per step since the last update.
     """
     now = self._clock()
     seconds, steps = max(now - self._last_time, 1e-9), step - self._last_step
+    step_seconds = seconds / max(steps, 1)
     self._last_step, self._last_time = step, now
     speed = float(count) / seconds
     parts = [f'{name} {value:#.4g}' for name, value in values.items()]
     parts.append(f'{speed:,.{0 if speed >= 10 else 2}f} {self._unit}/s')
     if steps > 0:
-      self._smooth(seconds / steps)
+      self._smooth(step_seconds)
     if self._step_seconds is not None:
       left = (self._total_steps - step) * self._step_seconds
       left += self._evaluations_from(step) * self._eval_seconds
@@ -98,7 +99,7 @@ class Progress:
     self.step(step)
     if not self._bars.is_shown:
       self._log_line()
-    return speed
+    return speed, step_seconds
 
   def leave_out(self, seconds: float) -> None:
     """Excludes `seconds` since the last update from the time of steps."""

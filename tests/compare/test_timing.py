@@ -10,7 +10,15 @@ from hyper.compare import curves, tables, timing
 SPEED = 'images_per_second'
 
 
-def made(spent, evaluations=None, aside=None, units=100.0, step=10, speed=True):
+def made(
+  spent,
+  evaluations=None,
+  aside=None,
+  units=100.0,
+  step=10,
+  speed=True,
+  said=False,
+):
   """Returns the lines of a run of which the time of each step is known.
 
   Args:
@@ -20,12 +28,15 @@ def made(spent, evaluations=None, aside=None, units=100.0, step=10, speed=True):
     units: of each step.
     step: the steps between lines.
     speed: whether lines have the speed.
+    said: whether they have the seconds of a step.
   """
   now, lines = 1_000.0, []
   for k, seconds in enumerate(spent):
     now += seconds + (aside or {}).get(k, 0)
     line = {'step': step * (k + 1), 'split': 'train', 'time': now}
     lines.append(line | {SPEED: step * units / seconds} if speed else line)
+    if said:
+      lines[-1]['seconds_per_step'] = seconds / step
     if k in (evaluations or {}):
       now += evaluations[k]
       lines.append(line | {'split': 'validation', 'time': now})
@@ -41,6 +52,21 @@ def test_evaluations_and_interruptions_are_no_time_of_training():
   )
   wanted = [sum(spent[: k + 1]) for k in range(6) for _ in range(2)]
   assert timing.seconds(lines) == pytest.approx(wanted)
+
+
+def test_a_save_before_every_line_is_no_time_of_training():
+  spent = [2.0, 1.0, 3.0, 1.0, 1.0, 2.0]
+  aside = dict.fromkeys(range(6), 9.0)
+  lines = made(spent, dict.fromkeys(range(6), 30.0), aside, said=True)
+  wanted = [sum(spent[: k + 1]) for k in range(6) for _ in range(2)]
+  assert timing.seconds(lines) == pytest.approx(wanted)
+
+
+def test_a_run_that_an_earlier_version_began_keeps_its_first_times():
+  lines = made([4.0, 4.0, 4.0, 4.0])
+  before = timing.seconds(lines)
+  lines[3]['seconds_per_step'] = 0.1
+  assert timing.seconds(lines) == pytest.approx([*before[:3], before[2] + 1])
 
 
 def test_an_evaluation_between_two_lines_is_at_its_own_step():

@@ -322,6 +322,7 @@ def test_compiling_is_announced_and_left_out_of_speeds(
   first = metrics.read(tmp_path / 'one')[0]
   assert first['step'] == 2
   assert first['vectors_per_second'] > 2 / 0.5
+  assert first['seconds_per_step'] < 0.5 / 2
 
 
 def test_a_run_on_a_terminal(tmp_path, monkeypatch):

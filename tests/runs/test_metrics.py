@@ -149,7 +149,7 @@ def test_nan_and_infinity_are_strict_json(tmp_path):
   ]
 
 
-@pytest.mark.parametrize('name', ['step', 'split', 'time'])
+@pytest.mark.parametrize('name', metrics.RESERVED)
 def test_reserved_names_are_refused(tmp_path, name):
   with (
     MetricsWriter(tmp_path) as writer,

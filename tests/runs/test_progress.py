@@ -47,8 +47,8 @@ def test_lines_of_the_log(logged):
   clock = Clock()
   progress = off_terminal(20_000, 1_000, 'characters', clock)
   clock.now += 4
-  speed = progress.update(1_100, {'bpc': 1.5321, 'lr': 1e-4}, 124_800)
-  assert speed == pytest.approx(31_200)
+  speeds = progress.update(1_100, {'bpc': 1.5321, 'lr': 1e-4}, 124_800)
+  assert speeds == pytest.approx((31_200, 0.04))
   clock.now += 8  # slower: the average has 0.1 of the new, 0.9 of the old
   progress.update(1_200, {}, np.float32(10))
   progress.step(1_201)
@@ -99,7 +99,7 @@ def test_a_pause_can_be_left_out_of_the_speed():
   clock.now += 3 + 50
   progress.leave_out(50.0)
   clock.now += 2
-  assert progress.update(1, {}, 10) == 2
+  assert progress.update(1, {}, 10) == (2, 5)
 
 
 @pytest.mark.parametrize(
