@@ -16,13 +16,15 @@ class Entry:
   """Runs that differ only in their seed.
 
   Attributes:
-    runs: at least one.
+    runs: at least one, each of them once.
     data: the fingerprint of their training data, if runs of other data are
       equal otherwise; else ''.
+    copies: the names of folders that hold one run, such as 'a, b'.
   """
 
   runs: tuple[Run, ...]
   data: str = ''
+  copies: tuple[str, ...] = ()
 
   @property
   def first(self) -> Run:
@@ -80,9 +82,11 @@ def group(runs: Sequence[Run]) -> list[Entry]:
   without a row are last.
   """
   groups = seeds.group([*map(identity, runs)], [run.data for run in runs])
+  configs, lines = [x.config for x in runs], [x.lines for x in runs]
   entries = [
-    Entry(tuple(runs[k] for k in places), data)
+    entry_of([[runs[k] for k in same] for same in copies], data)
     for (_, data), places in groups.items()
+    for copies in [seeds.copies(places, configs, lines)]
   ]
   order = [row.config for table in paper.TABLES for row in table.rows]
   return sorted(
@@ -92,6 +96,15 @@ def group(runs: Sequence[Run]) -> list[Entry]:
       order.index(entry.first.row) if entry.first.row else len(order),
       len(entry.first.changes),
     ),
+  )
+
+
+def entry_of(copies: Sequence[Sequence[Run]], data: str) -> Entry:
+  """Returns the entry of runs; of copies, the one with most scores counts."""
+  return Entry(
+    tuple(max(same, key=lambda run: len(run.scores)) for same in copies),
+    data,
+    tuple(', '.join(x.name for x in same) for same in copies if same[1:]),
   )
 
 

@@ -1,11 +1,13 @@
-"""Which runs differ only in their seed."""
+"""Which runs differ only in their seed, and which are copies of one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from hyper.compare.timing import ENDING
 from hyper.paper import recipes
+from hyper.runs.metrics import SECONDS_PER_STEP
 
 
 def key(config: ConfigDict, origin: Mapping[str, Any]) -> str:
@@ -52,3 +54,31 @@ def group(
     place = own, (fingerprint or 'unknown') if differ else ''
     groups.setdefault(place, []).append(k)
   return groups
+
+
+def copies(
+  places: Sequence[int],
+  configs: Sequence[ConfigDict],
+  lines: Sequence[Sequence[Mapping[str, Any]]],
+) -> list[list[int]]:
+  """Groups runs that are one run: those of equal seed and metrics.
+
+  Args:
+    places: of runs that differ only in their seed, see `group`.
+    configs: of all runs.
+    lines: likewise, of metrics.jsonl. A run without lines is no copy.
+
+  Returns:
+    The places, those of one run together.
+  """
+  found: dict[str, list[int]] = {}
+  for k in places:
+    same = [{x: line[x] for x in line if is_result(x)} for line in lines[k]]
+    key = f'{configs[k].seed}; {same}' if same else f'{k}'
+    found.setdefault(key, []).append(k)
+  return [*found.values()]
+
+
+def is_result(name: str) -> bool:
+  """Returns whether a value of metrics.jsonl is the same in a repeated run."""
+  return name not in ('time', SECONDS_PER_STEP) and not name.endswith(ENDING)

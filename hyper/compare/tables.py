@@ -63,7 +63,9 @@ def compare(entries: Sequence[Entry]) -> list[Grid]:
   for title, group in by_title(entries).items():
     notes: list[str] = []
     named = zip(labels.names(group, notes), group, strict=True)
-    rows = [(name, *cells(entry)) for name, entry in named]
+    rows = [
+      (name, *cells(entry), folders(entry, notes)) for name, entry in named
+    ]
     columns = zip(HEADER, *rows, strict=True)
     header, *rows = zip(*(x for x in columns if any(x[1:])), strict=True)
     grids.append(Grid(title, header, tuple(rows), notes=tuple(notes)))
@@ -94,7 +96,7 @@ def title_of(entry: Entry) -> str:
 
 
 def cells(entry: Entry) -> tuple[str, ...]:
-  """Returns the row of an entry, without its name."""
+  """Returns the row of an entry, without its name and its runs."""
   first, theirs, count = entry.first, '', ''
   seconds = [run.total_seconds for run in entry.runs]
   if entry.table_row:
@@ -112,8 +114,15 @@ def cells(entry: Entry) -> tuple[str, ...]:
     duration(mean_on_one_machine(entry, seconds)),
     speed(entry),
     '; '.join(dict.fromkeys(x.hardware for x in entry.runs if x.hardware)),
-    entry.name,
   )
+
+
+def folders(entry: Entry, notes: list[str]) -> str:
+  """Returns the names of an entry's runs; notes those that have copies."""
+  notes += [f'{copies}: the same run, counted once' for copies in entry.copies]
+  first = len(notes) - len(entry.copies) + 1
+  marks = (f' [{k}]' for k in range(first, len(notes) + 1))
+  return entry.name + ''.join(marks)
 
 
 def parameters(entry: Entry) -> str:
@@ -150,14 +159,16 @@ def is_odd(entry: Entry) -> bool:
 
 
 def duration(seconds: float) -> str:
-  """Returns a time in minutes, or in hours from two hours on; '' for 0.
+  """Returns a time in seconds, minutes or hours, from two of them on.
 
-  >>> duration(2654), duration(40_000)
-  ('44 min', '11.1 h')
+  >>> duration(0), duration(4.6), duration(2654), duration(40_000)
+  ('', '5 s', '44 min', '11.1 h')
   """
   if not seconds:
     return ''
-  minutes = max(round(seconds / 60), 1)
+  if seconds < 119.5:
+    return f'{max(round(seconds), 1)} s'
+  minutes = round(seconds / 60)
   return f'{minutes} min' if minutes < 120 else f'{seconds / 3600:.1f} h'
 
 

@@ -53,16 +53,22 @@ def group(
 ) -> dict[str, list[int]]:
   """Groups runs that differ only in their seed; returns their places.
 
-  The name of a group is that of its first run, with the number of its runs.
+  Copies of a run are left out. The name of a group is that of its first run,
+  with the number of its runs.
   """
   names, origins = run_names(workdirs), map(finished.origin_of, workdirs)
+  lines = [*map(finished.read_metrics, workdirs)]
   groups = seeds.group(
     [*map(seeds.key, configs, origins)],
     [finished.training_data(workdir) for workdir in workdirs],
   )
+  distinct = [
+    [same[0] for same in seeds.copies(places, configs, lines)]
+    for places in groups.values()
+  ]
   return {
     names[first] + (f' ({1 + len(more)} seeds)' if more else ''): [first, *more]
-    for first, *more in groups.values()
+    for first, *more in distinct
   }
 
 

@@ -1,6 +1,7 @@
 """Which runs are one row, and what the row says of them."""
 
 import json
+import shutil
 
 import pytest
 from compared_runs import column, group, make_run, write_lines
@@ -79,6 +80,25 @@ def test_fields_that_change_a_score_by_chance_make_no_row(tmp_path):
   assert group(str(tmp_path))[0].is_the_papers
 
 
+def test_a_copied_run_is_no_second_seed(tmp_path):
+  make_run(tmp_path / 'x', 'mnist_cnn')
+  make_run(tmp_path / 'y', 'mnist_cnn', {'seed': 1})
+  shutil.copytree(tmp_path / 'x', tmp_path / 'x2')
+  make_run(tmp_path / 'x3', 'mnist_cnn', test=[0.9], paces=(50,) * 4)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'runs') == ['x3, y [1]']
+  assert column(grid, 'here') == ['0.90 % error (1 of 2 runs)']
+  assert grid.notes == ('x, x2, x3: the same run, counted once',)
+  assert counts(*(tmp_path / name for name in ('x', 'x2', 'y'))) == [2]
+
+
+def test_runs_that_have_not_begun_are_no_copies(tmp_path):
+  for name in 'ab':
+    make_run(tmp_path / name, 'mnist_cnn')
+    (tmp_path / name / 'metrics.jsonl').unlink()
+  assert counts(tmp_path) == [2]
+
+
 def test_a_row_says_of_how_many_runs_its_score_is(tmp_path):
   for k, scores in enumerate(([0.7], [0.9], [])):
     make_run(tmp_path / f's{k}', 'mnist_cnn', {'seed': k}, scores)
@@ -119,3 +139,9 @@ def test_a_file_gets_all_columns(monkeypatch):
   assert all(text.count(name) == 2 for name in header)
   assert 'wider terminals' not in text and '  ' not in text.split('\n')[-2]
   assert text.splitlines()[-1] == '[1] ' + 'n' * 500
+
+
+def test_short_times_are_in_seconds(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', paces=(11,) * 4)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'time') == ['44 s']
