@@ -35,14 +35,26 @@ def work(study, data_dir, make_task=make_task, together=1, trackers=()):
 
 def signalled(*given):
   """Makes a task that sends SIGTERM to its process once training begins."""
-  task = make_task(*given)
+  return signalled_at(1, 'train', *given)
+
+
+def signalled_at_the_end(*given):
+  """Makes a task that sends SIGTERM in the evaluation of the last step."""
+  return signalled_at(2, 'validation', *given)
+
+
+def signalled_at(number, split, *given):
+  """Makes a task that sends SIGTERM at the nth use of a split in the loop."""
+  task, used = make_task(*given), []
   batches = task.batches
 
-  def batches_after_a_signal(split, *args, **options):
+  def batches_after_a_signal(name, *args, **options):
     handler = signal.getsignal(signal.SIGTERM)
-    if split == 'train' and handler is not signal.SIG_DFL:  # in the loop
-      signal.raise_signal(signal.SIGTERM)
-    return batches(split, *args, **options)
+    if name == split and handler is not signal.SIG_DFL:  # in the loop
+      used.append(name)
+      if len(used) == number:
+        signal.raise_signal(signal.SIGTERM)
+    return batches(name, *args, **options)
 
   task.batches = batches_after_a_signal
   return task

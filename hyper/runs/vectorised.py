@@ -55,16 +55,19 @@ def run(
   given: Sequence[Given],
   data_dir: str,
   kept: CompiledCache,
+  interruption: Interruption,
 ) -> list[Outcome]:
   """Trains runs, together where possible, and returns how each ended.
 
-  A signal saves and ends all of them; see `loop.train`.
+  A signal saves and ends all of them; see `loop.train`. One that comes in the
+  last step of a run leaves its outcome 0, so look at `interruption`, too.
 
   Args:
     make_task: as in `loop.train`.
     given: the runs.
     data_dir: of the data sets.
     kept: compiled functions of earlier runs; those of these runs are added.
+    interruption: notes signals while the runs train; it is entered here.
   """
   members = [Member(one) for one in given]
   with contextlib.ExitStack() as stack:
@@ -74,7 +77,7 @@ def run(
     found = groups(members)
     if len(members) > 1:
       logging.info('%s', describe([len(group) for group in found]))
-    with Interruption() as interruption:
+    with interruption:
       for group in found:
         if interruption.number:
           break

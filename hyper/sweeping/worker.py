@@ -11,6 +11,7 @@ from absl import logging
 
 from hyper.runs import loop, memory, metrics, vectorised
 from hyper.runs.compiled import CompiledCache
+from hyper.runs.log import Interruption
 from hyper.runs.task import MakeTask
 from hyper.runs.trackers import Track
 from hyper.runs.vectorised import Given, Outcome
@@ -100,21 +101,23 @@ class Worker:
   def _train(self, trials: Sequence[Trial]) -> int:
     """Trains trials and records how each ended; returns a signal's status."""
     begun: list[tuple[Trial, Watch, Given]] = []
-    outcomes: list[Outcome] = []
+    interruption, status = Interruption(), 0
     try:
       for trial in trials:
         with self._guarded(trial):
           begun.append((trial, *self._begin(trial)))
       given = [one for *_, one in begun]
-      outcomes += vectorised.run(
-        self._make_task, given, self._data_dir, self._kept
+      outcomes = vectorised.run(
+        *(self._make_task, given, self._data_dir, self._kept),
+        interruption,
       )
       for (trial, watch, _), outcome in zip(begun, outcomes, strict=True):
         with self._guarded(trial):
           self._end(trial, watch, outcome)
     except KeyboardInterrupt:  # outside the loop, which saves
-      outcomes.append(128 + signal.SIGINT)
-    status = max((x for x in outcomes if isinstance(x, int)), default=0)
+      status = 128 + signal.SIGINT
+    if interruption.number:  # perhaps in the last step of all these trials
+      status = 128 + interruption.number
     for trial in trials if status else ():
       self._study.leave(trial)
     return status

@@ -12,6 +12,7 @@ from toy import KEPT, Toy, config_of, last_state, saved, train
 from hyper.data import embedded
 from hyper.runs import folder, lock, loop, metrics, opening, vectorised
 from hyper.runs.compiled import CompiledCache
+from hyper.runs.log import Interruption
 from hyper.runs.vectorised import Given
 from hyper.tasks import TASKS, make_task
 
@@ -39,7 +40,7 @@ def together(place, configs, task=Toy, observe=None, kept=None, data_dir=''):
       held.enter_context(lock.hold(workdir))
       watch = (observe or {}).get(k, lambda step, scores: False)
       given.append(Given(config, workdir, watch, contextlib.nullcontext))
-    return vectorised.run(task, given, data_dir, kept or KEPT)
+    return vectorised.run(task, given, data_dir, kept or KEPT, Interruption())
 
 
 def lines(workdir):

@@ -12,6 +12,7 @@ from sweep_cases import (
   open_study,
   seeds,
   signalled,
+  signalled_at_the_end,
   states,
   work,
 )
@@ -92,6 +93,19 @@ def test_an_interrupted_trial_continues_from_its_checkpoint(tmp_path, data_dir):
   workdir = study.workdir(study.latest()[0])
   starts = pathlib.Path(workdir, 'starts.jsonl').read_text().splitlines()
   assert len(starts) == 2
+
+
+def test_a_signal_in_the_last_step_of_a_trial_ends_the_worker(
+  tmp_path, data_dir
+):
+  study = open_study(tmp_path)
+  study.add(seeds(3))
+  status = work(study, data_dir, signalled_at_the_end)
+  assert status == 128 + signal.SIGTERM
+  assert [*states(study).values()] == ['done', 'waiting', 'waiting']
+  status = work(study, data_dir, signalled_at_the_end, together=2)
+  assert status == 128 + signal.SIGTERM
+  assert [*states(study).values()] == ['done'] * 3
 
 
 def test_a_trial_that_is_interrupted_repeatedly_is_not_given_up(
