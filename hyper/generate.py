@@ -326,7 +326,6 @@ def define_flags() -> None:
   """Declares the flags; only a command does so."""
   commands.define_run_flag()
   commands.define_sampling_flags()
-  flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE_integer(
     'count',
     None,

@@ -90,6 +90,7 @@ def test_an_unknown_variant_is_named_with_those_there_are(name):
   with pytest.raises(ValueError) as error:
     get(name, 'embeded')
   assert "'embeded'" in str(error.value)
+  assert str(error.value).endswith("Did you mean 'embedded'?")
   for variant in filter(None, variants):
     assert f'{name}.py:{variant}' in str(error.value)
 

@@ -107,14 +107,14 @@ def test_what_is_missing_is_asked_for(more, message, given, trained):
   assert trained == []
 
 
-def test_a_mistyped_field_gets_the_nearest_names_and_the_list(given):
+def test_a_mistyped_field_gets_the_nearest_names(given):
   given.config, given.set = mnist_cnn.get_config(), ['batch_sizes=3']
   with pytest.raises(ValueError) as caught:
     train.main()
-  assert (
+  assert str(caught.value) == (
     "--set=batch_sizes=3: there is no field 'batch_sizes'. Did you mean "
-    "'data.batch_size'? The fields are: accumulate_steps, data.batch_size, "
-  ) in str(caught.value)
+    "'data.batch_size'?"
+  )
 
 
 @pytest.mark.parametrize('name', FILES)

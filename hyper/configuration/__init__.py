@@ -13,7 +13,7 @@ from hyper.configuration.arguments import (
   check_source,
   check_type,
   is_of,
-  nearest,
+  nearest_or_all,
   select,
   splat,
 )
@@ -51,7 +51,7 @@ __all__ = [
   'flatten',
   'from_json',
   'is_of',
-  'nearest',
+  'nearest_or_all',
   'select',
   'splat',
   'to_json',

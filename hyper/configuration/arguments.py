@@ -117,6 +117,16 @@ def nearest(path: str, fields: Iterable[str]) -> str:
   return _question(near[:4])
 
 
+def nearest_or_all(path: str, fields: Iterable[str]) -> str:
+  """Returns what `nearest` does, or a sentence that lists all fields.
+
+  >>> nearest_or_all('x', ['seed', 'task'])
+  ' The fields are: seed, task.'
+  """
+  known = list(fields)
+  return nearest(path, known) or f' The fields are: {", ".join(known)}.'
+
+
 def check_file(config: str) -> None:
   """Raises a FileNotFoundError unless the file of FILE[:variant] exists.
 
@@ -261,5 +271,6 @@ def select(variants: Mapping[str, Any], variant: str, config: str) -> Any:
     named = (f'{config}:{name}' if name else config for name in variants)
     raise ValueError(
       f'{config} has no variant {variant!r}; there are: {", ".join(named)}.'
+      f'{nearest(variant, filter(None, variants))}'
     )
   return variants[variant]

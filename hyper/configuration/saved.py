@@ -13,7 +13,7 @@ from hyper.configuration.arguments import (
   check_section,
   check_type,
   is_of,
-  nearest,
+  nearest_or_all,
 )
 
 FIELDS: dict[str, type] = {  # that every config has; its task has more
@@ -269,7 +269,7 @@ def change(
     if path not in fields:
       raise ValueError(
         f'{before}{assignment}: there is no field {path!r}.'
-        f'{nearest(path, fields)} The fields are: {", ".join(fields)}.'
+        f'{nearest_or_all(path, fields)}'
       )
     value = _parse(text, type(fields[path]))
     check_type(f'{before}{assignment}: the value', value, type(fields[path]))

@@ -149,7 +149,6 @@ def define_flags() -> None:
     'shape.',
   )
   commands.define_sampling_flags()
-  flags.adopt_module_key_flags(commands)  # so that --help shows them
   flags.DEFINE(
     commands.PATH,
     'output',

@@ -66,6 +66,8 @@ def start(
   others = set(flags.FLAGS)
   define_flags()
   own = set(flags.FLAGS) - others
+  for name in own:  # so that --help shows those that other modules declare
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
   def run(argv: list[str]) -> int:
     terminal.log_briefly()
@@ -93,9 +95,26 @@ def parse(argv: list[str]) -> list[str]:
   except SystemExit:  # of --help, whose status absl makes 1
     sys.exit(0)
   except Exception as error:
-    message = (str(error).strip() or repr(error)).splitlines()[-1].strip()
-    message = wrong_config(error, argv) or message
+    message = missing_flag(error) or wrong_config(error, argv) or last(error)
     sys.exit(f'error: {message} (--help explains the flags)')
+
+
+def last(error: Exception) -> str:
+  """Returns the last line of an error, which may quote a traceback.
+
+  >>> last(Exception('line 1, in get_config\\nValueError: units is 0'))
+  'units is 0'
+  """
+  line = (str(error).strip() or repr(error)).splitlines()[-1].strip()
+  return line.removeprefix('ValueError: ')
+
+
+def missing_flag(error: Exception) -> str:
+  """Returns which flag must be given; '' if the error is another one."""
+  missing = re.match(r'flag --(\w+)=None: ', str(error))
+  if not missing:
+    return ''
+  return f'give --{missing[1]}: {flags.FLAGS[missing[1]].help}'
 
 
 def wrong_config(error: Exception, argv: list[str]) -> str:
@@ -134,8 +153,7 @@ def mistyped(text: str, fields: Collection[str]) -> str:
     if path not in fields:
       return (
         f'--config.{path}: there is no such field.'
-        f'{configuration.nearest(path, fields)} The fields are: '
-        f'{", ".join(fields)}.'
+        f'{configuration.nearest_or_all(path, fields)}'
       )
   return ''
 

@@ -22,7 +22,7 @@ def define_flags():
   flags.DEFINE_integer('count', 1, 'How many.', lower_bound=1)
   flags.DEFINE_string('raise', '', 'An error, by its name.')
   flags.DEFINE_integer('status', None, 'Returned.')
-  flags.DEFINE(commands.PATH, 'curves', '', 'A picture.')
+  flags.DEFINE(commands.PATH, 'curves', None, 'A picture.')
   flags.DEFINE_bool('compute', False, 'Needs a device.')
 
 def main(*words):
@@ -193,6 +193,18 @@ def test_an_unexpected_error_keeps_its_traceback():
   assert 'ZeroDivisionError: the cause' in done.stderr
 
 
+def test_a_missing_flag_is_asked_for_with_its_help():
+  required = "flags.DEFINE_bool('compute', False, 'Needs a device.')"
+  script = PLAIN.replace('CHOICES', '()').replace(
+    required, f"{required}; flags.mark_flag_as_required('curves')"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', script], capture_output=True, text=True, timeout=60
+  )
+  said = 'error: give --curves: A picture. (--help explains the flags)\n'
+  assert (done.stderr, done.returncode) == (said, 1)
+
+
 def test_help_shows_the_flags():
   done = run('--help')
   assert '--count: How many.' in done.stdout
@@ -218,7 +230,9 @@ def test_help_does_not_wait_for_jax(command):
     cwd=ROOT,
   )
   assert done.returncode == 0
-  assert '\n  --' in done.stdout
+  wanted = {'compare': 'html', 'sweep': 'study'}
+  flag = wanted.get(command[-1].removeprefix('hyper.'), 'workdir')
+  assert f'\n  --{flag}: ' in done.stdout
   imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
   assert 'absl.flags' in imported
   assert not imported & {'jax', 'flax', 'optax', 'matplotlib'}
