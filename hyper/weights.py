@@ -6,21 +6,30 @@ for the slash and '~0' for a tilde (RFC 6901). Any language with a safetensors
 library can read the file.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from flax.core import meta
+from flax.core import FrozenDict, meta
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.flax import load_file
 from safetensors.flax import save as serialise
 
 from hyper import files
+
+# The types of numbers that both JAX and safetensors have, by their names there.
+TYPES = {
+  **{'BOOL': 'bool', 'I8': 'int8', 'I16': 'int16', 'I32': 'int32'},
+  **{'I64': 'int64', 'U8': 'uint8', 'U16': 'uint16', 'U32': 'uint32'},
+  **{'U64': 'uint64', 'F16': 'float16', 'BF16': 'bfloat16', 'F32': 'float32'},
+  **{'F64': 'float64', 'C64': 'complex64'},
+}
+KINDS = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
 
 
 def save(
@@ -36,8 +45,9 @@ def save(
     text: strings to write beside the arrays, by name.
 
   Raises:
-    ValueError: a leaf is no array of numbers, or one of 64 bits while JAX has
-      but 32, or a name is no string.
+    ValueError: there is no array; a leaf is no array of numbers of a type in
+      TYPES, or one of 64 bits while JAX has but 32; or a name, or an entry of
+      `text`, is no string that UTF-8 can write. It is named.
 
   >>> import os, tempfile
   >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
@@ -45,7 +55,14 @@ def save(
   >>> load(path)['params']['kernel'].shape, load_text(path)
   ((2, 3), {'note': 'ones'})
   """
+  if not isinstance(variables, dict | FrozenDict):
+    kind = type(variables).__name__
+    raise ValueError(f'variables are of type {kind}; give a nested dict.')
   flat = flatten_dict(meta.unbox(variables))
+  if not flat:
+    raise ValueError(f'there are no arrays to write to {path}.')
+  for entry in (text or {}).items():
+    _check_strings(entry)
   for place, x in flat.items():
     _check_leaf(place, x)
   tensors = {_to_name(k): jnp.asarray(x) for k, x in flat.items()}
@@ -55,18 +72,38 @@ def save(
 
 def _check_leaf(place: tuple[Any, ...], x: Any) -> None:
   """Raises a ValueError unless a file can have `x`, unchanged, at `place`."""
-  if not all(isinstance(name, str) for name in place):
-    raise ValueError(f'{place} is no path of names.')
-  is_array = isinstance(x, jax.Array | np.ndarray | np.generic)
-  if not is_array or jnp.issubdtype(x.dtype, jax.dtypes.extended):
+  _check_strings(place)
+  if place == ('__metadata__',):
+    raise ValueError(f'{place} is the name of the text in a file; rename it.')
+  if not isinstance(x, jax.Array | np.ndarray | np.generic):
     raise ValueError(
       f'{place} is a {type(x).__name__}, not an array of numbers.'
     )
-  dtype = jax.dtypes.canonicalize_dtype(x.dtype)
-  if dtype != x.dtype:
+  is_known = x.dtype.name in TYPES.values() and np.dtype(x.dtype).isnative
+  if not is_known:
     raise ValueError(
-      f'{place} is {x.dtype}, which JAX would cut to {dtype}: convert it '
-      'yourself, or set jax_enable_x64.'
+      f'{place} is an array of {x.dtype}; convert it to one of '
+      f'{", ".join(TYPES.values())}.'
+    )
+  _check_bits(str(place), x.dtype.name)
+
+
+def _check_strings(names: tuple[Any, ...]) -> None:
+  """Raises a ValueError unless `names` are strings that UTF-8 can write."""
+  for name in names:
+    try:
+      str.encode(name)
+    except (TypeError, UnicodeEncodeError) as error:
+      raise ValueError(f'{names}: {name!r} is no string of UTF-8.') from error
+
+
+def _check_bits(name: str, dtype: str) -> None:
+  """Raises a ValueError if JAX would cut the numbers of the array `name`."""
+  kept = jax.dtypes.canonicalize_dtype(dtype).name
+  if kept != dtype:
+    raise ValueError(
+      f'{name} is {dtype}, which JAX would cut to {kept}: convert it yourself, '
+      'or set jax_enable_x64.'
     )
 
 
@@ -84,7 +121,9 @@ def load(path: str, like: Any = None) -> Any:
   Raises:
     FileNotFoundError: there is no such file.
     IsADirectoryError: `path` is a folder.
-    ValueError: the file is damaged, or its tensors differ from `like`.
+    ValueError: the file is damaged, a tensor is of a type that is not in
+      TYPES, or of 64 bits while JAX has but 32, or the tensors differ from
+      `like`.
 
   >>> import os, tempfile
   >>> path = os.path.join(tempfile.mkdtemp(), 'network.safetensors')
@@ -94,13 +133,11 @@ def load(path: str, like: Any = None) -> Any:
   ValueError: ... is of another network. It has
     params/kernel: ((2, 3), 'float32'), not ((3, 2), 'float32')
   """
-  _check_is_no_folder(path)
-  try:
-    tensors = load_file(path)
-  except SafetensorError as error:
-    raise ValueError(
-      f'{path} is no whole safetensors file: {error}.'
-    ) from error
+  with _opened(path) as file:
+    names = file.keys()
+    for name in names:
+      _check_type(f'{path}: {name}', file.get_slice(name).get_dtype())
+    tensors = {name: file.get_tensor(name) for name in names}
   if like is None:
     return unflatten_dict({_to_path(name): x for name, x in tensors.items()})
   wanted = {_to_name(k): x for k, x in flatten_dict(like).items()}
@@ -130,22 +167,17 @@ def load_text(path: str) -> dict[str, str]:
   >>> load_text(path)['note']
   'ones'
   """
-  _check_is_no_folder(path)
-  try:
-    with safe_open(path, 'flax') as file:
-      return dict(file.metadata() or {})
-  except SafetensorError as error:
-    raise ValueError(
-      f'{path} is no whole safetensors file: {error}.'
-    ) from error
+  with _opened(path) as file:
+    return dict(file.metadata() or {})
 
 
 def start_from(variables: Any, pretrained: Any) -> Any:
   """Returns `variables` with pretrained values for the main network.
 
   Every variable of the main network is replaced: free and frozen parameters,
-  and other collections. Types of numbers stay those of `variables`. Variables
-  of the generators stay as they are.
+  and other collections. Types of numbers stay those of `variables`; precision
+  may be lost, but no complex number becomes a real one, and no fraction an
+  integer. Variables of the generators stay as they are.
 
   >>> from flax import linen as nn
   >>> from hyper.static import StaticHyperNetwork
@@ -166,7 +198,7 @@ def start_from(variables: Any, pretrained: Any) -> Any:
 
   Raises:
     ValueError: a variable of the main network is absent from `pretrained`, or
-      has another shape there.
+      has another shape there, or a type that does not fit.
   """
   given = {_to_name(k): x for k, x in flatten_dict(_tree(pretrained)).items()}
   own: dict[tuple[str, ...], Any] = {}
@@ -176,19 +208,42 @@ def start_from(variables: Any, pretrained: Any) -> Any:
       continue
     collection = 'params' if place[0] == 'frozen' else place[0]
     name = _to_name((collection, *place[2:]))
-    wanted = jnp.shape(meta.unbox(x))
-    found: Any = 'absent'
-    if name in given:
-      found = jnp.shape(meta.unbox(given[name]))
-    if found != wanted:
-      wrong.append(f'  {name}: {found}, not {wanted}')
+    wanted, found = meta.unbox(x), meta.unbox(given.get(name))
+    if fault := _fault(found, wanted):
+      wrong.append(f'  {name}: {fault}')
     else:
-      value = jnp.asarray(meta.unbox(given[name]), meta.unbox(x).dtype)
-      own[place] = _boxed(value, x)
+      own[place] = _boxed(jnp.asarray(found, wanted.dtype), x)
   if wrong:
     lines = '\n'.join(sorted(wrong))
     raise ValueError(f'pretrained is of another network. It has\n{lines}')
   return unflatten_dict(flatten_dict(variables) | own)
+
+
+def _fault(found: Any, wanted: Any) -> str:
+  """Returns why `found` cannot take the place of `wanted`, or ''."""
+  if found is None:
+    return f'absent, not {jnp.shape(wanted)}'
+  if jnp.shape(found) != jnp.shape(wanted):
+    return f'{jnp.shape(found)}, not {jnp.shape(wanted)}'
+  given = getattr(found, 'dtype', np.asarray(found).dtype)
+  if not _keeps(given, wanted.dtype):
+    return f'{given}, which {wanted.dtype} cannot hold'
+  return ''
+
+
+def _keeps(given: Any, own: Any) -> bool:
+  """Returns whether numbers of type `given` lose at most precision as `own`."""
+  kinds = _kind(given), _kind(own)
+  if kinds == (jnp.integer, jnp.integer):
+    return np.can_cast(given, own)
+  if None in kinds:
+    return given == own
+  return KINDS.index(kinds[0]) <= KINDS.index(kinds[1])
+
+
+def _kind(dtype: Any) -> Any:
+  """Returns which of KINDS a type of numbers is, or None."""
+  return next((x for x in KINDS if jnp.issubdtype(dtype, x)), None)
 
 
 def _to_name(path: tuple[str, ...]) -> str:
@@ -219,14 +274,31 @@ def _boxed(x: Any, like: Any) -> Any:
   return jax.tree.map(lambda _: x, like)
 
 
-def _check_is_no_folder(path: str) -> None:
-  """Raises an IsADirectoryError if `path` is a folder, such as a run's."""
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+  """Opens the safetensors file `path`; see `load` for the errors."""
   if os.path.isdir(path):
     raise IsADirectoryError(
       f'{path} is a folder, no safetensors file. Load a run folder with '
       'hyper.trained.load, or write its network to a file with '
       f'python -m hyper.export --workdir={path}.'
     )
+  try:
+    with safe_open(path, 'flax') as file:
+      yield file
+  except SafetensorError as error:
+    raise ValueError(
+      f'{path} is no whole safetensors file: {error}.'
+    ) from error
+
+
+def _check_type(name: str, code: str) -> None:
+  """Raises a ValueError unless JAX has the type of the tensor `name`."""
+  if code not in TYPES:
+    raise ValueError(
+      f'{name} is {code}; types that are read: {", ".join(TYPES)}.'
+    )
+  _check_bits(name, TYPES[code])
 
 
 def _check(tensors: dict[str, Any], like: dict[str, Any], path: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
 
 from hyper import weights
 from hyper.static import StaticHyperNetwork
@@ -114,8 +115,17 @@ def test_a_residual_network_starts_from_a_pretrained_one(
   [
     (np.array([2**40 + 1]), 'is int64, which JAX would cut to int32'),
     (np.array([0.1]), 'is float64, which JAX would cut to float32'),
-    (jax.random.key(0), 'is a .*, not an array of numbers'),
+    (jax.random.key(0), 'is an array of key<fry>; convert it to one of bool, '),
     ('x', 'is a str, not an array of numbers'),
+    (np.str_('x'), 'is an array of <U1; convert'),
+    (np.array([None]), 'is an array of object; convert'),
+    (np.array(['2020'], 'datetime64[Y]'), 'is an array of datetime64'),
+    (np.zeros(2, [('x', 'f')]), 'is an array of .*; convert'),
+    (np.zeros(2, '>f4'), 'is an array of >f4; convert'),
+    (np.zeros(2, np.longdouble), 'is an array of float(128|96)?; convert'),
+    (jnp.zeros(2, jnp.int4), 'is an array of int4; convert'),
+    (jnp.zeros(2, jnp.float8_e5m2), 'is an array of float8_e5m2; convert'),
+    (jnp.zeros(2, jnp.float8_e4m3), 'is an array of float8_e4m3; convert'),
   ],
 )
 def test_what_a_file_cannot_keep_is_refused(leaf, message, tmp_path):
@@ -123,6 +133,73 @@ def test_what_a_file_cannot_keep_is_refused(leaf, message, tmp_path):
   with pytest.raises(ValueError, match=rf"\('a', 'b'\) {message}"):
     weights.save({'a': {'b': leaf}}, str(path))
   assert not path.exists()
+
+
+@pytest.mark.usefixtures('unchecked')
+@pytest.mark.parametrize(
+  ('variables', 'text', 'message'),
+  [
+    ({}, {}, 'there are no arrays to write'),
+    ({'params': {}}, {}, 'there are no arrays to write'),
+    ([X], {}, 'variables are of type list; give a nested dict'),
+    ({'__metadata__': X}, {}, "'__metadata__',.* is the name of the text"),
+    ({'a': {1: X}}, {}, r"\('a', 1\): 1 is no string"),
+    ({'a': {'\ud800': X}}, {}, r"'\\ud800' is no string of UTF-8"),
+    ({'a': X}, {'note': 1}, r"\('note', 1\): 1 is no string"),
+    ({'a': X}, {'note': '\ud800'}, r"'note', .* is no string of UTF-8"),
+  ],
+)
+def test_names_and_text_that_no_file_can_have_are_refused(
+  variables, text, message, tmp_path
+):
+  path = tmp_path / 'x.safetensors'
+  with pytest.raises(ValueError, match=message):
+    weights.save(variables, str(path), text)
+  assert not path.exists()
+
+
+@pytest.mark.parametrize(
+  ('array', 'message'),
+  [
+    (np.array([2**40]), 'a/b is int64, which JAX would cut to int32: '),
+    (np.array([2**40], np.uint64), 'a/b is uint64, which JAX would cut'),
+    (np.array([0.1]), 'a/b is float64, which JAX would cut to float32'),
+    (np.zeros(2, jnp.float8_e5m2), 'a/b is F8_E5M2; types that are read: BOOL'),
+  ],
+)
+def test_tensors_that_jax_would_change_are_not_read(array, message, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  save_file({'a/b': array, 'c': np.ones(2, 'f')}, path)
+  with pytest.raises(ValueError, match=f'{path}: {message}'):
+    weights.load(path)
+  assert weights.load_text(path) == {}
+
+
+@pytest.mark.parametrize('dtype', sorted(set(weights.TYPES.values())))
+def test_every_type_of_numbers_is_read_as_it_was_saved(dtype, tmp_path):
+  path = str(tmp_path / 'x.safetensors')
+  with jax.enable_x64(True):
+    tree = {'a': jnp.ones((), dtype), 'b': jnp.zeros((2, 0), dtype)}
+    weights.save(tree, path)
+    assert_same(weights.load(path), tree)
+
+
+@pytest.mark.parametrize(
+  ('given', 'own'),
+  [
+    ('complex64', 'float32'),
+    ('float32', 'int32'),
+    ('float32', 'bool'),
+    ('int32', 'bool'),
+    ('int64', 'int32'),
+    ('int32', 'uint32'),
+    ('<U1', 'float32'),
+  ],
+)
+def test_pretrained_numbers_that_the_network_cannot_hold_are_named(given, own):
+  variables = {'params': {'network': {'bias': np.ones(4, own)}}}
+  with pytest.raises(ValueError, match=f'params/bias: {given}, which {own} ca'):
+    weights.start_from(variables, {'bias': np.ones(4, given)})
 
 
 def test_pretrained_numbers_get_the_type_of_the_network():
