@@ -1,4 +1,4 @@
-"""Trains many trials: a grid, or what Optuna suggests.
+r"""Trains many trials: a grid, or what Optuna suggests.
 
   python -m hyper.sweep --config=configs/ptb_hyperlstm.py:embedded \
     --study=studies/units --grid='model.cell.hyper_units=24,48' --seeds=3 \

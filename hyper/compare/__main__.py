@@ -3,8 +3,8 @@
   python -m hyper.compare runs/ptb_lstm runs/ptb_hyper
   python -m hyper.compare results --format=markdown
   python -m hyper.compare results --paper
-  python -m hyper.compare runs --curves=curves.png --html=runs.html
-  python -m hyper.compare studies/units --plots=plots
+  python -m hyper.compare runs --curves=runs/curves.png --html=runs/runs.html
+  python -m hyper.compare studies/units --plots=runs/plots
   python -m hyper.compare results --readme=README.md
 
 Folders are run folders or have run folders in them. Runs that differ only in

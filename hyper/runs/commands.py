@@ -92,8 +92,8 @@ def parse(argv: list[str]) -> list[str]:
     if 'config' in flags.FLAGS and hasattr(flags.FLAGS.config, 'to_dict'):
       flags.FLAGS.config.to_dict()  # raises if the file is missing
     return rest
-  except SystemExit:  # of --help, whose status absl makes 1
-    sys.exit(0)
+  except (SystemExit, BrokenPipeError):  # of --help, whose status absl makes 1
+    sys.exit(checked(sys.stdout.flush, []))
   except Exception as error:
     message = missing_flag(error) or wrong_config(error, argv) or last(error)
     sys.exit(f'error: {message} (--help explains the flags)')

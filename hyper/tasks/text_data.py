@@ -1,6 +1,7 @@
 """The section config.data of character models: which text, in what batches."""
 
 import dataclasses
+import platform
 from collections.abc import Callable
 
 import numpy as np
@@ -81,6 +82,8 @@ class TextData:
   ) -> np.ndarray:
     """Returns the numbers of a split's symbols."""
     name = f'the {split} text of {self.source}'
+    if self.source == 'embedded':  # it differs between versions of Python
+      name += f' (the manual of Python {platform.python_version()})'
     return vocabulary.encode(self.load(data_dir, split), name)
 
   def make_vocabulary(self, data_dir: str) -> Vocabulary:

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -209,6 +210,21 @@ def test_help_shows_the_flags():
   done = run('--help')
   assert '--count: How many.' in done.stdout
   assert done.returncode == 0
+
+
+def test_help_whose_reader_is_gone_ends_in_silence():
+  reader, writer = os.pipe()
+  os.close(reader)
+  script = PLAIN.replace('CHOICES', '()')
+  done = subprocess.run(
+    [sys.executable, '-c', script, '--help'],
+    stdout=writer,
+    stderr=subprocess.PIPE,
+    timeout=60,
+  )
+  os.close(writer)
+  assert done.stderr == b''
+  assert done.returncode in (0, 128 + signal.SIGPIPE)  # absl may ignore it
 
 
 @pytest.mark.parametrize(

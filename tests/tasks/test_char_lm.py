@@ -1,6 +1,7 @@
 """The character models of tables 3 and 4, and where their text comes from."""
 
 import importlib
+import platform
 import types
 
 import jax
@@ -65,6 +66,15 @@ def test_the_vocabulary_of_enwik8_is_the_whole_files(tmp_path, monkeypatch):
   assert bytes(data.load(str(tmp_path), 'train')) == content[:1800]
   vocabulary = data.make_vocabulary(str(tmp_path))
   assert bytes(vocabulary.symbols) == b'abc'
+
+
+def test_text_of_another_python_names_the_version(tmp_path):
+  vocabulary = Vocabulary(np.array([97], np.uint8))
+  python = platform.python_version()
+  with pytest.raises(
+    ValueError, match=f'of embedded .*Python {python}.* has b'
+  ):
+    text_data('embedded').encode(str(tmp_path), vocabulary, 'test')
 
 
 def test_a_task_on_a_prefix_of_enwik8(tmp_path, monkeypatch):
