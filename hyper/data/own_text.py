@@ -11,6 +11,7 @@ import numpy as np
 from hyper.data import prepared, raw_files
 from hyper.data.vocabulary import to_symbols
 
+MARK = 0xFEFF  # the byte order mark as a character
 SYMBOLS = {'bytes': np.uint8, 'characters': np.uint32}
 
 
@@ -20,6 +21,7 @@ def load(
   files: tuple[str, ...],
   split: tuple[float, ...],
   symbols: str,
+  keep_mark: bool = False,
 ) -> dict[str, np.ndarray]:
   """Returns 'text' [n]: bytes, uint8, or code points of characters, uint32.
 
@@ -29,6 +31,7 @@ def load(
     files: the name of one file, or of one for each part.
     split: the shares of the parts in a single file, in this order.
     symbols: 'bytes', or 'characters' of a text in UTF-8.
+    keep_mark: whether a byte order mark is a character of a text.
 
   Raises:
     FileNotFoundError: a file is missing.
@@ -39,7 +42,7 @@ def load(
   prepared.check_split(part, prepared.SPLITS)
   place = prepared.SPLITS.index(part)
   path = _find(data_dir, files[place if len(files) > 1 else 0])
-  text = _read(path, SYMBOLS[symbols])
+  text = _read(path, SYMBOLS[symbols], keep_mark)
   if len(files) == 1:
     stops = np.rint(np.cumsum(split[:2]) * len(text)).astype(int)
     text = np.split(text, stops)[place]
@@ -90,10 +93,10 @@ def _find(data_dir: str, name: str) -> str:
   return path
 
 
-def _read(path: str, kind: type) -> np.ndarray:
+def _read(path: str, kind: type, keep_mark: bool) -> np.ndarray:
   with open(path, 'rb') as file:
     content = file.read()
-  if kind is not np.uint8:
+  if kind is not np.uint8 and not keep_mark:
     content = content.removeprefix(codecs.BOM_UTF8)
   try:
     return to_symbols(content, kind)

@@ -72,19 +72,26 @@ class TextData:
         'be below 0.'
       )
 
-  def load(self, data_dir: str, split: str) -> np.ndarray:
+  def load(self, data_dir: str, split: str, **options: bool) -> np.ndarray:
     """Returns the symbols of a split: bytes, or code points of characters."""
     fields = {name: getattr(self, name) for name in FIELDS.get(self.source, ())}
-    return TEXTS[self.source](data_dir, split, **fields)['text']
+    return TEXTS[self.source](data_dir, split, **fields, **options)['text']
 
   def encode(
     self, data_dir: str, vocabulary: Vocabulary, split: str
   ) -> np.ndarray:
-    """Returns the numbers of a split's symbols."""
+    """Returns the numbers of a split's symbols.
+
+    A byte order mark is one of them only if the vocabulary has it, as those of
+    runs from before marks were left out do.
+    """
+    options = {}
+    if self.source == 'text' and own_text.MARK in vocabulary.symbols:
+      options['keep_mark'] = True
     name = f'the {split} text of {self.source}'
     if self.source == 'embedded':  # it differs between versions of Python
       name += f' (the manual of Python {platform.python_version()})'
-    return vocabulary.encode(self.load(data_dir, split), name)
+    return vocabulary.encode(self.load(data_dir, split, **options), name)
 
   def make_vocabulary(self, data_dir: str) -> Vocabulary:
     """Returns the symbols of all splits: of enwik8 there are 205."""

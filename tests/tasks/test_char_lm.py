@@ -58,6 +58,21 @@ def test_a_source_and_its_fields_are_checked(source, fields, message):
     text_data(source, **fields)
 
 
+@pytest.mark.parametrize('has_mark', [False, True])
+def test_a_byte_order_mark_is_read_where_the_vocabulary_has_it(
+  tmp_path, has_mark
+):
+  (tmp_path / 'a.txt').write_text('\ufeff' + 'ab' * 100, encoding='utf-8')
+  data = text_data('text', files=('a.txt',), symbols='characters')
+  vocabulary = data.make_vocabulary(str(tmp_path))
+  assert [chr(x) for x in vocabulary.symbols] == ['a', 'b']
+  if has_mark:  # as earlier versions wrote it
+    vocabulary = Vocabulary.from_text('{"characters": "ab\\ufeff"}')
+  found = data.encode(str(tmp_path), vocabulary, 'train')
+  wanted = [2, *[0, 1] * 90][:181] if has_mark else [0, 1] * 90
+  np.testing.assert_array_equal(found, wanted)
+
+
 def test_the_vocabulary_of_enwik8_is_the_whole_files(tmp_path, monkeypatch):
   content = b'a' * 1800 + b'bc' * 100
   monkeypatch.setattr(enwik8, 'SHA256', {})
