@@ -62,17 +62,36 @@ def missing(
 
   Args:
     title: the name of the data set.
-    names: every file that was not found.
+    names: every file that was not found, or its path.
     folders: every folder that was searched.
     remedy: where to get the files and where to put them, in a sentence or two.
   """
+  names, folders = list(names), list(folders)
+  hints = ''.join(
+    f'{hint}\n' for name in names for hint in _hints(name, folders)
+  )
   return FileNotFoundError(
     f'{title}: some files are missing.\n'
     f'  missing:  {", ".join(names)}\n'
     f'  searched: {", ".join(folders)}\n'
-    f'{remedy}\n'
+    f'{hints}{remedy}\n'
     "Or run the same config with ':embedded', which needs no data."
   )
+
+
+def _hints(path: str, folders: Iterable[str]) -> Iterator[str]:
+  """Yields what may be wrong with a path that names no file in `folders`."""
+  if os.path.dirname(path) and os.path.isdir(path):
+    yield f'{path} is a folder; a file is needed.'
+    return
+  for folder in folders:
+    start = os.path.join(os.path.expanduser(folder), '')
+    given = path.removeprefix(start)
+    if given != path and os.path.exists(given):
+      yield (
+        f'{given} is in the current folder, but names are relative to '
+        f'--data_dir={folder}: give {os.path.relpath(given, start)}'
+      )
 
 
 def verify(content: bytes, size: int, sha256: str, name: str) -> None:

@@ -197,7 +197,7 @@ def claim(
   elif changes := data_changes(workdir, data):
     raise ValueError(
       f'{workdir} was begun with {changes}. Put them back, or give a new '
-      '--workdir.'
+      f'--workdir. Their names: {_named(config.data)}; --data_dir={data_dir}.'
     )
   saved = checkpoints.saved_steps
   step = saved[-1] if saved else 0
@@ -221,6 +221,16 @@ def claim(
       if metrics.exists() and not metrics.stat().st_size:
         metrics.unlink()
     raise
+
+
+def _named(fields: ConfigDict) -> str:
+  """Returns the fields of config.data that are names, such as of files."""
+  named = {}
+  for field, value in fields.items():
+    names = value if isinstance(value, tuple) else (value,)
+    if all(isinstance(x, str) and x for x in names) and names:
+      named[field] = ' '.join(names)
+  return ', '.join(f'config.data.{k}={x}' for k, x in named.items())
 
 
 def save(workdir: str, name: str, text: str) -> None:

@@ -72,6 +72,12 @@ def test_a_byte_order_mark_is_no_character(folder):
   assert found[0][:3].tolist() == [0xEF, 0xBB, 0xBF]
 
 
+def test_a_name_of_a_folder_is_explained(folder):
+  (folder / 'photos').mkdir()
+  with pytest.raises(FileNotFoundError, match='photos is a folder; a file is'):
+    load(folder, ('photos',))
+
+
 def test_bad_files_are_named(folder):
   with pytest.raises(FileNotFoundError, match=r'b\.txt'):
     load(folder, ('b.txt',))

@@ -147,6 +147,12 @@ def test_missing_files_are_listed(tmp_path):
   assert 'x.fr' not in str(error.value)
 
 
+def test_a_name_of_a_folder_is_explained(tmp_path):
+  (tmp_path / 'photos').mkdir()
+  with pytest.raises(FileNotFoundError, match='photos is a folder; a file is'):
+    load(tmp_path, 'test', test=('photos', 'x.fr'))
+
+
 def test_an_unknown_split_and_wrong_names_are_refused(tmp_path):
   with pytest.raises(ValueError, match="'dev'.*'validation'"):
     load(tmp_path, 'dev')

@@ -70,6 +70,29 @@ def test_missing_names_files_folders_and_remedy():
     assert part in str(error)
 
 
+def test_a_missing_file_that_is_a_folder_or_lies_elsewhere_is_explained(
+  tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'data/photos').mkdir(parents=True)
+  (tmp_path / 'data/novel.txt').touch()
+
+  def message(path, folder='data'):
+    return str(raw_files.missing('Set', [path], [folder], 'Get it.'))
+
+  assert 'data/photos is a folder; a file is needed.\n' in message(
+    'data/photos'
+  )
+  assert (
+    'data/novel.txt is in the current folder, but names are relative to '
+    '--data_dir=data: give novel.txt\n'
+  ) in message('data/data/novel.txt')
+  assert 'give ../data/novel.txt\n' in message('x/data/novel.txt', 'x')
+  assert 'data/photos is in the' in message('data/data/photos')
+  for path in ('data', 'data/none', 'none', 'data/novel.txt'):
+    assert 'folder' not in message(path)
+
+
 def test_verify_tells_what_was_expected_and_found():
   right = hashlib.sha256(b'abc').hexdigest()
   raw_files.verify(b'abc', 3, right, 'name')

@@ -214,6 +214,15 @@ def test_a_run_continues_only_with_the_data_it_began_with(
     start(tmp_path, DATA | {'test': 'd'})
 
 
+def test_data_of_another_content_are_named(tmp_path):
+  config = importlib.import_module('configs.ptb_lstm').get_config().unlock()
+  config.data.update(source='text', files=('a.txt', 'b.txt', 'c.txt'))
+  start(tmp_path, config=config, save=[1])
+  message = r'Their names: config.data.files=a.txt b.txt c.txt, config.data.sou'
+  with pytest.raises(ValueError, match=message):
+    start(tmp_path, DATA | {'train': 'z'}, config)
+
+
 def test_a_run_without_a_record_is_accepted_and_gets_one(tmp_path, caplog):
   start(tmp_path, save=[1])
   folder.save(str(tmp_path), folder.VOCABULARY, '[1, 2]')
