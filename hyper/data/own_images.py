@@ -25,6 +25,7 @@ from hyper.terminal import track
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 LARGEST_NPZ = 2**34  # bytes of its arrays, unpacked
 SEED = 1609_09106  # for drawing missing parts
+SHOWN = 5  # pictures that do not fit, in a message
 
 Arrays = dict[str, np.ndarray]
 
@@ -91,16 +92,22 @@ def load(
 
 
 def kind_of(data_dir: str, path: str, split: tuple[float, ...]) -> ImageKind:
-  """Returns the kind of the images at `path`; arguments as of `load`."""
+  """Returns the kind of the images at `path`; arguments as of `load`.
+
+  Raises:
+    ValueError: of a class no image was left for training; or as `load` does.
+  """
   place = _place(data_dir, path)
   if os.path.isdir(place):
-    images = load(data_dir, 'train', path, split)['image']
+    train = load(data_dir, 'train', path, split)
     classes = _classes(_parts(place)['train'])
   else:
     parts = _read_npz(place)
     largest = int(parts['train']['label'].max())
-    images = _complete(parts, split, place)['train']['image']
+    train = _complete(parts, split, place)['train']
     classes = [str(label) for label in range(largest + 1)]
+  _check_trained(train['label'], classes, split, place)
+  images = train['image']
   mean, deviation = _statistics(images)
   height, width, channels = images.shape[1:]
   return ImageKind(
@@ -109,6 +116,21 @@ def kind_of(data_dir: str, path: str, split: tuple[float, ...]) -> ImageKind:
     tuple(mean.round(4).tolist()),
     tuple(np.where(deviation > 0, deviation, 1).round(4).tolist()),
   )
+
+
+def _check_trained(
+  labels: np.ndarray, classes: list[str], split: tuple[float, ...], place: str
+) -> None:
+  """Raises a ValueError unless some of `labels` are of each of `classes`."""
+  counts = np.bincount(labels, minlength=len(classes)).tolist()
+  if 0 in counts:
+    lost = [name for name, n in zip(classes, counts, strict=True) if not n]
+    raise ValueError(
+      f'{place} has no training image of {len(lost)} of its {len(classes)} '
+      f'classes, such as {lost[0]}: all were drawn for validation and test. '
+      'Give more images of the class, or validation and test images apart from '
+      f'those of training, or another config.data.split, which is {split}.'
+    )
 
 
 def _statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,29 +222,50 @@ def _find(place: str) -> dict[str, list[tuple[str, int]]]:
 
 
 def _decode(pictures: dict[str, list[tuple[str, int]]]) -> dict[str, Arrays]:
-  parts, first = {}, ''
-  shape: tuple[int, ...] = ()
+  parts: dict[str, Arrays] = {}
+  shapes: dict[tuple[int, ...], list[str]] = {}  # and the pictures of each
   for part, found in pictures.items():
     images = []
     action = f'Reading the {part} images'
     for path, _ in track(found, action, len(found)):
       image = _pixels(path)
-      first, shape = (first, shape) if first else (path, image.shape)
-      if image.shape != shape:
-        raise ValueError(
-          f'{path} has the shape {image.shape} (height, width, channels), but '
-          f'{first} has {shape}; all images must have one.'
-        )
-      images.append(image)
-    labels = np.array([label for _, label in found], np.int32)
-    parts[part] = {'image': np.stack(images), 'label': labels}
+      shapes.setdefault(image.shape, []).append(path)
+      if len(shapes) == 1:  # else the rest is read for the message alone
+        images.append(image)
+    if len(shapes) == 1:
+      labels = np.array([label for _, label in found], np.int32)
+      parts[part] = {'image': np.stack(images), 'label': labels}
+  _check_shapes(shapes)
   return parts
+
+
+def _check_shapes(shapes: dict[tuple[int, ...], list[str]]) -> None:
+  """Raises a ValueError unless all pictures have one shape."""
+  if len(shapes) == 1:
+    return
+  common = max(shapes, key=lambda shape: len(shapes[shape]))
+  others = [
+    f'  {path}: {shape}'
+    for shape, paths in shapes.items()
+    for path in paths
+    if shape != common
+  ]
+  lines = others[:SHOWN] + ['  ...'] * (len(others) > SHOWN)
+  count = sum(map(len, shapes.values()))
+  raise ValueError(
+    f'{len(others):,} of {count:,} pictures have another shape (height, width, '
+    f'channels) than {common}, as {shapes[common][0]} has:\n'
+    + '\n'.join(lines)
+    + '\nAll must have one: crop or resize them to one size, and convert them '
+    'to one mode, such as RGB.'
+  )
 
 
 def _pixels(path: str) -> np.ndarray:
   """Returns a picture, uint8 [h, w, c]: grey, colours, or colours and alpha.
 
-  It is turned upright where a camera noted that it lies.
+  It is turned upright where a camera noted that it lies. Of the pictures in a
+  photo with several (MPO), such as a preview or depths, the first is the photo.
   """
   from PIL import Image, ImageOps  # slow, and only pictures need it
 
@@ -232,7 +275,8 @@ def _pixels(path: str) -> np.ndarray:
         raise ValueError(
           f'its mode is {picture.mode}; 8 bits a channel are read'
         )
-      frames = getattr(picture, 'n_frames', 1)
+      is_photo = picture.format == 'MPO'
+      frames = 1 if is_photo else getattr(picture, 'n_frames', 1)
       if frames > 1:
         raise ValueError(f'it has {frames} frames; it must have one')
       mode = {'1': 'L', 'L': 'L'}.get(picture.mode, 'RGB')
@@ -294,10 +338,10 @@ def _part(arrays: Arrays, part: str, path: str) -> Any:
   if x is None or y is None:
     given, missing = ('x', 'y') if y is None else ('y', 'x')
     raise ValueError(f'{path} has {given}_{part}, but no {missing}_{part}.')
-  if x.dtype != np.uint8 or x.ndim not in (3, 4):
+  if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape[1:]:
     raise ValueError(
       f'{path}: x_{part} is {x.dtype} {list(x.shape)}; it must be uint8 '
-      '[n, height, width] or [n, height, width, channels].'
+      '[n, height, width] or [n, height, width, channels], none of them 0.'
     )
   y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
   if y.shape != x.shape[:1] or y.dtype.kind not in 'iu' or not len(y):

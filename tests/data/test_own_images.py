@@ -128,6 +128,83 @@ def test_a_photo_is_turned_upright_and_keeps_its_alpha(tmp_path, mode, wanted):
   np.testing.assert_array_equal(found[..., 0], upright.convert('L'))
 
 
+def test_the_first_picture_of_a_photo_with_several_is_read(tmp_path):
+  photo = Image.fromarray(pixels(1, 16, 8, 3)[0])
+  exif = Image.Exif()
+  exif[0x0112] = 6  # lies on its side
+  photo.save(tmp_path / 'one.jpg', exif=exif)
+  photo.save(
+    *(tmp_path / 'two.jpg', 'MPO'),
+    save_all=True,
+    append_images=[photo.resize((4, 8))],
+    exif=exif,
+  )
+  one, two = (
+    own_images._pixels(str(tmp_path / x)) for x in sorted(os.listdir(tmp_path))
+  )
+  assert two.shape == (8, 16, 3)
+  np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize('suffix', ['gif', 'png', 'webp', 'tif'])
+def test_files_of_several_pictures_are_refused(tmp_path, suffix):
+  path = str(tmp_path / f'x.{suffix}')
+  first, second = map(Image.fromarray, pixels(2, 8, 8, 3))
+  first.save(path, save_all=True, append_images=[second])
+  with pytest.raises(ValueError, match='it has 2 frames; it must have one'):
+    own_images._pixels(path)
+
+
+def test_pictures_of_another_shape_are_counted_and_the_first_named(tmp_path):
+  for part in SPLITS:
+    for name in ('cat', 'dog'):
+      write(tmp_path / 'own' / part / name, pixels(5, 6, 5, 3))
+  folder = tmp_path / 'own/validation/cat'
+  for k in range(6):
+    Image.fromarray(pixels(1, 9, 9)[0]).save(folder / f'x{k}.png')
+  Image.fromarray(pixels(1, 9, 7, 3)[0]).save(tmp_path / 'own/train/cat/0.png')
+  with pytest.raises(ValueError) as error:
+    load(tmp_path)
+  first, *shown, last = str(error.value).splitlines()
+  assert first == (
+    '7 of 37 pictures have another shape (height, width, channels) than '
+    f'(6, 5, 3), as {tmp_path}/own/train/cat/000.png has:'
+  )
+  assert shown[0] == f'  {tmp_path}/own/train/cat/0.png: (9, 7, 3)'
+  assert shown[1:] == [
+    *(f'  {folder}/x{k}.png: (9, 9, 1)' for k in range(4)),
+    '  ...',
+  ]
+  assert last.startswith('All must have one: crop or resize them')
+
+
+def test_a_class_without_an_image_left_for_training_is_named(tmp_path):
+  """The one image of the last class is drawn for validation or test."""
+  images, labels = pixels(40, 4, 4), np.arange(40) % 2
+  lost = np.random.RandomState(own_images.SEED).permutation(40)[0]
+  labels[lost] = 2
+  np.savez(tmp_path / 'own.npz', x_train=images, y_train=labels)
+  with pytest.raises(
+    ValueError,
+    match='own.npz has no training image of 1 of its 3 classes, '
+    'such as 2: all were drawn .*another config.data.split',
+  ):
+    own_images.kind_of(str(tmp_path), 'own.npz', SPLIT)
+  assert len(load(tmp_path, 'own.npz')['train']['label']) == 32  # as before
+
+
+def test_a_class_of_a_folder_without_an_image_left_is_named(tmp_path):
+  for k in range(20):  # one image each, a fifth of which is not for training
+    write(tmp_path / 'own' / f'{k:02d}', pixels(20, 4, 4)[k : k + 1])
+  order = np.random.RandomState(own_images.SEED).permutation(20)
+  lost = min(order[:4])
+  with pytest.raises(
+    ValueError,
+    match=f'no training image of 4 of its 20 .* such as {lost:02d}: ',
+  ):
+    own_images.kind_of(str(tmp_path), 'own', SPLIT)
+
+
 def test_statistics_of_many_bright_pixels_are_exact():
   images = np.full((1, 5000, 4000, 1), 191, np.uint8)
   images[:, ::2] = 117
@@ -159,8 +236,8 @@ def bad_picture(folder, kind):
   [
     ('no picture', 'cannot be read as a picture'),
     ('cut off', 'cannot be read as a picture'),
-    ('size', r'has the shape \(6, 6, 3\) .* has \(6, 5, 3\)'),
-    ('channels', r'has the shape \(6, 5, 1\)'),
+    ('size', r'1 of 23 .* than \(6, 5, 3\), (.|\n)*777.png: \(6, 6, 3\)'),
+    ('channels', r'777.png: \(6, 5, 1\)'),
     ('frames', 'it has 3 frames; it must have one'),
     ('sixteen bits', '8 bits a channel are read'),
   ],
@@ -211,6 +288,12 @@ X, Y = pixels(4, 2, 2), np.arange(4)
     ({'x': X}, r'has the arrays \(x\); it needs x_train and y_train'),
     ({'x_train': X / 255, 'y_train': Y}, 'x_train is float64 .* must be uint8'),
     ({'x_train': X[0], 'y_train': Y[:2]}, r'x_train is uint8 \[2, 2\]'),
+    (
+      {'x_train': np.zeros((4, 2, 2, 0), np.uint8), 'y_train': Y},
+      r'x_train is uint8 \[4, 2, 2, 0\]; .* none of them 0',
+    ),
+    ({'x_train': X[:, :0], 'y_train': Y}, r'x_train is uint8 \[4, 0, 2\]'),
+    ({'x_train': X[:, :, :0], 'y_train': Y}, r'x_train is uint8 \[4, 2, 0\]'),
     ({'x_train': X, 'y_train': Y[:3]}, 'y_train is int64 .* each of the 4'),
     ({'x_train': X, 'y_train': Y / 2}, 'y_train is float64'),
     ({'x_train': X, 'y_train': Y - 1}, 'has the label -1'),
