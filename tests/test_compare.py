@@ -165,7 +165,7 @@ def test_a_task_that_the_paper_lacks_is_compared_by_its_own_score(
   assert grid.title == 'guessing'
   assert column(grid, 'network') == ['guessing']
   assert column(grid, 'here') == ['3.000 hit rate (validation)']  # the highest
-  assert curves.curve_of(entries[0].first).metric == 'hit_rate'
+  assert curves.curve_of(entries[0].first).metric == 'hit rate'
   monkeypatch.delitem(TASKS, 'guessing')
   with pytest.raises(ValueError, match="'guessing'; allowed: char_lm, "):
     group(str(tmp_path))
@@ -442,6 +442,7 @@ def test_the_page_needs_nothing_else(tmp_path):
   assert text.count('<figure>') == 3
   (data,) = re.findall('id="data">(.*)</script>', text)
   (panel,) = json.loads(data)
+  assert panel['unit'] == 'minutes'
   assert [x[2] for x in panel['curves'][0]['points']] == [3, 2, 1, 2]
 
 
@@ -512,7 +513,7 @@ def test_all_curves_are_one_picture(tmp_path, results):
   mnist = [x for x in results if x.first.config.data.source == 'mnist']
   curves.draw(mnist, str(tmp_path / 'x.svg'))
   text = (tmp_path / 'x.svg').read_text(encoding='utf-8')
-  assert text.count('<!-- hours -->') == 2  # MNIST and its perceptrons
+  assert text.count('<!-- steps -->') == 2  # MNIST and its perceptrons
 
 
 def test_a_run_begun_with_other_parameters_is_not_the_papers(tmp_path):

@@ -213,8 +213,8 @@ def test_curves_are_those_of_the_metrics_grouped_by_config(
 def test_the_papers_score_belongs_to_its_config_alone():
   config = ptb_hyperlstm.get_config('')
   assert curve_figures('ptb_hyperlstm', config, 'bpc') == {
-    'paper, LN HyperLSTM 1000, test': 1.25,
-    'paper, LN HyperLSTM 1000, validation': 1.281,
+    'paper, LN HyperLSTM 1000, test: 1.250': 1.25,
+    'paper, LN HyperLSTM 1000, validation: 1.281': 1.281,
   }
   assert curve_figures('ptb_hyperlstm', config, 'nats') == {}
   assert curve_figures('', config, 'bpc') == {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hyper.compare.entries import Entry
 from hyper.compare.finished import Run
-from hyper.compare.measures import selection_of
+from hyper.compare.measures import label_of, selection_of
 from hyper.compare.tables import by_title
 from hyper.drawing import progress
 from hyper.drawing.progress import Curve
@@ -67,4 +67,4 @@ def curve_of(run: Run) -> Curve:
   ]
   columns = zip(*points, strict=True) if points else ((), (), ())
   steps, times, scores = map(list, columns)
-  return Curve(run.name, metric, steps, times, scores)
+  return Curve(run.name, label_of(metric), steps, times, scores)

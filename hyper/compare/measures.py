@@ -49,6 +49,16 @@ def selection_of(task: str) -> tuple[str, str]:
   return find_task(task).selection
 
 
+def label_of(metric: str) -> str:
+  """Returns a metric as the name of an axis, with its unit.
+
+  >>> label_of('error'), label_of('hit_rate')
+  ('% error', 'hit rate')
+  """
+  units = {x.metric: x.unit for x in MEASURES.values()}
+  return units.get(metric, metric.replace('_', ' '))
+
+
 def digits_of(metric: str) -> int:
   """Returns how many decimals of `metric` are shown, the paper's or three."""
   return DIGITS.get(metric, 3)

@@ -14,6 +14,7 @@ from hyper import files
 from hyper.compare import curves, places, studies, tables
 from hyper.compare.entries import Entry
 from hyper.compare.tables import Grid
+from hyper.drawing.progress import Curve, unit_of
 from hyper.runs import folder
 from hyper.sweeping import analysis, journal
 
@@ -88,21 +89,26 @@ def figure(shown: str, caption: str) -> str:
 
 def data(entries: Sequence[Entry]) -> str:
   """Returns the curves as JSON that may stand in a script element."""
-  panels = [
-    {
-      'title': title,
-      'metric': found[0].metric,
-      'curves': [
-        {
-          'name': curve.name,
-          'points': [*zip(curve.steps, curve.hours, curve.values, strict=True)],
-        }
-        for curve in found
-      ],
-    }
-    for title, found in curves.of_runs(entries).items()
-  ]
+  found = curves.of_runs(entries).items()
+  panels = [panel(title, shown) for title, shown in found]
   return json.dumps(panels).replace('<', '\\u003c')
+
+
+def panel(title: str, shown: Sequence[Curve]) -> dict[str, Any]:
+  """Returns curves that are drawn together."""
+  unit = unit_of(shown)
+  return {
+    'title': title,
+    'metric': shown[0].metric,
+    'unit': unit,
+    'curves': [
+      {
+        'name': x.name,
+        'points': [*zip(x.steps, x.times(unit), x.values, strict=True)],
+      }
+      for x in shown
+    ],
+  }
 
 
 def pictures(folders: Sequence[str], page: str) -> list[str]:

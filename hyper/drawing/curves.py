@@ -1,7 +1,9 @@
 """Learning curves: a metric over steps, with its spread over seeds."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +17,14 @@ Curve = tuple[np.ndarray, np.ndarray]  # steps, ascending, and values
 STYLES = {'validation': '-', 'train': ':'}
 WIDE = 10  # the scale is log if largest over smallest value exceeds this
 FEW = 10  # the number of matplotlib's own colours
+COLUMNS, LINE = 2, 0.2  # of the legend, and the inches of each of its lines
 
 
 def draw(
   groups: Mapping[str, Mapping[str, Sequence[Curve]]],
   metric: str,
   path: str,
-  references: Mapping[str, Mapping[str, float]] | None = None,
+  references: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> None:
   """Draws the mean of each group of runs, and the range of its runs around it.
 
@@ -30,40 +33,29 @@ def draw(
       each split ('validation' is a line, 'train' a dotted one).
     metric: the name of the values.
     path: the picture; its ending chooses the format.
-    references: for a group, values by name that are drawn as level lines in
-      its colour, such as the paper's scores.
+    references: for a group, values by their text in the legend that are drawn
+      as level lines in its colour, such as the paper's scores.
   """
-  from matplotlib.ticker import (
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-    StrMethodFormatter,
-  )
-
-  figure = make_figure(9.0, 4.5)
+  splits = sorted(set(itertools.chain(*groups.values())))
+  names = [*groups, *itertools.chain(*references.values()), *splits]
+  figure = make_figure(9.0, 4.5 + LINE * math.ceil(len(names) / COLUMNS))
   axes = figure.add_subplot()
   colors = _colors(len(groups))
-  for (name, splits), color in zip(groups.items(), colors, strict=True):
+  for (name, own), color in zip(groups.items(), colors, strict=True):
     axes.plot([], [], color=color, label=name)
-    for label, value in (references or {}).get(name, {}).items():
-      line = f'{label}: {value:g}'
-      axes.axhline(value, color=color, linestyle='--', lw=1, label=line)
-    for split, curves in splits.items():
+    for label, value in references.get(name, {}).items():
+      axes.axhline(value, color=color, linestyle='--', lw=1, label=label)
+    for split, curves in own.items():
       for mean, low, high in spread(curves):
         _draw_line(axes, mean, color, STYLES[split])
         axes.fill_between(mean[0], low, high, color=color, alpha=0.2, lw=0)
-  for split in sorted(set(itertools.chain(*groups.values()))):
+  for split in splits:
     axes.plot([], [], STYLES[split], color='0.4', label=split)
-  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-  axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
-  levels = itertools.chain(*(x.values() for x in (references or {}).values()))
+  levels = itertools.chain(*(x.values() for x in references.values()))
   axes.set(xlabel='steps', ylabel=metric, **scale(groups, [*levels]))
-  if axes.get_yscale() == 'log':
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
-    axes.yaxis.set_minor_locator(NullLocator())
+  _number(axes)
   axes.grid(alpha=0.3)
-  legend = figure.legend(loc='outside right upper', fontsize=9)
+  legend = figure.legend(loc='outside lower center', fontsize=9, ncols=COLUMNS)
   for text in legend.get_texts():
     text.set_parse_math(False)
   figure.savefig(path)
@@ -102,9 +94,10 @@ def scale(
 ) -> dict[str, Any]:
   """Returns `yscale` and `ylim` of axes that show all of validation.
 
-  Training begins far above later values, so the range may cut its first part. A
-  wide range of positive values has a logarithmic scale. Without validation the
-  result is empty, which lets matplotlib choose.
+  Training begins far above later values, so the range may cut its first part;
+  not if validation and levels are all one value. A wide range of positive
+  values has a logarithmic scale. Without validation the result is empty, which
+  lets matplotlib choose.
 
   Args:
     groups: as for `draw`.
@@ -119,12 +112,15 @@ def scale(
     return {}
   validation = np.concatenate(values['validation'])
   low = min([float(np.nanmin(validation)), *levels])
-  high = float(np.nanmax(validation))
+  high = max([float(np.nanmax(validation)), *levels])
+  if low == high:
+    high = max([high, *(float(np.nanmax(x)) for x in values['train'])])
   if low > 0 and high > WIDE * low:
     return {'yscale': 'log', 'ylim': (low / 1.2, high * 1.2)}
   low = min([low, *(float(np.nanmin(x)) for x in values['train'])])
   margin = 0.05 * (high - low) or 0.05
-  return {'yscale': 'linear', 'ylim': (low - margin, high + margin)}
+  bottom = low - margin if low < 0 else max(low - margin, 0.0)
+  return {'yscale': 'linear', 'ylim': (bottom, high + margin)}
 
 
 def _colors(count: int) -> list[Any]:
@@ -134,6 +130,23 @@ def _colors(count: int) -> list[Any]:
   from matplotlib import colormaps
 
   return list(colormaps['turbo'](np.linspace(0, 1, count)))
+
+
+def _number(axes: 'Axes') -> None:
+  """Numbers the axes: whole steps, and few values if their scale is log."""
+  from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+  )
+
+  axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+  axes.xaxis.set_major_formatter(StrMethodFormatter('{x:,.0f}'))
+  if axes.get_yscale() == 'log':
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_line(axes: 'Axes', curve: Curve, color: Any, style: str) -> None:

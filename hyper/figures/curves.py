@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from hyper import paper
 from hyper.compare import finished, places, seeds
+from hyper.compare.measures import label_of
 from hyper.drawing import curves
 from hyper.figures import run_names
 from hyper.paper import recipes
@@ -45,7 +46,7 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
     first = workdirs[numbers[0]], configs[numbers[0]]
     if printed := figures(finished.row_in(*first), first[1], metric):
       references[name] = printed
-  curves.draw(groups, metric, path, references)
+  curves.draw(groups, label_of(metric), path, references)
 
 
 def group(
@@ -73,7 +74,7 @@ def group(
 
 
 def figures(row: str, config: ConfigDict, metric: str) -> dict[str, float]:
-  """Returns the paper's figures for a config that is the one of `row`.
+  """Returns the paper's figures by their text, if a config is that of `row`.
 
   Args:
     row: the config of a row of the paper, such as 'ptb_lstm'; '' if none.
@@ -86,9 +87,9 @@ def figures(row: str, config: ConfigDict, metric: str) -> dict[str, float]:
     return {}
   table, printed = found
   return {
-    f'paper, {printed.name}, {measure.split}': figure
-    for measure, figure in zip(table.measures, printed.figures, strict=True)
-    if measure.metric == metric and figure is not None
+    f'paper, {printed.name}, {measure.split}: {text}': paper.number(text)
+    for measure, text in zip(table.measures, printed.printed, strict=True)
+    if measure.metric == metric and text
   }
 
 

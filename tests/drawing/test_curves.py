@@ -1,5 +1,7 @@
 """Curves show the numbers of each run, and the spread over seeds."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -61,6 +63,37 @@ def test_the_frame_holds_validation_and_the_lowest_values():
     np.testing.assert_allclose(found['ylim'], ends)
   del run['validation']
   assert curves.scale({'a': run}, []) == {}
+
+
+def test_validation_without_errors_hides_no_training():
+  run = {
+    'validation': [curve([1, 2], [0.0, 0.0])],
+    'train': [curve([1, 2], [2.0, 0.5])],
+  }
+  assert curves.scale({'a': run}, [])['ylim'] == (0.0, 2.1)
+  run['validation'] = [curve([1, 2], [0.0, 10.0])]
+  assert curves.scale({'a': run}, [])['ylim'] == (0.0, 10.5)
+
+
+def test_the_legend_leaves_the_width_to_the_curves(tmp_path, monkeypatch):
+  figures, make = [], curves.make_figure
+  monkeypatch.setattr(
+    curves,
+    'make_figure',
+    lambda *size: figures.append(make(*size)) or figures[0],
+  )
+  run = {'validation': [curve([500, 18_000], [2.0, 1.0])]}
+  paper = {f'paper, LN HyperLSTM 1000, {x}: 1.250': 1.25 for x in 'abcd'}
+  curves.draw({'a': run}, 'bpc', str(tmp_path / 'x.png'), {'a': paper})
+  (axes,) = figures[0].axes
+  assert axes.get_position().width > 0.8
+  ends = sorted(
+    (box.x0, box.x1)
+    for text in axes.get_xticklabels()
+    for box in [text.get_window_extent()]
+  )
+  assert len(ends) > 4
+  assert all(a[1] < b[0] for a, b in itertools.pairwise(ends))
 
 
 def test_a_wide_range_is_logarithmic_where_all_is_positive(tmp_path):
