@@ -123,7 +123,8 @@ SEES: dict[str, tuple[str, ...]] = {
   'hyper.figures.curves': (
     *('hyper.figures', 'hyper.drawing.curves', 'hyper.runs.metrics'),
     *('hyper.paper', 'hyper.runs.folder'),
-    *('hyper.compare.finished', 'hyper.compare.places', 'hyper.compare.seeds'),
+    *('hyper.compare.finished', 'hyper.compare.measures'),
+    *('hyper.compare.places', 'hyper.compare.seeds'),
   ),
   'hyper.figures.kernels': (
     *('hyper.figures', 'hyper.drawing.kernels', 'hyper.trained'),

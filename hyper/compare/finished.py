@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from hyper import paper
-from hyper.compare import places, timing
+from hyper.compare import hardware, places, timing
 from hyper.compare.measures import selection_of
 from hyper.paper import recipes
 from hyper.runs import metrics
@@ -43,9 +43,10 @@ class Run:
     parameters: the number of trained parameters; 0 if unknown.
     steps: the number of steps taken.
     seconds: in training steps up to each of `lines`, see `timing.seconds`.
-    speed: the median number of `unit` a second; 0 if unknown.
+    speed: the median number of `unit` a second; 0 if unknown, or on several
+      kinds of hardware.
     unit: such as 'characters'.
-    hardware: a description; '' if unknown.
+    hardware: a description of each kind, the first one first; () if unknown.
     lines: of metrics.jsonl.
     data: the fingerprint of the training data; '' if unknown.
     origin: where the first parameters are from; {} if the run drew them.
@@ -61,7 +62,7 @@ class Run:
   seconds: list[float]
   speed: float
   unit: str
-  hardware: str
+  hardware: tuple[str, ...]
   lines: list[dict[str, Any]]
   data: str
   origin: dict[str, Any]
@@ -110,24 +111,26 @@ def read(workdir: str) -> Run:
   """
   config = load_config(workdir)
   record, origin = record_in(workdir), origin_of(workdir)
-  start = (read_lines(workdir, STARTS) or [{}])[-1]
+  starts = read_lines(workdir, STARTS)
   row = row_in(workdir, config)
   lines = read_metrics(workdir)
   best = best_of(selection_in(workdir, config), lines)
   steps = max((line['step'] for line in lines), default=0)
   unit, speed = timing.speed_of(lines)
+  named = record.get('hardware')
+  kinds = [named] if named else hardware.kinds_of(starts, steps)
   return Run(
     workdir,
     config,
     row,
     changes_from(row, config, steps) | begun_elsewhere(origin),
     scores_of(best) | recorded_scores(record) | evaluated(workdir, best),
-    record.get('parameters') or start.get('parameters', 0),
+    record.get('parameters') or (starts or [{}])[-1].get('parameters') or 0,
     steps,
     timing.seconds(lines),
-    speed,
+    speed if len(kinds) < 2 else 0.0,
     unit,
-    record.get('hardware') or hardware_of(start),
+    tuple(kinds),
     lines,
     training_data(workdir),
     origin,
@@ -154,7 +157,8 @@ def record_in(workdir: str) -> dict[str, Any]:
 def row_in(workdir: str, config: ConfigDict) -> str:
   """Returns the config of the paper's row that a run folder is closest to."""
   starts = [record_in(workdir), *reversed(read_lines(workdir, STARTS))]
-  return row_of(config, [start.get('command', '') for start in starts])
+  commands = [start.get('command') for start in starts]
+  return row_of(config, [x for x in commands if isinstance(x, str)])
 
 
 def row_of(config: ConfigDict, commands: Sequence[str]) -> str:
@@ -203,8 +207,9 @@ def changes_from(
 
 def origin_of(workdir: str) -> dict[str, Any]:
   """Returns where a run's first parameters are from; {} if it drew them."""
-  found = [x.get(INIT_FROM) for x in read_lines(workdir, STARTS)]
-  return next((x for x in reversed(found) if isinstance(x, dict)), {})
+  begun = [x.get(INIT_FROM) for x in read_lines(workdir, STARTS)]
+  known = [x for x in begun if isinstance(x, dict) and 'path' in x]
+  return known[-1] if known else {}
 
 
 def training_data(workdir: str) -> str:
@@ -280,14 +285,6 @@ def evaluated(
   for line in evaluations(workdir, best.get('step', -1)):
     scores |= scores_of(line)
   return scores
-
-
-def hardware_of(start: dict[str, Any]) -> str:
-  """Returns the hardware of a run, such as 'cpu (cpu), 2 cores'."""
-  parts = [start.get('devices', '')]
-  if start.get('cores') and '(cpu)' in parts[0]:
-    parts.append(f'{start["cores"]} cores')
-  return ', '.join(parts)
 
 
 def read_json(path: str) -> dict[str, Any]:

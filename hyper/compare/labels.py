@@ -1,16 +1,19 @@
 """Names of the rows of a table: what tells runs of one config apart."""
 
 import itertools
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from hyper.compare import finished
+from hyper.compare import finished, seeds
 from hyper.compare.entries import Entry
 from hyper.paper import recipes
 
 LONGEST = 48  # characters of the fields in a name
+CHECKSUM = re.compile('[0-9a-f]{8}(?=[0-9a-f]{4})')  # its first digits
 
 
 def names(entries: Sequence[Entry], notes: list[str]) -> list[str]:
@@ -38,7 +41,10 @@ def of_group(name: str, group: Sequence[Entry], notes: list[str]) -> list[str]:
   A single one has the config's. Several have the fields that vary, too, or
   their folder if that is too long; then a note has the fields.
   """
-  states = [state(entry) for entry in group]
+  states = [
+    {**state(entry), finished.BEGIN: origin}
+    for entry, origin in zip(group, origins(group), strict=True)
+  ]
   fields = varying(states)
   mark = changes_mark(group, fields, notes)
   texts = [values(own, fields) for own in states]
@@ -86,9 +92,41 @@ def state(entry: Entry) -> dict[str, Any]:
   """Returns what may change an entry's score, as far as it has been trained."""
   first = entry.first
   fields = recipes.changes(ConfigDict(), first.config) | first.changes
-  data = {'training data': entry.data[:8]} if entry.data else {}
-  own = {field: value for field, (_, value) in fields.items()}
-  return {finished.BEGIN: finished.DRAWN} | data | own
+  data = {'training data': brief(entry.data)} if entry.data else {}
+  return data | {field: value for field, (_, value) in fields.items()}
+
+
+def brief(fingerprint: str) -> str:
+  """Returns the part of a fingerprint of data that tells it from others.
+
+  >>> brief('0123456789abcdef'), brief('hyper_parallel_text_1a2b3c4d5e6f/1.0.0')
+  ('01234567', '1a2b3c4d')
+  >>> brief('wmt14_translate/1.0.0')
+  'wmt14_translate/1.0.0'
+  """
+  found = CHECKSUM.search(fingerprint)
+  return found[0] if found else fingerprint
+
+
+def origins(group: Sequence[Entry]) -> list[str]:
+  """Returns where each entry's parameters at the start are from.
+
+  That is the last part of a path, unless that leaves two of them equal; then it
+  is the whole path, with the checksum and the names of the parameters taken.
+  """
+  found = [entry.first.origin for entry in group]
+  names = [os.path.basename(x['path']) if x else finished.DRAWN for x in found]
+  if len(set(names)) >= len(set(map(seeds.begun, found))):
+    return names
+  return [*map(in_full, found)]
+
+
+def in_full(origin: Mapping[str, Any]) -> str:
+  """Returns an origin as text: path, checksum, names of what was taken."""
+  if not origin:
+    return finished.DRAWN
+  parts = origin['path'], origin.get('sha256', '')[:8], *origin.get('paths', ())
+  return ' '.join(filter(None, parts))
 
 
 def values(own: Mapping[str, Any], fields: Sequence[str]) -> str:

@@ -19,8 +19,13 @@ def key(config: ConfigDict, origin: Mapping[str, Any]) -> str:
     origin: where its first parameters are from; empty if it drew them.
   """
   fields = recipes.in_words(recipes.changes(ConfigDict(), config))
-  begun = origin.get('sha256') or origin.get('path'), origin.get('paths')
-  return f'{fields}; {begun}'
+  return f'{fields}; {begun(origin)}'
+
+
+def begun(origin: Mapping[str, Any]) -> str:
+  """Returns a key, equal for runs that began with the same parameters."""
+  taken = origin.get('sha256') or origin.get('path'), origin.get('paths')
+  return str(taken)
 
 
 def group(

@@ -113,8 +113,14 @@ def cells(entry: Entry) -> tuple[str, ...]:
     f'{first.steps:,}',
     duration(mean_on_one_machine(entry, seconds)),
     speed(entry),
-    '; '.join(dict.fromkeys(x.hardware for x in entry.runs if x.hardware)),
+    hardware(entry),
   )
+
+
+def hardware(entry: Entry) -> str:
+  """Returns the hardware of the runs, such as 'TPU v4, then cpu'."""
+  kinds = dict.fromkeys(', then '.join(run.hardware) for run in entry.runs)
+  return '; '.join(filter(None, kinds))
 
 
 def folders(entry: Entry, notes: list[str]) -> str:
@@ -182,11 +188,13 @@ def speed(entry: Entry) -> str:
 def mean_on_one_machine(entry: Entry, values: Sequence[float]) -> float:
   """Returns the mean of those of the runs' values that are known, not 0.
 
-  It is 0 if none is known, or if the runs had different hardware.
+  It is 0 if none is known, or if several runs had different hardware.
   """
   known = [x for x in values if x]
-  is_one = len({run.hardware for run in entry.runs}) == 1
-  return statistics.mean(known) if known and is_one else 0.0
+  kinds = {run.hardware for run in entry.runs}
+  is_one = len(kinds) == 1 and len(entry.first.hardware) < 2
+  can_mean = is_one or len(entry.runs) == 1
+  return statistics.mean(known) if known and can_mean else 0.0
 
 
 def rows_of_the_paper(entries: Sequence[Entry]) -> list[Grid]:

@@ -145,7 +145,8 @@ def evaluations(workdir: str, step: int) -> list[dict[str, Any]]:
   """
   found: list[dict[str, Any]] = []
   for line in read_lines(workdir, EVALUATIONS):
-    if line.get(RESUMED_FROM, step) < step:
+    back = line.get(RESUMED_FROM)
+    if isinstance(back, int) and back < step:
       found = []
     if (
       line.get('checkpoint') == step

@@ -120,6 +120,52 @@ def test_speeds_on_different_hardware_have_no_mean(tmp_path):
   assert column(grid, 'time') == ['4 min']
 
 
+def test_a_run_on_two_kinds_of_hardware_has_no_speed(tmp_path):
+  tpu, cpu = {'devices': 'TPU v4 (tpu)'}, {'devices': 'cpu (cpu)', 'cores': 1}
+  for k in range(2):
+    make_run(tmp_path / f's{k}', 'mnist_cnn', {'seed': k})
+    starts = [tpu | {'step': 0}, tpu | {'step': 9}, cpu | {'step': 1000}]
+    write_lines(tmp_path / f's{k}' / 'starts.jsonl', starts)
+  (grid,) = tables.compare(group(str(tmp_path / 's0')))
+  assert column(grid, 'hardware') == ['TPU v4 (tpu), then cpu (cpu), 1 core']
+  assert column(grid, 'speed') == [''] and column(grid, 'time') == ['4 min']
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'speed') == column(grid, 'time') == ['']
+
+
+def test_a_start_whose_steps_were_lost_is_not_named(tmp_path):
+  make_run(tmp_path, 'mnist_cnn')
+  names = {'a': 0, 'b': 2000, 'c': 1000, 'd': 3000}
+  starts = [{'devices': name, 'step': k} for name, k in names.items()]
+  write_lines(tmp_path / 'starts.jsonl', starts)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert column(grid, 'hardware') == ['a, then c']
+  assert column(grid, 'speed') == ['']
+
+
+def test_other_translations_are_told_apart_by_their_checksums(tmp_path):
+  for k in 'ab':
+    make_run(tmp_path / k, 'nmt_lstm:embedded', OWN)
+    record(tmp_path / k, f'hyper_parallel_text_{k * 12}/1.0.0')
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert [name.split(': ')[1] for name in column(grid, 'network')] == [
+    *('training data aaaaaaaa', 'training data bbbbbbbb')
+  ]
+
+
+@pytest.mark.parametrize(
+  'more, told', [({'sha256': 'f' * 64}, 'f' * 8), ({'paths': ['x_*']}, 'x_*')]
+)
+def test_equal_names_of_origins_are_told_apart(tmp_path, more, told):
+  for k, own in enumerate(({'sha256': 'e' * 64}, more)):
+    origin = {'path': 'a/best', 'paths': []} | own
+    make_run(tmp_path / f's{k}', 'mnist_cnn', OWN, init_from=origin)
+  (grid,) = tables.compare(group(str(tmp_path)))
+  assert [x.split('start ')[1] for x in column(grid, 'network')] == [
+    *('a/best eeeeeeee [1]', f'a/best {told} [1]')
+  ]
+
+
 def test_what_one_run_does_not_know_another_tells(tmp_path):
   make_run(tmp_path / 's0', 'mnist_cnn')
   make_run(tmp_path / 's1', 'mnist_cnn', {'seed': 1}, parameters=21_210)

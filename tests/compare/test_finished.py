@@ -1,6 +1,7 @@
 """Reading run folders: which there are, and the row of each."""
 
 import importlib
+import json
 import os
 
 import pytest
@@ -64,6 +65,33 @@ def test_links_are_followed_and_a_run_is_found_once(tmp_path):
   others = [f'{runs}/../runs/b/', str(runs / 'again'), str(runs / 'a')]
   assert finished.find([str(runs), *others]) == found
   assert finished.find([str(hidden)]) == [str(hidden)]
+
+
+def test_a_run_is_found_by_its_own_folder_before_any_link(tmp_path):
+  make_run(tmp_path / 'b', 'mnist_cnn')
+  make_run(tmp_path / 'a' / 'run', 'mnist_cnn')
+  (tmp_path / 'a' / 'best').symlink_to(tmp_path / 'b')
+  a, b = str(tmp_path / 'a'), str(tmp_path / 'b')
+  assert finished.find([str(tmp_path)]) == [f'{a}/run', b]
+  assert finished.find([a, b]) == [f'{a}/run', b]
+  assert finished.find([a]) == [f'{a}/run', f'{a}/best']
+
+
+def test_odd_lines_of_a_runs_history_are_skipped(tmp_path):
+  make_run(tmp_path, 'mnist_cnn', test=[0.9])
+  odd = {
+    'evaluations.jsonl': [{'resumed_from': None}, {'split': None}],
+    'starts.jsonl': [
+      {'command': None, 'parameters': None, 'devices': None, 'cores': 2},
+      {'init_from': {}, 'step': None, 'data': 3},
+    ],
+  }
+  for name, lines in odd.items():
+    with (tmp_path / name).open('a') as file:
+      file.write(''.join(json.dumps(line) + '\n' for line in lines))
+  run = finished.read(str(tmp_path))
+  assert run.scores['test', 'error'] == 0.9 and not run.origin
+  assert run.parameters == 0 and run.hardware == ('TPU v5e (tpu)',)
 
 
 def test_a_run_given_twice_is_no_second_seed(tmp_path):
