@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import re
+import shutil
 import sys
 import types
 
@@ -22,6 +23,7 @@ from hyper.compare import (
   formats,
   measures,
   page,
+  records,
   studies,
   tables,
 )
@@ -399,6 +401,35 @@ def test_csv_reads_back():
     ['A & B', 'x_1 [1]', '0.5 ± 0.1 %', 'differs from <x>'],
     ['A & B', 'y|z', '', ''],
   ]
+
+
+def test_csv_of_runs_has_numbers_without_units(tmp_path):
+  for seed, error in enumerate((0.67, 0.84)):
+    fields = {'seed': seed}
+    name = tmp_path / f's{seed}'
+    make_run(name, 'mnist_cnn', fields, [error], parameters=21_210)
+  make_run(tmp_path / 'small', 'mnist_cnn', {'train_steps': 9}, paces=(2, 2))
+  shutil.copytree(tmp_path / 'small', tmp_path / 'again')
+  text = records.comma_separated(group(str(tmp_path)))
+  whole, small = csv.DictReader(io.StringIO(text))
+  assert whole == {
+    'data': 'MNIST (Table 7 of the paper)',
+    'network': 'Convnet',
+    **{'score': '0.755', 'deviation': '0.120208', 'scored_runs': '2'},
+    **{'unit': '% error', 'split': 'test'},
+    **{'paper_row': 'Convnet', 'paper_score': '0.72', 'changes': '0'},
+    **{'paper_parameters': '12544', 'difference': '0.035'},
+    **{'parameters': '21210', 'steps': '2750', 'seconds': '239.826'},
+    **{'units_per_second': '25', 'speed_unit': 'images'},
+    **{'hardware': 'TPU v5e (tpu)', 'runs': 's0, s1', 'notes': ''},
+  }
+  assert (small['paper_score'], small['difference']) == ('', '')
+  assert small['network'] == 'mnist_cnn' and small['changes'] == '1'
+  assert (small['score'], small['split']) == ('2', 'validation')
+  assert small['notes'] == (
+    'differs from mnist_cnn in train_steps 2750 -> 9; again, small: the same '
+    'run, counted once'
+  )
 
 
 def test_latex_is_escaped():

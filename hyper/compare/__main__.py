@@ -21,7 +21,15 @@ from typing import Any
 from absl import flags
 
 from hyper import files
-from hyper.compare import curves, entries, finished, page, studies, tables
+from hyper.compare import (
+  curves,
+  entries,
+  finished,
+  page,
+  records,
+  studies,
+  tables,
+)
 from hyper.compare.entries import Entry
 from hyper.compare.formats import FORMATS, markdown
 from hyper.runs import commands
@@ -44,9 +52,12 @@ def main(folders: list[str]) -> None:
     plot(known, FLAGS.plots)
   if FLAGS.readme:
     update(FLAGS.readme, found)
-  grids = tables.rows_of_the_paper if FLAGS.paper else tables.compare
-  for grid in grids(found):
-    print(FORMATS[FLAGS.format](grid))
+  if FLAGS.format == 'csv' and not FLAGS.paper:
+    print(records.comma_separated(found))
+  else:
+    grids = tables.rows_of_the_paper if FLAGS.paper else tables.compare
+    for grid in grids(found):
+      print(FORMATS[FLAGS.format](grid))
   for place, study in known.items():
     for grid in studies.tables(place, study):
       print(FORMATS[FLAGS.format](grid))

@@ -125,10 +125,15 @@ def hardware(entry: Entry) -> str:
 
 def folders(entry: Entry, notes: list[str]) -> str:
   """Returns the names of an entry's runs; notes those that have copies."""
-  notes += [f'{copies}: the same run, counted once' for copies in entry.copies]
+  notes += map(same_run, entry.copies)
   first = len(notes) - len(entry.copies) + 1
   marks = (f' [{k}]' for k in range(first, len(notes) + 1))
   return entry.name + ''.join(marks)
+
+
+def same_run(copies: str) -> str:
+  """Returns a note on folders that hold one run."""
+  return f'{copies}: the same run, counted once'
 
 
 def parameters(entry: Entry) -> str:
