@@ -23,7 +23,8 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
 
   Args:
     path: of the file; its folder is made if it is missing.
-    content: bytes, or text to write as UTF-8.
+    content: bytes, or text to write as UTF-8. Surrogates, as in names that are
+      not UTF-8, become escapes such as \\udcff.
 
   Raises:
     ValueError: `path` is a URL.
@@ -32,22 +33,27 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
   """
   path = os.fspath(path)
   check_path('the path', path)
+  if not os.path.basename(path):
+    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+  if isinstance(content, str):
+    content = content.encode(errors='backslashreplace')
   target = os.path.realpath(path)
   # Not named by the process: those of two hosts may have one number.
   partial = f'{target}.{secrets.token_hex(4)}.partial'
   try:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(partial, 'xb') as file:
-      file.write(content.encode() if isinstance(content, str) else content)
+      file.write(content)
       file.flush()
       os.fsync(file.fileno())
     with contextlib.suppress(OSError):  # it is new, or the disk has no modes
       shutil.copymode(target, partial)
     os.replace(partial, target)
   except OSError as error:
-    with contextlib.suppress(OSError):
-      os.remove(partial)
     raise OSError(error.errno, error.strerror, path) from error
+  finally:
+    with contextlib.suppress(OSError):  # it has been renamed
+      os.remove(partial)
   sync(os.path.dirname(target))
 
 

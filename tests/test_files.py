@@ -41,3 +41,24 @@ def test_a_file_keeps_its_permissions(tmp_path):
   path.chmod(0o640)
   files.write(path, 'new')
   assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+  def interrupted(number):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(os, 'fsync', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    files.write(tmp_path / 'file', 'text')
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_is_not_utf_8_is_escaped(tmp_path):
+  files.write(tmp_path / 'page', 'runs/' + os.fsdecode(b'\xff'))
+  assert (tmp_path / 'page').read_text() == 'runs/\\udcff'
+
+
+def test_a_folder_is_no_file(tmp_path):
+  with pytest.raises(IsADirectoryError, match='new/'):
+    files.write(f'{tmp_path}/new/', 'text')
+  assert os.listdir(tmp_path) == []

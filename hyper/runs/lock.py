@@ -24,9 +24,10 @@ def hold(workdir: str) -> Iterator[None]:
     try:
       yield
     finally:
-      if is_new and os.listdir(workdir) == [LOCK]:
-        os.remove(os.path.join(workdir, LOCK))
-        with contextlib.suppress(OSError):  # another process has come
+      # The folder may be gone, or another process may have come.
+      with contextlib.suppress(OSError):
+        if is_new and os.listdir(workdir) == [LOCK]:
+          os.remove(os.path.join(workdir, LOCK))
           os.rmdir(workdir)
 
 

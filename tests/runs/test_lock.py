@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,12 @@ def test_only_what_was_made_for_the_lock_is_removed(tmp_path):
   with lock.hold(str(tmp_path / 'run')):
     (tmp_path / 'run' / 'config.json').touch()
   assert (tmp_path / 'run' / 'config.json').exists()
+
+
+def test_the_error_of_a_run_whose_folder_was_deleted_is_its_own(tmp_path):
+  with pytest.raises(ZeroDivisionError), lock.hold(str(tmp_path / 'run')):
+    shutil.rmtree(tmp_path / 'run')
+    raise ZeroDivisionError
 
 
 @pytest.mark.parametrize('also', ['nothing', 'folder'])
