@@ -67,10 +67,11 @@ class CharLM:
 
   def __init__(self, config: ConfigDict, data_dir: str, workdir: str):
     self.data: TextData = splat(TextData, 'config.data', config.data)
+    self._fields = config.model.to_dict()
+    self._make_model(1)  # raises for a wrong field before data are prepared
     saved = folder.read(workdir, folder.VOCABULARY, Vocabulary.from_text)
     self.vocabulary = saved or self.data.make_vocabulary(data_dir)
-    self._fields = config.model.to_dict()
-    self.model = self._make_model()
+    self.model = self._make_model(len(self.vocabulary))
     self.numbers = numbers_of(config, NUMBERS)
     self._symbols = functools.cache(
       functools.partial(self.data.encode, data_dir, self.vocabulary)
@@ -120,7 +121,7 @@ class CharLM:
     numbers: Numbers = NONE,
   ) -> Outcome:
     """Returns the mean nats per scored symbol, the next carry, and the sums."""
-    carry, logits = self._make_model(numbers).apply(
+    carry, logits = self._make_model(len(self.vocabulary), numbers).apply(
       {'params': params},
       *(model_state, batch['inputs'], train, batch['reset']),
       rngs={'dropout': key},
@@ -253,12 +254,14 @@ class CharLM:
     del state, split
     return {}
 
-  def _make_model(self, numbers: Numbers = NONE) -> CharacterModel:
+  def _make_model(
+    self, vocabulary_size: int, numbers: Numbers = NONE
+  ) -> CharacterModel:
     return splat(
       make_model,
       'config.model',
       with_numbers(self._fields, 'model', numbers),
-      vocabulary_size=len(self.vocabulary),
+      vocabulary_size=vocabulary_size,
     )
 
 

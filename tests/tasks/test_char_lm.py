@@ -83,6 +83,13 @@ def test_the_vocabulary_of_enwik8_is_the_whole_files(tmp_path, monkeypatch):
   assert bytes(vocabulary.symbols) == b'abc'
 
 
+def test_a_wrong_field_of_the_model_is_refused_before_data_are_read(tmp_path):
+  config = config_of('ptb_lstm', '').unlock()
+  config.model.cell.units = -3
+  with pytest.raises(ValueError, match='units is -3'):
+    CharLM(config, str(tmp_path / 'no data'), str(tmp_path))
+
+
 def test_text_of_another_python_names_the_version(tmp_path):
   vocabulary = Vocabulary(np.array([97], np.uint8))
   python = platform.python_version()
