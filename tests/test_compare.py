@@ -99,8 +99,8 @@ def test_trials_of_one_config_are_told_apart_by_what_varies(tmp_path):
   ]
   assert grid.notes == (
     'differs from mnist_mlp in data.batch_size 1000 -> 100, data.source mnist '
-    '-> embedded, schedule.learning_rate 0.001 -> varies, train_steps 2750 -> '
-    '20',
+    '-> embedded, train_steps 2750 -> 20, schedule.learning_rate varies (0.001 '
+    'in mnist_mlp)',
   )
 
 
@@ -117,7 +117,7 @@ def test_trials_that_differ_in_much_are_told_apart_by_their_folders(tmp_path):
     *('char_lm: model.cell.units 7', 'char_lm: model.cell.units 8'),
   ]
   first, *others = grid.notes
-  assert 'model.cell.units 1000 -> varies' in first
+  assert 'model.cell.units varies (1000 in ptb_hyperlstm)' in first
   assert others == [
     'model.cell.embedding_size 7, model.cell.hyper_units 7, model.cell.units 7',
     'model.cell.embedding_size 8, model.cell.hyper_units 8, model.cell.units 8',
@@ -432,6 +432,15 @@ def test_csv_of_runs_has_numbers_without_units(tmp_path):
   )
 
 
+def test_a_title_is_as_wide_as_the_terminal(monkeypatch):
+  monkeypatch.setenv('COLUMNS', '60')
+  monkeypatch.setattr(sys.stdout, 'isatty', lambda: True, raising=False)
+  title = 'studies/units: the best of 2 trials (2 done)'
+  text = formats.terminal(Grid(title, ('trial',), (('0000',),)))
+  assert title in text.splitlines()[0]
+  assert formats.terminal(Grid('', ('trial',), ()))[0] != '\n'
+
+
 def test_latex_is_escaped():
   text = formats.latex(GRID)
   assert '\\caption{A \\& B}' in text
@@ -501,6 +510,9 @@ def test_the_best_trials_of_a_study_stand_first(study):
   assert column(best, 'score') == ['5', '6', '7', '8', '9']
   assert column(best, 'seed') == ['4', '3', '2', '1', '0']
   assert column(importance, 'parameter') == ['seed']
+  make_run(study / 'trials' / '0004', 'mnist_mlp:embedded')
+  best, _ = studies.tables(place, read)
+  assert best.header == ('trial', '% error', 'seed')
 
 
 @pytest.mark.slow

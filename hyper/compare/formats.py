@@ -18,10 +18,11 @@ def terminal(grid: Grid) -> str:
   """
   from rich.console import Console
   from rich.table import Table
+  from rich.text import Text
 
   console = Console() if sys.stdout.isatty() else Console(width=UNLIMITED)
   count = fitting(grid, console.width)
-  table = Table(title=grid.title, title_justify='left')
+  table = Table()
   for name in grid.header[:count]:
     table.add_column(name, overflow='fold')
   for k, row in enumerate(grid.rows):
@@ -33,6 +34,8 @@ def terminal(grid: Grid) -> str:
       f'wider terminals and --format=markdown: {", ".join(left_out)}'
     )
   with console.capture() as capture:
+    if grid.title:
+      console.print(Text(grid.title, 'table.title'))
     console.print(table)
     for line in below:
       console.print(line, markup=False, highlight=False)

@@ -71,11 +71,17 @@ def changes_mark(
     changed |= entry.first.changes
   if not changed:
     return ''
-  for field in {*fields} & {*changed}:
-    changed[field] = changed[field][0], 'varies'
-  words = recipes.in_words(dict(sorted(changed.items())))
   whole = group[0].first.row or 'its config'
-  notes.append(f'differs from {whole} in {words}')
+  fixed = {x: changed[x] for x in sorted(changed) if x not in fields}
+  words = (
+    [f'differs from {whole} in {recipes.in_words(fixed)}'] if fixed else []
+  )
+  words += [
+    f'{x} varies ({shown(changed[x][0])} in {whole})'
+    for x in sorted(changed)
+    if x in fields
+  ]
+  notes.append(', '.join(words))
   return f' [{len(notes)}]'
 
 
@@ -140,4 +146,4 @@ def shown(value: Any) -> str:
   >>> shown(0.0012345), shown('he')
   ('0.001234', 'he')
   """
-  return f'{value:.4g}' if isinstance(value, float) else str(value)
+  return f'{value:.4g}' if isinstance(value, float) else recipes.shown(value)

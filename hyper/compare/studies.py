@@ -1,5 +1,6 @@
 """What a study of `hyper.sweep` tells, as tables and pictures."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 
 from hyper import files
-from hyper.compare import places
+from hyper.compare import finished, places
 from hyper.compare.labels import shown
+from hyper.compare.measures import label_of
 from hyper.compare.tables import Grid
+from hyper.runs.folder import load_config
 from hyper.sweeping import analysis
-from hyper.sweeping.analysis import Study
-from hyper.sweeping.journal import folder_of
+from hyper.sweeping.analysis import FrozenTrial, Study
+from hyper.sweeping.journal import TRIALS, folder_of
 from hyper.sweeping.progress import STATES
 
 BEST = 10  # trials that are listed
@@ -55,12 +58,23 @@ def best(place: str, study: Study) -> Grid:
     (
       folder_of(trial),
       f'{trial.value:.4g}',
-      *(shown(trial.params.get(name, '')) for name in names),
+      *(shown(trial.params[x]) if x in trial.params else '' for x in names),
     )
     for trial in done
   )
   title = f'{place}: the best of {len(study.get_trials(False))} trials'
-  return Grid(f'{title} ({states})', ('trial', 'score', *names), rows)
+  header = 'trial', score_name(place, done), *names
+  return Grid(f'{title} ({states})', header, rows)
+
+
+def score_name(place: str, trials: Sequence[FrozenTrial]) -> str:
+  """Returns the score of a study's trials, from the first one's run folder."""
+  for trial in trials[:1]:
+    workdir = os.path.join(place, TRIALS, folder_of(trial))
+    with contextlib.suppress(FileNotFoundError):
+      metric, _ = finished.selection_in(workdir, load_config(workdir))
+      return label_of(metric)
+  return 'score'
 
 
 def importance(place: str, study: Study) -> list[Grid]:

@@ -71,12 +71,18 @@ def changes(
 def in_words(changed: Mapping[str, tuple[Any, Any]]) -> str:
   """Returns changes on one line.
 
-  >>> in_words({'model.layers': (1, 2)})
-  'model.layers 1 -> 2'
+  >>> in_words({'model.layers': (1, 2), 'data.path': ('', 'photos')})
+  "model.layers 1 -> 2, data.path '' -> photos"
   """
   return ', '.join(
-    f'{field} {old} -> {new}' for field, (old, new) in changed.items()
+    f'{field} {shown(old)} -> {shown(new)}'
+    for field, (old, new) in changed.items()
   )
+
+
+def shown(value: Any) -> str:
+  """Returns a value of a field as text, which is never empty."""
+  return str(value) or repr(value)
 
 
 def describe(config: ConfigDict) -> str:

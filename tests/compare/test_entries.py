@@ -68,8 +68,11 @@ def test_a_fine_tuned_run_is_no_seed_of_one_from_scratch(tmp_path, fields):
       'classify: parameters at the start other [1]',
     ]
   (note,) = grid.notes
-  whole = 'its config' if fields else 'mnist_cnn'
-  assert note.startswith(f'differs from {whole} in parameters at the start')
+  assert note == (
+    'parameters at the start varies (drawn in its config)'
+    if fields
+    else 'differs from mnist_cnn in parameters at the start drawn -> other'
+  )
 
 
 def test_fields_that_change_a_score_by_chance_make_no_row(tmp_path):
