@@ -393,7 +393,7 @@ def test_features_are_no_pixels(runs):
   'tree, message',
   [
     ({'a': (np.ones(2), np.ones(2))}, 'a tuple, not an array'),
-    ({'a': {1: np.ones(2)}}, 'no path of names'),
+    ({'a': {1: np.ones(2)}}, '1 is no string of UTF-8'),
   ],
 )
 def test_what_a_file_cannot_hold_is_refused(tree, message, tmp_path):
