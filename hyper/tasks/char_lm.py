@@ -209,7 +209,7 @@ class CharLM:
     sizes = [f'{split} {len(self._symbols(split)):,}' for split in SPLITS]
     kind = self.data.symbols if self.data.source == 'text' else 'characters'
     return [
-      f'text {self.data.source}: {", ".join(sizes)} {kind}, '
+      f'source {self.data.source}: {", ".join(sizes)} {kind}, '
       f'{len(self.vocabulary)} symbols',
       *self._describe_unseen(),
       f'unigram entropy {self.unigram_bpc("validation"):.3f} bpc (the score on '

@@ -188,7 +188,7 @@ class Classify:
     ]
     shape = ' x '.join(map(str, self.kind.shape))
     return [
-      f'images {self.data.source}: {", ".join(sizes)}; {shape}, '
+      f'source {self.data.source}: {", ".join(sizes)}; {shape}, '
       f'{len(self.kind.classes)} classes'
     ]
 

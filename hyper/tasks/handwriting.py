@@ -170,7 +170,7 @@ class Handwriting:
         f'({lengths.min()} to {lengths.max()}), padding {100 * share:.1f} %'
       )
     return [
-      f'handwriting {self.data.source}: {"; ".join(described)}; no test part',
+      f'source {self.data.source}: {"; ".join(described)}; no test part',
       'nats per line are minus the log of a density, so they may be negative; '
       'lower is better',
     ]

@@ -246,7 +246,7 @@ class Translate:
       )
     shares = ', '.join(f'{x:.2%} of {split}' for split, x in unknown.items())
     return [
-      f'text {self.data.source}: {", ".join(pairs)} sentence pairs, '
+      f'source {self.data.source}: {", ".join(pairs)} sentence pairs, '
       f'{len(self.pieces):,} word pieces',
       f'{order.per_epoch:,} batches an epoch, {order.padding_share():.1%} of '
       f'them padding; {order.left_out:,} pairs left out, empty or longer than '

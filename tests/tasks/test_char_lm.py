@@ -124,7 +124,7 @@ def test_a_task_on_text_of_ones_own(tmp_path, symbols):
   # As bytes, the second bytes of É and of è, and the comma.
   sizes, unseen, *_ = task.describe()
   count = 2000 if symbols == 'characters' else 3000
-  assert f'text text: train {count:,}, ' in sizes and f' {symbols}, ' in sizes
+  assert f'source text: train {count:,}, ' in sizes and f' {symbols}, ' in sizes
   assert unseen.startswith('3 symbols are not in the training text (200 places')
   assert '200 places of test' in unseen
   again = CharLM(config, str(tmp_path), str(tmp_path / 'run'))
