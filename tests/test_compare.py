@@ -355,6 +355,9 @@ def test_the_run_that_lacks_least_decides_what_is_missing(tmp_path):
   assert column(mnist, 'missing') == [
     *('its test score (evaluate.py)', '2 more seeds')
   ]
+  make_run(tmp_path / 'c', 'mnist_hyper', {'seed': 1}, test=[1.1])
+  mnist, *_ = tables.rows_of_the_paper(group(str(tmp_path)))
+  assert column(mnist, 'missing')[1] == '1 more seed'
 
 
 def test_the_table_of_the_readme_is_that_of_the_results(results):

@@ -251,7 +251,8 @@ def missing(table: Table, entries: Sequence[Entry]) -> str:
   count = max(len(entry.values(measure)) for entry in entries)
   if not count:
     return f'its {measure.split} score (evaluate.py)'
-  return f'{SEEDS - count} more seeds' if count < SEEDS else ''
+  more = SEEDS - count
+  return f'{more} more seed{"s" * (more > 1)}' if more > 0 else ''
 
 
 def readme(entries: Sequence[Entry]) -> Grid:
