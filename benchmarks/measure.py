@@ -5,6 +5,7 @@ its noise evenly, so that ratios hold where absolute figures do not.
 """
 
 import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import json
 import multiprocessing
@@ -148,11 +149,24 @@ def apart(make: Callable[..., Contender], *arguments: Any) -> Contender:
   Args:
     make: a function of a module, which another process can import.
     arguments: of `make`, which can be pickled.
+
+  Raises:
+    ChildProcessError: the other process has ended, now or in a call.
   """
   spawn = multiprocessing.get_context('spawn')
   pool = concurrent.futures.ProcessPoolExecutor(1, spawn)
-  seconds, size = pool.submit(_hold, make, *arguments).result()
-  return _Apart(lambda: pool.submit(_call_held).result(), seconds, size)
+
+  def answer(*asked: Any) -> Any:
+    try:
+      return pool.submit(*asked).result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+      raise ChildProcessError(
+        f'the process of {make.__module__}.{make.__name__} has ended, perhaps '
+        'for lack of memory; leave out this or other contenders.'
+      ) from error
+
+  seconds, size = answer(_hold, make, *arguments)
+  return _Apart(lambda: answer(_call_held), seconds, size)
 
 
 def _hold(

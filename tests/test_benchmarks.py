@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -407,6 +408,15 @@ def test_a_contender_in_a_process_of_its_own_times_its_calls():
   assert 0.02 <= min(apart.compile_seconds, *apart.seconds) < 1
   with pytest.raises(AssertionError):
     sleeper(os.getpid())
+
+
+def test_a_contender_whose_process_is_killed_is_named():
+  with pytest.raises(ChildProcessError, match=r'\.killed has ended, perhaps'):
+    measure.apart(killed)
+
+
+def killed():
+  os.kill(os.getpid(), signal.SIGKILL)  # as the system does for its memory
 
 
 def test_the_memory_of_a_first_call_is_found():
