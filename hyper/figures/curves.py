@@ -35,9 +35,13 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
   workdirs = places.once(workdirs)
   configs = [folder.load_config(workdir) for workdir in workdirs]
   metric = metric or finished.selection_in(workdirs[0], configs[0])[0]
-  read = [read_curves(workdir, metric) for workdir in workdirs]
+  lines = [metrics.read(workdir) for workdir in workdirs]
+  read = [
+    curves_of(own, metric, workdir)
+    for own, workdir in zip(lines, workdirs, strict=True)
+  ]
   groups, references = {}, {}
-  for name, numbers in group(workdirs, configs).items():
+  for name, numbers in group(workdirs, configs, lines).items():
     groups[name] = {
       split: [read[k][split] for k in numbers if split in read[k]]
       for split in SPLITS
@@ -50,15 +54,21 @@ def draw(workdirs: Sequence[str], path: str, metric: str = '') -> None:
 
 
 def group(
-  workdirs: Sequence[str], configs: Sequence[ConfigDict]
+  workdirs: Sequence[str],
+  configs: Sequence[ConfigDict],
+  lines: Sequence[Sequence[Mapping[str, Any]]],
 ) -> dict[str, list[int]]:
   """Groups runs that differ only in their seed; returns their places.
 
   Copies of a run are left out. The name of a group is that of its first run,
   with the number of its runs.
+
+  Args:
+    workdirs: run folders.
+    configs: of the runs.
+    lines: likewise, of metrics.jsonl.
   """
   names, origins = run_names(workdirs), map(finished.origin_of, workdirs)
-  lines = [*map(finished.read_metrics, workdirs)]
   groups = seeds.group(
     [*map(seeds.key, configs, origins)],
     [finished.training_data(workdir) for workdir in workdirs],
@@ -93,14 +103,19 @@ def figures(row: str, config: ConfigDict, metric: str) -> dict[str, float]:
   }
 
 
-def read_curves(workdir: str, metric: str) -> dict[str, curves.Curve]:
+def curves_of(
+  lines: Sequence[Mapping[str, Any]], metric: str, workdir: str
+) -> dict[str, curves.Curve]:
   """Returns steps and values of a metric, for each split that has it.
 
+  Args:
+    lines: of metrics.jsonl.
+    metric: the name of the values.
+    workdir: the run folder, for the message.
+
   Raises:
-    FileNotFoundError: the run has no metrics.
     ValueError: the run has no such metric.
   """
-  lines = metrics.read(workdir)
   if metric in metrics.RESERVED:
     raise ValueError(f'{metric} is no metric; there are: {names(lines)}.')
   found = {}

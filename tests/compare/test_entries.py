@@ -26,7 +26,8 @@ def counts(*folders):
   found = group(*map(str, folders))
   configs = [run.config for entry in found for run in entry.runs]
   workdirs = [run.workdir for entry in found for run in entry.runs]
-  drawn = sorted(map(len, curves.group(workdirs, configs).values()))
+  lines = [run.lines for entry in found for run in entry.runs]
+  drawn = sorted(map(len, curves.group(workdirs, configs, lines).values()))
   assert drawn == sorted(len(entry.runs) for entry in found)
   return drawn
 
